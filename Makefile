@@ -1,0 +1,59 @@
+# Every target makes the environment it needs, once: Python's venv, and pip with the pinned versions of .ci/constraints.txt.
+#
+#   make demo       train a quantum classifier on real data and draw the result
+#   make test       the tests and the examples in the docstrings
+#   make lint       ruff: rules and formatting
+#   make examples   every script in examples/
+#   make bench      the benchmarks, against other libraries
+#   make clean      remove the environments, caches and build outputs
+#
+# Another Python has an environment of its own: make test PYTHON=python3.13
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2
+
+ifeq ($(PYTHON),python3)
+VENV := .venv
+else
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+endif
+
+IN_VENV := $(VENV)/bin/python
+INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
+
+.PHONY: demo test lint examples bench clean
+
+demo: $(DEV)
+	$(IN_VENV) examples/01_train_a_classifier.py
+
+test: $(DEV)
+	$(IN_VENV) -m pytest $(PYTEST_ARGS) tests --doctest-modules --doctest-ignore-import-errors qmljax
+
+lint: $(DEV)
+	$(IN_VENV) -m ruff check .
+	$(IN_VENV) -m ruff format --check .
+
+examples: $(DEV)
+	@set -e; for script in examples/[0-9]*.py; do echo "== $$script"; $(IN_VENV) "$$script"; done
+
+bench: $(BENCH)
+	$(IN_VENV) -m benchmarks
+
+clean:
+	rm -rf .venv .venv-python* build dist .pytest_cache .ruff_cache examples/figures
+	find qmljax tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The build backend is installed first, so that it is pinned too: pip's build isolation ignores constraints.
+$(DEV): pyproject.toml .ci/constraints.txt
+	@echo "Installing qmljax and its tools into $(VENV): a few minutes the first time."
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) hatchling editables
+	$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(BENCH): $(DEV)
+	@echo "Installing the libraries to compare with into $(VENV)."
+	$(INSTALL) --no-build-isolation --editable '.[bench]'
+	@touch $@

@@ -1,0 +1,387 @@
+"""The front door: a circuit becomes a function of its parameters.
+
+Every builder returns a frozen callable that is equal by value: callables built from equal circuits are equal, hash alike
+and share one compiled function. All checks are made here, in Python, before anything is traced.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qmljax import _observables, _simulate, _state
+from qmljax._observables import Observable
+from qmljax._parse import parse
+from qmljax._program import Program
+
+MAX_QUBITS = 30  # 2**30 amplitudes: 8 GiB in complex64
+MAX_UNITARY_QUBITS = 15
+
+
+class Compiled:
+    """A frozen dataclass with a method `_trace`, which is compiled once for all equal objects."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_run", _compile(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_run"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        Compiled.__post_init__(self)
+
+
+@functools.lru_cache(maxsize=1024)
+def _compile(function: Compiled) -> Callable[..., Array]:
+    return jax.jit(function._trace)
+
+
+def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
+    """`value` as a real floating point array whose last axis has length `last`, one element for each of `names`."""
+    array = value if isinstance(value, jax.Array | np.ndarray) else np.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+            raise TypeError(
+                f"`{name}` must hold real numbers, but has dtype {array.dtype}. Angles are real, in radians."
+            )
+        array = array.astype(jnp.result_type(float))
+    elif array.dtype.itemsize < 4:
+        array = array.astype(np.float32)
+    if array.ndim == 0 or array.shape[-1] != last:
+        listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        one = f", one for each of {listed}" if last else ": there are none to set, so pass an array of shape (0,)"
+        raise ValueError(f"`{name}` must have {last} elements in its last axis{one}, but has shape {array.shape}.")
+    return array
+
+
+def check_size(n: int, limit: int, what: str, way_out: str) -> None:
+    if n > limit:
+        raise ValueError(f"{what} of {n} qubits does not fit: the limit is {limit} qubits. {way_out}")
+
+
+@dataclass(frozen=True)
+class _OfParams(Compiled):
+    """A function of the circuit's parameters, (..., P) -> (..., *out)."""
+
+    program: Program
+
+    def __call__(self, params: Any = None) -> Array:
+        if params is None and not self.program.parameters:
+            params = np.zeros((0,), jnp.result_type(float))
+        return self._run(real_array(params, "params", len(self.program.parameters), self.program.parameters))
+
+    def _trace(self, params: Array) -> Array:
+        batch = params.shape[:-1]
+        if len(batch) > 1:
+            params = params.reshape(math.prod(batch), params.shape[-1])
+        out = self._of(params.T)  # (*out, *batch), the batch flattened
+        if batch:
+            out = jnp.moveaxis(out, -1, 0)
+        return out.reshape(*batch, *out.shape[1:]) if batch else out
+
+    def _state(self, params: Array, phase: bool = False) -> Array:
+        none = jnp.zeros((0, *(1,) * (params.ndim - 1)), params.dtype)
+        return _simulate.run(_simulate.plan(self.program), params, none, phase)
+
+
+@dataclass(frozen=True)
+class Statevector(_OfParams):
+    def _of(self, params: Array) -> Array:
+        return _state.to_complex(self._state(params, phase=True))
+
+
+@dataclass(frozen=True)
+class Unitary(_OfParams):
+    def _of(self, params: Array) -> Array:
+        matrix = _state.to_complex(_simulate.columns(self.program, params))  # (2**n, *batch, 2**n)
+        return jnp.moveaxis(matrix, -1, 1)
+
+
+@dataclass(frozen=True)
+class Probabilities(_OfParams):
+    qubits: tuple[int, ...]
+
+    def _of(self, params: Array) -> Array:
+        return marginal(_state.square(self._state(params)), self.qubits)
+
+
+@dataclass(frozen=True)
+class Expectation(_OfParams):
+    observables: tuple[Observable, ...]
+    single: bool
+
+    def _of(self, params: Array) -> Array:
+        values = _observables.expectation(self.observables, self._state(params))
+        return values[0] if self.single else values
+
+
+@dataclass(frozen=True)
+class MetricTensor(_OfParams):
+    def _of(self, params: Array) -> Array:
+        if params.ndim == 2:
+            return jax.vmap(self._of, in_axes=-1, out_axes=-1)(params)
+        psi, pushforward = jax.linearize(self._state, params)
+        tangents = jax.vmap(pushforward)(jnp.eye(len(params), dtype=params.dtype))  # (P, C, 2**n)
+        gram = jnp.einsum("icz,jcz->ij", tangents, tangents, precision=_state.PRECISION)
+        if len(psi) == 1:  # a real state stays normalised: <psi|d psi> = 0
+            return gram
+        berry = jnp.einsum("iz,z->i", tangents[:, 1], psi[0]) - jnp.einsum("iz,z->i", tangents[:, 0], psi[1])
+        return gram - berry[:, None] * berry[None, :]
+
+
+@dataclass(frozen=True)
+class Sample(Compiled):
+    program: Program
+    qubits: tuple[int, ...]
+    shots: int
+
+    def __call__(self, params: Any, key: Array) -> Array:
+        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        return self._run(params, key)
+
+    def _trace(self, params: Array, key: Array) -> Array:
+        p = Probabilities(self.program, self.qubits)._trace(params)  # (..., 2**k)
+        return sample_index(p, key, self.shots)
+
+
+def sample_index(p: Array, key: Array, shots: int) -> Array:
+    """(..., K) unnormalised probabilities -> (..., shots) indices, by inversion of the distribution function."""
+    cdf = jnp.cumsum(p, axis=-1)
+    last = (
+        p.shape[-1] - 1 - jnp.argmax(p[..., ::-1] > 0, axis=-1)
+    )  # rounding must not reach an outcome of probability 0
+    u = jax.random.uniform(key, (*p.shape[:-1], shots), p.dtype) * cdf[..., -1:]
+    find = functools.partial(jnp.searchsorted, side="right", method="sort" if shots > p.shape[-1] else "scan")
+    for _ in range(p.ndim - 1):
+        find = jax.vmap(find)
+    return jnp.minimum(find(cdf, u), last[..., None]).astype(jnp.int32)
+
+
+def marginal(p: Array, qubits: Sequence[int]) -> Array:
+    """(2**n, *batch) -> (2**k, *batch): bit j of the new index is `qubits[j]`."""
+    n = p.shape[0].bit_length() - 1
+    if tuple(qubits) == tuple(range(n)):
+        return p
+    batch = p.shape[1:]
+    p = p.reshape(*(2,) * n, *batch)  # axis k is qubit n - 1 - k
+    kept = sorted(qubits, reverse=True)
+    p = jnp.sum(p, axis=tuple(n - 1 - q for q in range(n) if q not in qubits))
+    order = [kept.index(q) for q in reversed(qubits)]
+    p = jnp.transpose(p, (*order, *range(len(order), len(order) + len(batch))))
+    return p.reshape(1 << len(order), *batch)
+
+
+def touched(program: Program, keep: tuple[int, ...] = ()) -> tuple[Program, tuple[int, ...]]:
+    """The program on the qubits it touches and those in `keep`, and which qubits those are."""
+    qubits = tuple(sorted({*program.touched, *keep}))
+    check_size(
+        len(qubits), MAX_QUBITS, "A simulation", f"The circuit acts on that many of its {program.num_qubits} qubits."
+    )
+    return program.on_touched(keep), qubits
+
+
+def check_qubits(qubits: Sequence[int] | None, program: Program, name: str = "qubits") -> tuple[int, ...]:
+    n = program.num_qubits
+    if qubits is None:
+        return tuple(range(n))
+    chosen = tuple(int(q) for q in qubits)
+    if len(set(chosen)) != len(chosen) or any(not 0 <= q < n for q in chosen):
+        raise ValueError(f"`{name}` must be different qubits between 0 and {n - 1}, but is {list(chosen)}.")
+    return chosen
+
+
+def read_observables(observables: Any, program: Program) -> tuple[tuple[Observable, ...], bool]:
+    """The observables as a tuple, and whether a single one was given instead of a list."""
+    single = not isinstance(observables, list | tuple)
+    listed = [observables] if single else list(observables)
+    if not listed:
+        raise ValueError("`observables` must be an observable or a list of at least one, but is empty.")
+    return tuple(_observables.observable(o, program.num_qubits) for o in listed), single
+
+
+def statevector(circuit: Any) -> Statevector:
+    """The function that gives the state a circuit prepares from |0...0>.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+
+    Returns:
+        ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex amplitudes of
+        shape (..., 2**n), little endian, global phase included. complex64 for float32 parameters, complex128 for float64.
+
+    Raises:
+        ValueError: The circuit has more than 30 qubits, idle ones included. Use `expectation` or `probabilities(qubits=...)`,
+            which simulate only the qubits that the circuit touches.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> statevector(bell)([]).round(3)
+        Array([0.707+0.j, 0.   +0.j, 0.   +0.j, 0.707+0.j], dtype=complex64)
+    """
+    program = parse(circuit)
+    way_out = (
+        "Use `expectation` or `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches."
+    )
+    check_size(program.num_qubits, MAX_QUBITS, "The statevector", way_out)
+    return Statevector(_unmeasured(program))
+
+
+def unitary(circuit: Any) -> Unitary:
+    """The function that gives the unitary matrix of a circuit.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+
+    Returns:
+        ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., 2**n, 2**n); column j is what becomes of the
+        basis state j. Global phase included. The cost is 2**n statevectors.
+
+    Raises:
+        ValueError: The circuit has more than 15 qubits.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.x(0), circuit.s(0)
+        >>> unitary(circuit)([])
+        Array([[0.+0.j, 1.+0.j],
+               [0.+1.j, 0.+0.j]], dtype=complex64)
+    """
+    program = parse(circuit)
+    check_size(program.num_qubits, MAX_UNITARY_QUBITS, "The unitary matrix", "Use `statevector` instead.")
+    return Unitary(_unmeasured(program))
+
+
+def probabilities(circuit: Any, qubits: Sequence[int] | None = None) -> Probabilities:
+    """The function that gives the probabilities of measurement outcomes.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read: `qubits` says
+            what is measured.
+        qubits: The qubits to measure, all by default; bit j of an outcome is `qubits[j]`. Idle qubits read 0.
+
+    Returns:
+        ``f(params)``: parameters of shape (..., P) to probabilities of shape (..., 2**k).
+
+    Raises:
+        ValueError: `qubits` are not different qubits of the circuit, or the simulation does not fit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> probabilities(bell, [1])([]).round(3)
+        Array([0.5, 0.5], dtype=float32)
+    """
+    program = parse(circuit)
+    chosen = check_qubits(qubits, program)
+    check_size(len(chosen), MAX_QUBITS, "The distribution", "Name fewer `qubits`.")
+    small, kept = touched(program, chosen)
+    return Probabilities(_unmeasured(small), tuple(kept.index(q) for q in chosen))
+
+
+def expectation(circuit: Any, observables: Any) -> Expectation:
+    """The function that gives expectation values in the state a circuit prepares from |0...0>.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+        observables: One observable or a list: a label such as "ZIX" (the last letter is qubit 0), also with the projectors
+            0 1 + - r l; a `Pauli`, `SparsePauliOp` or `SparseObservable`; or a mapping of labels to real coefficients.
+
+    Returns:
+        ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a list.
+        Only the qubits that the circuit touches are simulated.
+
+    Raises:
+        TypeError: An observable is of another type.
+        ValueError: An observable has a complex coefficient or another number of qubits than the circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.ry(Parameter("t"), 0)
+        >>> f = expectation(circuit, "Z")  # cos t
+        >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
+        (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
+    """
+    program = parse(circuit)
+    read, single = read_observables(observables, program)
+    small, kept = touched(program)
+    return Expectation(_unmeasured(small), tuple(o.on(kept) for o in read), single)
+
+
+def sample(circuit: Any, shots: int) -> Sample:
+    """The function that draws measurement outcomes.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+        shots: The number of outcomes to draw for each set of parameters.
+
+    Returns:
+        ``f(params, key)``: parameters of shape (..., P) and a JAX random key to int32 outcomes of shape (..., shots). Bit k of an
+        outcome is measured classical bit k, or qubit k when the circuit measures nothing.
+
+    Raises:
+        ValueError: `shots` is no positive integer, or the simulation does not fit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> circuit = QuantumCircuit(2)
+        >>> _ = circuit.x(1)
+        >>> sample(circuit, shots=3)([], jax.random.key(0))
+        Array([2, 2, 2], dtype=int32)
+    """
+    program = parse(circuit)
+    if not isinstance(shots, int | np.integer) or isinstance(shots, bool) or shots < 1:
+        raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
+    chosen = program.measured if program.measured is not None else tuple(range(program.num_qubits))
+    check_size(len(chosen), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
+    small, kept = touched(program, chosen)
+    return Sample(_unmeasured(small), tuple(kept.index(q) for q in chosen), int(shots))
+
+
+def metric_tensor(circuit: Any) -> MetricTensor:
+    """The function that gives the Fubini-Study metric of the states of a circuit.
+
+    That is the real part of the quantum geometric tensor, ``Re <d_i psi|d_j psi> - Re <d_i psi|psi><psi|d_j psi>``; the
+    quantum Fisher information is 4 times it.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+
+    Returns:
+        ``f(params)``: parameters of shape (..., P) to matrices of shape (..., P, P), symmetric and positive semidefinite.
+
+    Raises:
+        ValueError: The simulation does not fit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.ry(Parameter("t"), 0)
+        >>> metric_tensor(circuit)([0.3]).round(4)
+        Array([[0.25]], dtype=float32)
+
+    References:
+        J. Stokes, J. Izaac, N. Killoran, G. Carleo, "Quantum Natural Gradient", Quantum 4, 269 (2020), section 2.
+    """
+    small, _ = touched(parse(circuit))
+    return MetricTensor(_unmeasured(small))
+
+
+def _unmeasured(program: Program) -> Program:
+    """The program without its measurements, which the functions here do not read."""
+    if program.measured is None:
+        return program
+    return Program(program.num_qubits, program.parameters, program.expressions, program.ops)

@@ -1,0 +1,257 @@
+"""Quantum neural networks: a circuit whose parameters are inputs and weights, as a function `model(weights, x)`.
+
+What depends on weights alone is computed once for a whole batch of inputs, also under the user's own `vmap`. An input that
+occurs many times, in expressions with weights (data re-uploading), needs nothing special.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qmljax import _functions, _observables, _simulate, _state
+from qmljax._functions import Compiled, real_array
+from qmljax._observables import Observable
+from qmljax._parse import parse
+from qmljax._program import Program, Table
+
+
+@dataclass(frozen=True)
+class _Model(Compiled):
+    """`model(weights, x)`; `inputs` and `weights` are positions in the program's parameters."""
+
+    program: Program
+    inputs: tuple[int, ...]
+    weights: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def num_weights(self) -> int:
+        return len(self.weights)
+
+    def __call__(self, weights: Any, x: Any) -> Array:
+        """`weights` (W,) and `x` (..., n_in) -> (..., *output_shape)."""
+        names = self.program.parameters
+        weights = real_array(weights, "weights", len(self.weights), [names[k] for k in self.weights])
+        if weights.ndim > 1:
+            raise ValueError(
+                f"`weights` must have shape ({len(self.weights)},), but has shape {weights.shape}. "
+                "For an ensemble of weights use jax.vmap(model, in_axes=(0, None))."
+            )
+        return self._run(weights, real_array(x, "x", len(self.inputs), [names[k] for k in self.inputs]))
+
+    def _trace(self, weights: Array, x: Array) -> Array:
+        dtype = jnp.promote_types(weights.dtype, x.dtype)
+        weights, x = weights.astype(dtype), x.astype(dtype)
+        batch = x.shape[:-1]
+        if batch:
+            x, weights = x.reshape(math.prod(batch), x.shape[-1]), weights[:, None]
+        state = _simulate.run(_simulate.plan(self.program, self.inputs, self.weights), weights, x.T)
+        out = self._read(state)  # (number of outputs, *batch)
+        return out.T.reshape(*batch, *self.output_shape) if batch else out.reshape(self.output_shape)
+
+
+@dataclass(frozen=True)
+class EstimatorQNN(_Model):
+    observables: tuple[Observable, ...]
+
+    def _read(self, state: Array) -> Array:
+        return _observables.expectation(self.observables, state)
+
+
+@dataclass(frozen=True)
+class SamplerQNN(_Model):
+    qubits: tuple[int, ...]
+    index: Table | None  # outcome -> flat index of the output it contributes to
+
+    def _read(self, state: Array) -> Array:
+        return interpreted(_functions.marginal(_state.square(state), self.qubits), self.index, self.output_shape)
+
+
+def interpreted(p: Array, index: Table | None, shape: tuple[int, ...]) -> Array:
+    """(outcomes, *batch) -> (outputs, *batch): the probabilities of all outcomes with one interpretation add up."""
+    return p if index is None else jax.ops.segment_sum(p, index.array, int(np.prod(shape)))
+
+
+@dataclass(frozen=True)
+class _OnBackend(_Model):
+    """A model whose circuit is executed by `function`: (..., P) parameters in circuit order -> (..., outputs)."""
+
+    function: Callable[[Array], Array]
+    index: Table | None
+
+    def _trace(self, weights: Array, x: Array) -> Array:
+        dtype = jnp.promote_types(weights.dtype, x.dtype)
+        batch = x.shape[:-1]
+        both = jnp.concatenate(
+            [jnp.broadcast_to(weights.astype(dtype), (*batch, len(weights))), x.astype(dtype)], axis=-1
+        )
+        order = np.argsort(self.weights + self.inputs)
+        out = jnp.moveaxis(self.function(both[..., order]), -1, 0)
+        return jnp.moveaxis(interpreted(out, self.index, self.output_shape), 0, -1).reshape(*batch, *self.output_shape)
+
+
+def estimator_qnn(
+    circuit: Any,
+    observables: Any = None,
+    *,
+    inputs: Sequence[Any],
+    weights: Sequence[Any] | None = None,
+    backend: Any = None,
+) -> _Model:
+    """A QNN whose outputs are expectation values.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+        observables: One observable or a list, as `expectation` takes them. Default: Z on every qubit, as one observable.
+        inputs: The parameters that are inputs: `Parameter` objects or names, in the order of the features in `x`.
+        weights: The parameters that are weights, in the order of the weight vector. Default: all that are not inputs, in the
+            order of the circuit.
+        backend: What executes the circuit: an object with `expectation(circuit, observables)`, which returns a function
+            like that of `qmljax.expectation`. Default: the simulator.
+
+    Returns:
+        ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to values of shape (..., n_obs), n_obs being 1
+        for one observable. It has `num_inputs`, `num_weights` and `output_shape`.
+
+    Raises:
+        ValueError: A parameter is unknown, named twice, or neither input nor weight.
+
+    Example:
+        >>> from qiskit.circuit.library import real_amplitudes, zz_feature_map
+        >>> feature_map, ansatz = zz_feature_map(2), real_amplitudes(2, reps=1)
+        >>> model = estimator_qnn(feature_map.compose(ansatz), inputs=feature_map.parameters)
+        >>> model.num_inputs, model.num_weights, model.output_shape
+        (2, 4, (1,))
+        >>> model(np.zeros(4), np.zeros((10, 2))).shape
+        (10, 1)
+    """
+    program = parse(circuit)
+    ins, ws = _split(program, inputs, weights)
+    if observables is None:
+        observables = "Z" * program.num_qubits
+    read, _ = _functions.read_observables(observables, program)
+    if backend is not None:
+        listed = list(observables) if isinstance(observables, list | tuple) else [observables]
+        return _OnBackend(program, ins, ws, (len(read),), backend.expectation(circuit, listed), None)
+    small, kept = _functions.touched(program)
+    return EstimatorQNN(small, ins, ws, (len(read),), tuple(o.on(kept) for o in read))
+
+
+def sampler_qnn(
+    circuit: Any,
+    *,
+    inputs: Sequence[Any],
+    weights: Sequence[Any] | None = None,
+    interpret: Callable[[int], int | tuple[int, ...]] | None = None,
+    output_shape: int | tuple[int, ...] | None = None,
+    backend: Any = None,
+) -> _Model:
+    """A QNN whose outputs are the probabilities of measurement outcomes, or of what these are interpreted as.
+
+    Args:
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes. If it measures, the outcome's bit k is its measured
+            classical bit k; else it is qubit k of all qubits.
+        inputs: The parameters that are inputs: `Parameter` objects or names, in the order of the features in `x`.
+        weights: The parameters that are weights, in the order of the weight vector. Default: all that are not inputs, in the
+            order of the circuit.
+        interpret: Maps an outcome to an index of the output, an integer or a tuple. Outcomes with the same index add up. It is
+            called once for each outcome, now.
+        output_shape: The shape of the output. Default: all outcomes, or the smallest shape that holds what `interpret`
+            gives.
+        backend: What executes the circuit: an object with `probabilities(circuit, qubits)`, which returns a function like
+            that of `qmljax.probabilities`. Default: the simulator.
+
+    Returns:
+        ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to probabilities of shape (..., 2**n), or
+        (..., *output_shape). It has `num_inputs`, `num_weights` and `output_shape`.
+
+    Raises:
+        ValueError: A parameter is unknown, named twice, or neither input nor weight; or an interpretation lies outside
+            `output_shape`.
+
+    Example:
+        >>> from qiskit.circuit.library import real_amplitudes
+        >>> circuit = real_amplitudes(2, reps=1)
+        >>> model = sampler_qnn(circuit, inputs=[], interpret=lambda outcome: outcome.bit_count() % 2)
+        >>> model(np.zeros(4), np.zeros((5, 0))).shape
+        (5, 2)
+    """
+    program = parse(circuit)
+    ins, ws = _split(program, inputs, weights)
+    qubits = tuple(range(program.num_qubits)) if program.measured is None else program.measured
+    _functions.check_size(len(qubits), 24, "The distribution", "Measure fewer qubits.")
+    index, shape = _interpretation(interpret, output_shape, 1 << len(qubits))
+    if backend is not None:
+        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index)
+    small, kept = _functions.touched(program, qubits)
+    return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index)
+
+
+def _interpretation(
+    interpret: Callable[[int], int | tuple[int, ...]] | None, output_shape: int | tuple[int, ...] | None, outcomes: int
+) -> tuple[Table | None, tuple[int, ...]]:
+    shape = None
+    if output_shape is not None:
+        shape = tuple(int(s) for s in (output_shape if isinstance(output_shape, tuple | list) else (output_shape,)))
+    if interpret is None:
+        if shape not in (None, (outcomes,)):
+            raise ValueError(
+                f"`output_shape` is {shape}, but without `interpret` the output has the shape {(outcomes,)} of all outcomes. "
+                "Say by `interpret` which outcome contributes to which output."
+            )
+        return None, (outcomes,)
+    indices = np.array([interpret(outcome) for outcome in range(outcomes)])
+    if indices.dtype.kind not in "iub":
+        raise ValueError(
+            f"`interpret` must give integers or tuples of integers, but gives {interpret(0)!r} for outcome 0."
+        )
+    indices = indices.astype(np.int64).reshape(outcomes, -1)
+    if shape is None:
+        shape = tuple(int(k) + 1 for k in indices.max(axis=0))
+    if indices.shape[1] != len(shape) or (indices < 0).any() or (indices >= np.array(shape)).any():
+        worst = int(np.argmax(((indices < 0) | (indices >= np.array((shape + shape)[: indices.shape[1]]))).any(axis=1)))
+        raise ValueError(
+            f"`interpret` must give indices inside `output_shape` {shape}, but gives {interpret(worst)!r} for outcome {worst}."
+        )
+    return Table(np.ravel_multi_index(tuple(indices.T), shape)), shape
+
+
+def _split(
+    program: Program, inputs: Sequence[Any], weights: Sequence[Any] | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The positions of inputs and weights in the circuit's parameters, each of which must be one of the two."""
+    place = {name: k for k, name in enumerate(program.parameters)}
+    ins = positions(inputs, "inputs", place)
+    ws = tuple(k for k in place.values() if k not in ins) if weights is None else positions(weights, "weights", place)
+    if both := set(ins) & set(ws):
+        named = ", ".join(program.parameters[k] for k in sorted(both))
+        raise ValueError(f"A parameter must be an input or a weight, but {named} is named as both.")
+    if missing := set(place.values()) - set(ins) - set(ws):
+        named = ", ".join(program.parameters[k] for k in sorted(missing))
+        raise ValueError(
+            f"Every parameter must be an input or a weight, but {named} is neither. Add it to one of them."
+        )
+    return ins, ws
+
+
+def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tuple[int, ...]:
+    """The positions of parameters, given as `Parameter` objects or names."""
+    if isinstance(parameters, str):
+        parameters = [parameters]
+    names = [p if isinstance(p, str) else getattr(p, "name", p) for p in parameters]
+    if unknown := [name for name in names if name not in place]:
+        raise ValueError(f"`{what}` names {unknown[0]!r}, which is no parameter of the circuit. It has {list(place)}.")
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"`{what}` names {twice!r} more than once. Each parameter has one place.")
+    return tuple(place[name] for name in names)

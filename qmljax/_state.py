@@ -1,0 +1,224 @@
+"""The conventions of a state, and how a layer acts on one.
+
+**Bit order** is Qiskit's, little endian: bit q of a basis index z is qubit q.
+
+**A state is a real array of shape (C, 2**n, *batch)**. `C` = 2 holds real and imaginary parts; `C` = 1 is a real state, which
+real circuits keep. Real and imaginary part stand apart because the product layers are real matrices, which act on both
+alike, and because XLA multiplies real matrices up to three times faster than complex ones. The batch comes last: then a
+permutation moves contiguous rows, and rotations with an angle per sample are elementwise over it.
+
+**Angles of a layer** have shape (K, *batch), each batch dimension being that of the state or 1. If all are 1 the layer is
+shared by the batch, and matrix products do it.
+
+A layer is exp(sum_k a_k G_k) with commuting, real antisymmetric generators G_k: the RY layer has G_q = [[0, -1], [1, 0]]
+on qubit q, the phase layer G_k = i c_k(z), which is [[0, -c_k], [c_k, 0]] on (Re, Im). For each of the two kinds there are
+three functions here:
+
+- `apply(a, state)`: exp(sum_k a_k G_k) state,
+- `generate(a, state)`: sum_k a_k G_k state, the derivative of `apply`,
+- `moments(left, state)`: ``<left, G_k state>`` for every k, its transpose with respect to the angles.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+PRECISION = lax.Precision.HIGHEST  # a GPU may otherwise round float32 products to TF32
+
+
+def to_complex(state: Array) -> Array:
+    """(C, 2**n, *batch) -> complex amplitudes of shape (2**n, *batch)."""
+    return lax.complex(state[0], state[1] if len(state) == 2 else jnp.zeros_like(state[0]))
+
+
+def square(state: Array) -> Array:
+    """(C, 2**n, *batch) -> probabilities of shape (2**n, *batch)."""
+    return jnp.sum(state * state, axis=0)
+
+
+# The product layer: RY(2 a_q) on every qubit q.
+
+
+def block_widths(n: int) -> list[int]:
+    """How many neighbouring qubits share one matrix, from the highest: one block to 7 qubits, two to 12, then about 5."""
+    count = 1 if n <= 7 else 2 if n <= 12 else -(-n // 5)
+    return [n // count + (k < n % count) for k in range(count)]
+
+
+def rotate(a: Array, state: Array) -> Array:
+    cos, sin = jnp.cos(a), jnp.sin(a)
+    if _shared(a):
+        for block, (left, size, right) in _blocks(len(a)):
+            state = _matmul(_kron(cos, sin, block), state, left, size, right)
+        return state
+    for q in range(len(a)):
+        zero, one, pair = _pair(state, q)
+        c, s = cos[q][None, None, None], sin[q][None, None, None]  # (1, 1, 1, *batch)
+        state = pair(c * zero - s * one, s * zero + c * one)
+    return state
+
+
+def rotate_generate(a: Array, state: Array) -> Array:
+    total = None
+    for q in range(len(a)):
+        zero, one, pair = _pair(state, q)
+        weight = a[q][None, None, None]
+        term = pair(-weight * one, weight * zero)
+        total = term if total is None else total + term
+    return total
+
+
+def rotate_moments(left: Array, state: Array, batch: Sequence[int]) -> Array:
+    n = state.shape[1].bit_length() - 1
+    if not all(size == 1 for size in batch):
+        return jnp.stack([_sum_to(_moment(left, state, q), batch) for q in range(n)])
+    moments = [None] * n
+    for block, (rows, size, right) in _blocks(n):
+        outer = _outer(left, state, rows, size, right)  # (size, size): sum over all else of left_i state_j
+        for k, q in enumerate(block):
+            antisymmetric = outer.reshape(size >> (k + 1), 2, 1 << k, size >> (k + 1), 2, 1 << k)
+            difference = antisymmetric[:, 1, :, :, 0] - antisymmetric[:, 0, :, :, 1]
+            moments[q] = jnp.einsum("ijij->", difference)
+    return jnp.stack(moments).reshape(n, *batch)
+
+
+def _shared(a: Array) -> bool:
+    return math.prod(a.shape[1:]) == 1
+
+
+def _blocks(n: int) -> list[tuple[range, tuple[int, int, int]]]:
+    """For each block, from the highest: its qubits, and the shape (left, size, right) that 2**n falls into around it."""
+    result, top = [], n
+    for width in block_widths(n):
+        result.append((range(top - width, top), (1 << (n - top), 1 << width, 1 << (top - width))))
+        top -= width
+    return result
+
+
+def _kron(cos: Array, sin: Array, block: range) -> Array:
+    """The Kronecker product of the 2x2 rotations of the qubits in `block`, the highest first."""
+    matrix = None
+    for q in block:
+        c, s = cos[q].reshape(()), sin[q].reshape(())
+        small = jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])])
+        if matrix is None:
+            matrix = small
+        else:
+            size = 2 * len(matrix)
+            matrix = (small[:, None, :, None] * matrix[None, :, None, :]).reshape(size, size)
+    return matrix
+
+
+def _matmul(matrix: Array, state: Array, left: int, size: int, right: int) -> Array:
+    """A matrix on the middle axis of a state seen as (C, left, size, right, *batch)."""
+    shape, rows = state.shape, len(state) * left
+    columns = state.size // (rows * size)
+    if columns == 1:
+        new = lax.dot_general(state.reshape(rows, size), matrix, (((1,), (1,)), ((), ())), precision=PRECISION)
+    else:
+        new = jnp.einsum("ij,ajb->aib", matrix, state.reshape(rows, size, columns), precision=PRECISION)
+    return new.reshape(shape)
+
+
+def _outer(left: Array, state: Array, rows: int, size: int, right: int) -> Array:
+    rows *= len(state)
+    columns = state.size // (rows * size)
+    shape = (rows, size, columns)
+    if columns == 1:
+        return jnp.einsum("ai,aj->ij", left.reshape(rows, size), state.reshape(rows, size), precision=PRECISION)
+    return jnp.einsum("aib,ajb->aij", left.reshape(shape), state.reshape(shape), precision=PRECISION).sum(axis=0)
+
+
+def _pair(state: Array, q: int) -> tuple[Array, Array, Any]:
+    """The halves of a state where qubit q is 0 and 1, and the function that joins two such halves."""
+    split = state.reshape(len(state), state.shape[1] >> (q + 1), 2, 1 << q, *state.shape[2:])
+
+    def join(zero: Array, one: Array) -> Array:
+        both = jnp.stack([zero, one], axis=2)
+        return both.reshape(len(state), state.shape[1], *both.shape[4:])
+
+    return split[:, :, 0], split[:, :, 1], join
+
+
+def _moment(left: Array, state: Array, q: int) -> Array:
+    """``<left, G_q state>`` for each element of the batch."""
+    left_zero, left_one, _ = _pair(left, q)
+    zero, one, _ = _pair(state, q)
+    return jnp.sum(left_one * zero - left_zero * one, axis=(0, 1, 2))
+
+
+def _sum_to(values: Array, batch: Sequence[int]) -> Array:
+    """Sums trailing dimensions that are 1 in `batch`."""
+    offset = values.ndim - len(batch)
+    axes = tuple(offset + k for k, size in enumerate(batch) if size == 1 and values.shape[offset + k] != 1)
+    return jnp.sum(values, axis=axes, keepdims=True) if axes else values
+
+
+# The phase layer: exp(i sum_k a_k c_k(z)), with c_k as `_basis.Tables`.
+
+
+def shift_phases(a: Array, state: Array, low: Array, high: Array | None = None) -> Array:
+    phi = _phase_function(a, low, high)
+    cos, sin = jnp.cos(phi), jnp.sin(phi)
+    real, imag = state[0], state[1]
+    return jnp.stack([cos * real - sin * imag, sin * real + cos * imag])
+
+
+def phases_generate(a: Array, state: Array, low: Array, high: Array | None = None) -> Array:
+    phi = _phase_function(a, low, high)
+    return jnp.stack([-phi * state[1], phi * state[0]])
+
+
+def phases_moments(left: Array, state: Array, batch: Sequence[int], low: Array, high: Array | None = None) -> Array:
+    weight = _sum_to(left[1] * state[0] - left[0] * state[1], batch)
+    return weigh(weight, low, high)
+
+
+def _phase_function(a: Array, low: Array, high: Array | None) -> Array:
+    """sum_k a_k c_k(z) of shape (2**n, *batch)."""
+    if high is None:
+        return jnp.tensordot(low, a, ((0,), (0,)), precision=PRECISION)
+    partial = jnp.tensordot(high, a, ((0,), (0,)), precision=PRECISION)  # (R, 2**h, *batch)
+    phi = jnp.einsum("rh...,rl->hl...", partial, low, precision=PRECISION)
+    return phi.reshape(high.shape[2] * low.shape[1], *a.shape[1:])
+
+
+def weigh(weight: Array, low: Array, high: Array | None = None) -> Array:
+    """sum_z c_k(z) weight(z): (2**n, *batch) -> (K, *batch)."""
+    if high is None:
+        return jnp.tensordot(low, weight, 1, precision=PRECISION)
+    split = weight.reshape(high.shape[2], low.shape[1], *weight.shape[1:])
+    partial = jnp.einsum("rl,hl...->rh...", low, split, precision=PRECISION)
+    return jnp.tensordot(high, partial, 2, precision=PRECISION)
+
+
+# What has no angles: permutations, constant diagonals, constant matrices.
+
+
+def permute(state: Array, high: Array, low: Array) -> Array:
+    """new[y] = state[high[y >> l] ^ low[y & (2**l - 1)]]."""
+    source = (high[:, None] ^ low[None, :]).reshape(-1)
+    return state.at[:, source].get(mode="promise_in_bounds", unique_indices=True)
+
+
+def multiply(state: Array, diagonal: Array) -> Array:
+    """A constant diagonal, of shape (2**n,) if real and (2, 2**n) if complex."""
+    spread = diagonal.reshape(*diagonal.shape, *(1,) * (state.ndim - 2))
+    if diagonal.ndim == 1:
+        return state * spread[None]
+    cos, sin = spread[0], spread[1]
+    return jnp.stack([cos * state[0] - sin * state[1], sin * state[0] + cos * state[1]])
+
+
+def transform(state: Array, matrix: Array) -> Array:
+    """A constant matrix on the highest qubits, of shape (C K, C K), acting on (Re, Im) stacked when C = 2."""
+    return jnp.dot(matrix, state.reshape(len(matrix), -1), precision=PRECISION).reshape(state.shape)
+
+
+def join_complex(matrix: np.ndarray) -> np.ndarray:
+    """A complex matrix as the real one that does the same to (Re, Im) stacked."""
+    return np.block([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
