@@ -1,7 +1,8 @@
 """Real functions of a basis state: what phases and diagonal observables are made of, and their tables.
 
 On few qubits a function is a table of ``2**n``. On many it is factored into the high and the low half of the bits,
-f(z) = sum_r high[r, z >> l] low[r, z & (2**l - 1)], two small tables: a parity is one such product, and so is a projector.
+f(z) = sum_r high[r, z >> l] low[r, z & (2**l - 1)], two small tables: a parity is one such product, and so is a
+projector.
 """
 
 from collections.abc import Sequence
@@ -66,8 +67,8 @@ def tabulate(functions: Sequence[Sequence[tuple[float, Term]]], n: int) -> Table
             for coefficient, term in function:
                 low[k] += coefficient * term.values(0, z)
         return Tables(None, low)
-    l = n // 2
-    zh, zl = np.arange(1 << (n - l)) << l, np.arange(1 << l)
+    low_bits = n // 2
+    zh, zl = np.arange(1 << (n - low_bits)) << low_bits, np.arange(1 << low_bits)
     rows: dict[bytes, int] = {}
     parts: list[tuple[int, int, np.ndarray]] = []
     for k, function in enumerate(functions):

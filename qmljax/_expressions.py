@@ -127,33 +127,32 @@ def evaluate(expressions: tuple[Expression, ...], params: jax.Array) -> jax.Arra
     if len(affine) == len(expressions):
         return _affine_values(affine, params)
 
-    groups: dict[tuple, dict[Tape, list[Affine]]] = {}  # skeleton: the tapes that have it and their forms
+    groups: dict[tuple, dict[Tape, list[Affine]]] = {}  # skeleton: the tapes that have it, and what fills its blanks
     for tape in expressions:
         if isinstance(tape, Tape):
             skeleton, forms = _split(tape)
             groups.setdefault(skeleton, {})[tape] = forms
-    slots = [slot for group in groups.values() for slot in zip(*group.values(), strict=True)]  # a form of each tape
-    values = _affine_values(affine + [form for slot in slots for form in slot if form.terms], params)
-    done = len(affine)
-    results = [values[:done]]
-    for skeleton, group in groups.items():
-        arrays = []  # each (tapes, *batch) or, of constants, (tapes, 1, ..., 1)
-        for slot in zip(*group.values(), strict=True):
-            if slot[0].terms:
-                arrays.append(values[done : done + len(slot)])
-                done += len(slot)
-            else:
-                arrays.append(_column([form.const for form in slot], params))
-        results.append(_run(skeleton, arrays))
+    blanks = [blank for group in groups.values() for blank in zip(*group.values(), strict=True)]  # a form of each tape
+    values = _affine_values(affine + [form for blank in blanks for form in blank if form.terms], params)
 
-    row = {tape: len(affine) + k for k, tape in enumerate(tape for group in groups.values() for tape in group)}
+    def fillings() -> Iterator[jax.Array | np.ndarray]:  # each (tapes, *batch) or, of constants, (tapes, 1, ..., 1)
+        start = len(affine)
+        for blank in blanks:
+            if blank[0].terms:
+                yield values[start : (start := start + len(blank))]
+            else:
+                yield _column([form.const for form in blank], params)
+
+    filling = fillings()
+    results = [values[: len(affine)], *(_run(skeleton, filling) for skeleton in groups)]
+    row = {tape: k for k, tape in enumerate((t for group in groups.values() for t in group), start=len(affine))}
     in_turn = iter(range(len(affine)))
     order = [row[e] if isinstance(e, Tape) else next(in_turn) for e in expressions]
     return _rows(jnp.concatenate(results), np.array(order))  # (expressions, *batch)
 
 
 def _split(tape: Tape) -> tuple[tuple, list[Affine]]:
-    """The tape with a blank for each affine form but an integer exponent, which is static; and the forms."""
+    """The tape with a blank for each affine form, but for integer exponents, which are static; and those forms."""
     skeleton, forms = [], []
     for operation, *operands in tape.instructions:
         for k, x in enumerate(operands):
@@ -164,11 +163,11 @@ def _split(tape: Tape) -> tuple[tuple, list[Affine]]:
     return tuple(skeleton), forms
 
 
-def _run(skeleton: tuple, arrays: list[jax.Array | np.ndarray]) -> jax.Array:
-    """The result of the skeleton with the arrays in its blanks."""
-    results, blank = [], iter(arrays)
+def _run(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Array:
+    """The result of the skeleton with the next fillings in its blanks."""
+    results: list[jax.Array] = []
     for operation, *operands in skeleton:
-        args = [next(blank) if isinstance(x, str) else results[x] if isinstance(x, int) else x for x in operands]
+        args = [next(filling) if isinstance(x, str) else results[x] if isinstance(x, int) else x for x in operands]
         if isinstance(args[-1], Affine):
             # Multiplied out, a power has the right derivative at zero and for a negative base.
             results.append(jax.lax.integer_pow(args[0], int(args[-1].const)))
@@ -234,7 +233,7 @@ def _read(tape: _Building, x: Any, position: Mapping[str, int]) -> _Value:
                 "Bind the expression to a number, or use an earlier Qiskit."
             )
         sources = (record.lhs,) if operation in FUNCTIONS else (record.rhs, record.lhs)
-        operands = [stack.pop() if x is None else _read(tape, x, position) for x in sources]
+        operands = [stack.pop() if source is None else _read(tape, source, position) for source in sources]
         if not operation.startswith("r"):
             operands.reverse()
         stack.append(_operate(tape, operation.removeprefix("r"), *operands))

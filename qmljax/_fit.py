@@ -19,7 +19,8 @@ class FitResult(NamedTuple):
 
     Attributes:
         weights: The weights after the last step, of the structure given.
-        history: The loss at each step, before its update, of shape (steps,): on the mini-batch of that step if there is one.
+        history: The loss at each step, before its update, of shape (steps,): on the mini-batch of that step if there is
+            one.
         opt_state: The state of the optimiser.
     """
 
@@ -51,16 +52,16 @@ def fit(
         batch_size: The number of samples in a step. Each epoch runs through the samples in a new random order, without
             replacement, and leaves out the N modulo `batch_size` that fill no batch. Default: all N in each step.
         key: A JAX random key; needed with `batch_size`.
-        callback: Called as ``callback(step, weights, loss)`` about a hundred times in a run, after `step` steps, with the
-            weights then and the loss of the last step.
+        callback: Called as ``callback(step, weights, loss)`` about a hundred times in a run, after `step` steps, with
+            the weights then and the loss of the last step.
         progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
 
     Returns:
         A `FitResult`: weights, history of losses, optimiser state.
 
     Raises:
-        ValueError: The data are empty or of unequal length, `steps` or `batch_size` is out of range, `key` is missing, or the
-            loss is no scalar.
+        ValueError: The data are empty or of unequal length, `steps` or `batch_size` is out of range, `key` is missing,
+            or the loss is no scalar.
 
     Example:
         >>> x = jnp.linspace(-1, 1, 50)
@@ -109,7 +110,7 @@ def fit(
 
 @functools.partial(jax.jit, static_argnames=("loss", "optimizer", "batch_size"))
 def _chunk(carry, losses, data, key, start, count, loss, optimizer, batch_size):
-    """`count` steps from step `start` on: new (weights, opt_state), and the losses, the first `count` of which are set."""
+    """`count` steps from step `start` on: new (weights, opt_state), and losses, the first `count` of them set."""
     samples = len(data[0])
 
     def batch(step: Array) -> tuple[Array, ...]:

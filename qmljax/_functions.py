@@ -1,7 +1,7 @@
 """The front door: a circuit becomes a function of its parameters.
 
-Every builder returns a frozen callable that is equal by value: callables built from equal circuits are equal, hash alike
-and share one compiled function. All checks are made here, in Python, before anything is traced.
+Every builder returns a frozen callable that is equal by value: callables built from equal circuits are equal, hash
+alike and share one compiled function. All checks are made here, in Python, before anything is traced.
 """
 
 import functools
@@ -213,12 +213,13 @@ def statevector(circuit: Any) -> Statevector:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
 
     Returns:
-        ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex amplitudes of
-        shape (..., 2**n), little endian, global phase included. complex64 for float32 parameters, complex128 for float64.
+        ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex
+        amplitudes of shape (..., 2**n), little endian, global phase included. complex64 for float32 parameters,
+        complex128 for float64.
 
     Raises:
-        ValueError: The circuit has more than 30 qubits, idle ones included. Use `expectation` or `probabilities(qubits=...)`,
-            which simulate only the qubits that the circuit touches.
+        ValueError: The circuit has more than 30 qubits, idle ones included. Use `expectation` or
+            `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -242,8 +243,8 @@ def unitary(circuit: Any) -> Unitary:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
 
     Returns:
-        ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., 2**n, 2**n); column j is what becomes of the
-        basis state j. Global phase included. The cost is 2**n statevectors.
+        ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., 2**n, 2**n); column j is what
+        becomes of the basis state j. Global phase included. The cost is 2**n statevectors.
 
     Raises:
         ValueError: The circuit has more than 15 qubits.
@@ -265,8 +266,8 @@ def probabilities(circuit: Any, qubits: Sequence[int] | None = None) -> Probabil
     """The function that gives the probabilities of measurement outcomes.
 
     Args:
-        circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read: `qubits` says
-            what is measured.
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read: `qubits`
+            says what is measured.
         qubits: The qubits to measure, all by default; bit j of an outcome is `qubits[j]`. Idle qubits read 0.
 
     Returns:
@@ -294,12 +295,13 @@ def expectation(circuit: Any, observables: Any) -> Expectation:
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        observables: One observable or a list: a label such as "ZIX" (the last letter is qubit 0), also with the projectors
-            0 1 + - r l; a `Pauli`, `SparsePauliOp` or `SparseObservable`; or a mapping of labels to real coefficients.
+        observables: One observable or a list: a label such as "ZIX" (the last letter is qubit 0), also with the
+            projectors 0 1 + - r l; a `Pauli`, `SparsePauliOp` or `SparseObservable`; or a mapping of labels to real
+            coefficients.
 
     Returns:
-        ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a list.
-        Only the qubits that the circuit touches are simulated.
+        ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a
+        list. Only the qubits that the circuit touches are simulated.
 
     Raises:
         TypeError: An observable is of another type.
@@ -328,8 +330,8 @@ def sample(circuit: Any, shots: int) -> Sample:
         shots: The number of outcomes to draw for each set of parameters.
 
     Returns:
-        ``f(params, key)``: parameters of shape (..., P) and a JAX random key to int32 outcomes of shape (..., shots). Bit k of an
-        outcome is measured classical bit k, or qubit k when the circuit measures nothing.
+        ``f(params, key)``: parameters of shape (..., P) and a JAX random key to int32 outcomes of shape (..., shots).
+        Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing.
 
     Raises:
         ValueError: `shots` is no positive integer, or the simulation does not fit.
@@ -360,7 +362,8 @@ def metric_tensor(circuit: Any) -> MetricTensor:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
 
     Returns:
-        ``f(params)``: parameters of shape (..., P) to matrices of shape (..., P, P), symmetric and positive semidefinite.
+        ``f(params)``: parameters of shape (..., P) to matrices of shape (..., P, P), symmetric and positive
+        semidefinite.
 
     Raises:
         ValueError: The simulation does not fit.

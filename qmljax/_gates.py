@@ -1,7 +1,7 @@
 """The one table of gates: a gate's name -> the elementary operations it is.
 
-A rule is written with its controls: `rule(c, qubits, angles)` returns the ops of the gate acting where the control `c` is
-met. Written so, a controlled gate of any number of open and closed controls costs no second rule, and a gate of the
+A rule is written with its controls: `rule(c, qubits, angles)` returns the ops of the gate acting where the control `c`
+is met. Written so, a controlled gate of any number of open and closed controls costs no second rule, and a gate of the
 form V D V^dagger controls only its D. `template` runs a rule once on local qubits 0, 1, ...; the parser places it.
 """
 
@@ -229,7 +229,7 @@ def _xx_minus_yy(c, a, b, angle, beta):
 
 
 def pauli(label: str, qubits: tuple[int, ...]) -> tuple[Ops, tuple[int, ...]]:
-    """The basis change that makes a Pauli string (label[0] on the highest qubit) a product of Zs, and those Zs' qubits."""
+    """The basis change that makes a Pauli string a product of Zs, and the qubits of those; label[0] is the highest."""
     change, support = [], []
     for letter, q in zip(reversed(label), qubits, strict=True):
         if letter != "I":
@@ -269,14 +269,14 @@ def _cu(c, control, q, a, b, d, g):
 
 @functools.lru_cache(maxsize=4096)
 def template(name: str, controls: int = 0, pattern: int = 0) -> tuple[Op, ...]:
-    """The ops of gate `name` under `controls` controls: on local qubits 0, 1, ... (controls first), with `Angle(k, 1.0)` for argument k."""
+    """The ops of a gate on local qubits 0, 1, ..., its controls first, with `Angle(k, 1.0)` for argument k."""
     qubits, angles, rule = RULES[name]
     c = Control(tuple(range(controls)), pattern)
     return tuple(rule(c, *range(controls, controls + qubits), *(Angle(k, 1.0) for k in range(angles))))
 
 
 def matrix(unitary: np.ndarray, qubits: tuple[int, ...]) -> Ops:
-    """The ops of a constant unitary matrix: Euler angles on one qubit, a phased permutation if it is one, else dense."""
+    """The ops of a constant unitary: a phased permutation if it is one, Euler angles on one qubit, else dense."""
     if len(qubits) == 0:
         return phase(NONE, constant(float(np.angle(unitary[0, 0]))))
     sizes = np.abs(unitary)

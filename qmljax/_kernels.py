@@ -51,7 +51,8 @@ class FidelityKernel(Compiled):
         array = real_array(value, name, len(self.features), [self.program.parameters[k] for k in self.features])
         if array.ndim != 2:
             raise ValueError(
-                f"`{name}` must have shape (N, {len(self.features)}), one row for each point, but has shape {array.shape}."
+                f"`{name}` must have shape (N, {len(self.features)}), one row for each point, but has shape "
+                f"{array.shape}."
             )
         return array
 
@@ -106,18 +107,19 @@ def fidelity_kernel(feature_map: Any, *, weights: Sequence[Any] = (), backend: A
 
     Args:
         feature_map: A `QuantumCircuit`, or anything else that `parse` takes.
-        weights: Parameters that are no features but trained: `Parameter` objects or names, in the order of the weight vector.
-            All others are features, in the order of the circuit.
-        backend: What measures the fidelities: an object with `fidelity(circuit)`, which returns a function of two arrays of
-            parameters (pairs, P) to fidelities (pairs,). Default: the simulator.
+        weights: Parameters that are no features but trained: `Parameter` objects or names, in the order of the weight
+            vector. All others are features, in the order of the circuit.
+        backend: What measures the fidelities: an object with `fidelity(circuit)`, which returns a function of two
+            arrays of parameters (pairs, P) to fidelities (pairs,). Default: the simulator.
 
     Returns:
-        ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M), entries in
-        [0, 1]. Without `y` it is (N, N), exactly symmetric, with an exact 1 on its diagonal. Differentiable in all arguments.
-        It holds N + M states of 2**n amplitudes.
+        ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M),
+        entries in [0, 1]. Without `y` it is (N, N), exactly symmetric, with an exact 1 on its diagonal. Differentiable
+        in all arguments. It holds N + M states of 2**n amplitudes.
 
     Raises:
-        ValueError: A weight is unknown or named twice, the points have another number of features, or weights are missing.
+        ValueError: A weight is unknown or named twice, the points have another number of features, or weights are
+            missing.
 
     Example:
         >>> from qiskit.circuit.library import zz_feature_map

@@ -2,7 +2,8 @@
 
 A level is, in this order,
 
-1. a monomial layer, ``|z> -> exp(i phi(z)) |pi(z)>``: phases whose angles depend on parameters, a constant diagonal, and a
+1. a monomial layer, ``|z> -> exp(i phi(z)) |pi(z)>``: phases whose angles depend on parameters, a constant diagonal,
+and a
    permutation of the basis. Any sequence of "phase", "diagonal", "flip" and "permutation" ops is one such layer;
 2. a product layer: RY on every qubit, each by its own angle;
 3. a dense layer: a constant matrix on the highest qubits, for what is neither. Absent from nearly all circuits.
@@ -11,8 +12,8 @@ All other one-qubit gates are a RY between phases, so product layers are real ma
 phases alone. An op sinks into the earliest layer that can take it: no op later in time stands before it on its qubits.
 
 Permutations by X, CX and SWAP are affine over GF(2): bit q of pi(z) is the parity of ``rows[q] & z``, xor bit q of
-``offset``. Phase terms are kept in the coordinates of the layer's input z, where under an affine permutation a parity stays
-a parity; so CX-RZ-CX ladders cost nothing.
+``offset``. Phase terms are kept in the coordinates of the layer's input z, where under an affine permutation a parity
+stays a parity; so CX-RZ-CX ladders cost nothing.
 """
 
 import functools
@@ -39,7 +40,7 @@ class Phases:
 
 @dataclass(frozen=True, eq=False)
 class Permutation:
-    """new[y] = old[source(y)], source(y) = high[y >> l] ^ low[y & (2**l - 1)], and the same for its inverse, `target`."""
+    """new[y] = old[source(y)] with source(y) = high[y >> l] ^ low[y & (2**l - 1)]; `target` is the inverse."""
 
     source: tuple[np.ndarray, np.ndarray]
     target: tuple[np.ndarray, np.ndarray]
@@ -80,8 +81,8 @@ def schedule(program: Program, from_zero: bool = True) -> Layers:
 
     Args:
         program: What to lower.
-        from_zero: The levels will act on |0...0> only, so that leading phases and flips need not be executed. With False
-            they stand for the whole unitary matrix.
+        from_zero: The levels will act on |0...0> only, so that leading phases and flips need not be executed. With
+            False they stand for the whole unitary matrix.
     """
     n = program.num_qubits
     scheduler = _Scheduler(n)
@@ -138,7 +139,7 @@ class _Scheduler:
                 self.front[q] = 3 * index
 
     def add_dense(self, op: Op) -> None:
-        """A dense layer acts on the highest qubits: swaps, which the monomial layers swallow, bring its qubits there."""
+        """A dense layer acts on the highest qubits: swaps, swallowed by the monomial layers, bring its qubits there."""
         k = len(op.qubits)
         top = tuple(range(self.n - k, self.n))
         swaps, held = [], list(range(self.n))
@@ -194,7 +195,7 @@ class _Monomial:
         self.terms: dict[Term, Combination] = {}
 
     def takes(self, op: Op) -> bool:
-        """Whether `op` can follow here. Phases after a permutation that is not affine need tables, which must be small."""
+        """Whether `op` may follow. Phases after a permutation that is not affine need tables, which must be small."""
         return self.image is None or op.kind in ("flip", "permutation") or self.n <= FACTOR_QUBITS
 
     def add(self, op: Op, phase: Combination) -> None:

@@ -1,9 +1,9 @@
 """Observables: real sums of Pauli strings and projectors, and their expectation values in a state.
 
 A Pauli string with Y on m qubits is i**m X^x Z^z with bit masks x and z, so its expectation value is
-``sum_z' conj(psi[z' ^ x]) i**m (-1)**parity(z & z') psi[z']``. All terms with one x-mask share that product of amplitudes:
-the cost is per distinct x-mask, not per term. Projectors on |0> and |1> are functions of z'; those on eigenstates of X and
-Y become such in a rotated basis.
+``sum_z' conj(psi[z' ^ x]) i**m (-1)**parity(z & z') psi[z']``. All terms with one x-mask share that product of
+amplitudes: the cost is per distinct x-mask, not per term. Projectors on |0> and |1> are functions of z'; those on
+eigenstates of X and Y become such in a rotated basis.
 """
 
 import functools
@@ -52,8 +52,8 @@ def observable(value: Any, num_qubits: int) -> Observable:
     """Reads one observable.
 
     Args:
-        value: A label such as "ZIX" (the last letter is qubit 0) or "0+r" with projectors; a `Pauli`, `SparsePauliOp` or
-            `SparseObservable`; or a mapping of labels to real coefficients.
+        value: A label such as "ZIX" (the last letter is qubit 0) or "0+r" with projectors; a `Pauli`, `SparsePauliOp`
+            or `SparseObservable`; or a mapping of labels to real coefficients.
         num_qubits: The number of qubits it must act on.
 
     Raises:
@@ -100,8 +100,8 @@ def _rows(value: Any) -> tuple[list[tuple[str, Sequence[int], complex]], int]:
         prefix = label[: len(label) - len(letters)]
         return [(letters[::-1], range(len(letters)), {"": 1, "-": -1, "i": 1j, "-i": -1j}[prefix])], len(letters)
     raise TypeError(
-        "An observable must be a label such as 'ZIX', a Pauli, SparsePauliOp or SparseObservable, or a mapping of labels to "
-        f"real coefficients, but is a {type(value).__name__}. For a matrix use SparsePauliOp.from_operator(matrix)."
+        "An observable must be a label such as 'ZIX', a Pauli, SparsePauliOp or SparseObservable, or a mapping of "
+        f"labels to real coefficients, but is a {type(value).__name__}. For a matrix use SparsePauliOp.from_operator(matrix)."
     )
 
 
@@ -110,7 +110,8 @@ def _real(coefficient: Any, value: Any) -> float:
         number = complex(coefficient)
     except TypeError:
         raise TypeError(
-            f"Coefficients of an observable must be real numbers, but {_short(value)} has {coefficient!r}. Bind its parameters."
+            f"Coefficients of an observable must be real numbers, but {_short(value)} has {coefficient!r}. "
+            "Bind its parameters."
         ) from None
     if number.imag or not np.isfinite(number.real):
         raise ValueError(

@@ -1,15 +1,16 @@
 """The differentiable operations on a state, closed under differentiation: exp(sum_k a_k G_k), G_k and ``<., G_k .>``.
 
-The generators of a layer commute and are antisymmetric, so all derivatives of a layer, of any order and either mode, are
-made of three functions of the layer:
+The generators of a layer commute and are antisymmetric, so all derivatives of a layer, of any order and either mode,
+are made of three functions of the layer:
 
     d apply(a, S)    = apply(a, dS) + generate(da, apply(a, S)),    apply(a, .)^T   = apply(-a, .)
     d generate(a, S) = generate(da, S) + generate(a, dS),           generate(a, .)^T = -generate(a, .)
     d moments(L, S)  = moments(dL, S) + moments(L, dS),             moments(., S)^T m = generate(m, S)
 
-They are JAX primitives because two things cannot be said otherwise: that only the output of a layer is kept for the backward
-pass, and that `vmap` shall put the batch last, where every layer is fast (JAX's own rules put it first). Permutations and
-constant matrices, which are linear, are a fourth primitive, whose transpose is the inverse gather and not a scatter.
+They are JAX primitives because two things cannot be said otherwise: that only the output of a layer is kept for the
+backward pass, and that `vmap` shall put the batch last, where every layer is fast (JAX's own rules put it first).
+Permutations and constant matrices, which are linear, are a fourth primitive, whose transpose is the inverse gather and
+not a scatter.
 """
 
 from collections.abc import Callable, Sequence

@@ -44,8 +44,9 @@ def parse(
     """Turns a circuit into a `Program`, the static form that every other function of qmljax works on.
 
     Args:
-        circuit: A Qiskit `QuantumCircuit` (also of the circuit library, also transpiled); or OpenQASM 2 or 3, as a string
-            that starts with its `OPENQASM` line or as the `pathlib.Path` of a file; or a `Program`, returned as it is.
+        circuit: A Qiskit `QuantumCircuit` (also of the circuit library, also transpiled); or OpenQASM 2 or 3, as a
+            string that starts with its `OPENQASM` line or as the `pathlib.Path` of a file; or a `Program`, returned as
+            it is.
         evolution: What a `PauliEvolutionGate` means. "definition" follows its `.definition`, a product formula, as the
             transpiler and hardware do; "exact" the exponential of the operator, as `qiskit.quantum_info.Operator` does
             (a dense matrix of size ``4**k`` on k qubits).
@@ -56,8 +57,8 @@ def parse(
 
     Raises:
         TypeError: `circuit` is none of the above.
-        NotImplementedError: The circuit has a mid-circuit measurement or reset, control flow, or another instruction that
-            is no unitary operation.
+        NotImplementedError: The circuit has a mid-circuit measurement or reset, control flow, or another instruction
+            that is no unitary operation.
         ValueError: An instruction has no value, such as a `HamiltonianGate` with an unbound time.
 
     Example:
@@ -184,8 +185,8 @@ class _Reader:
             if q in self.measured:
                 self.fail(
                     NotImplementedError,
-                    f"qubit {q} was measured before, by {self.measured[q]}, and mid-circuit measurement is not supported. "
-                    "Measure at the end of the circuit only.",
+                    f"qubit {q} was measured before, by {self.measured[q]}, and mid-circuit measurement is not "
+                    "supported. Measure at the end of the circuit only.",
                 )
 
     def touch(self, qubits: Sequence[int]) -> None:
@@ -278,7 +279,7 @@ class _Reader:
         self.add(_gates.matrix(unitary, qubits), qubits, c)
 
     def read_annotated(self, operation: AnnotatedOperation, qubits: tuple[int, ...], c: Control) -> None:
-        """Collects the ops of the base, then lets each modifier in turn act on them; controls come first in `qubits`."""
+        """Reads the base, then lets each modifier in turn act on its ops; the controls are first in `qubits`."""
         start = sum(m.num_ctrl_qubits for m in operation.modifiers if isinstance(m, ControlModifier))
         base, modifiers = operation.base_op, list(operation.modifiers)
         if modifiers and isinstance(modifiers[0], PowerModifier) and not float(modifiers[0].power).is_integer():
@@ -300,7 +301,7 @@ class _Reader:
             else:
                 self.fail(
                     NotImplementedError,
-                    f"the modifier {modifier} is not supported here. Apply a fractional power first, or use a UnitaryGate.",
+                    f"the modifier {modifier} is not supported. Apply fractional powers first, or use a UnitaryGate.",
                 )
         self.add(ops, qubits, c)
 

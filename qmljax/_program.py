@@ -14,9 +14,9 @@ An `Op` is one of these (angles in radians, `z` a basis state, `z_q` its bit of 
 | "permutation" | sends the bits j of `qubits` to table[j]                                                      |
 | "dense"       | applies a unitary matrix to `qubits`, little endian                                           |
 
-All but "ry", "permutation" and "dense" may be controlled: the operation then acts only on those basis states whose bit of
-`controls[k]` is bit k of `pattern`, for every k. One-qubit Z rotations, controlled phases, RZZ and global phases are all
-"phase"; X, CX, CCX and open controls are all "flip".
+All but "ry", "permutation" and "dense" may be controlled: the operation then acts only on those basis states whose bit
+of `controls[k]` is bit k of `pattern`, for every k. One-qubit Z rotations, controlled phases, RZZ and global phases are
+all "phase"; X, CX, CCX and open controls are all "flip".
 """
 
 import functools
@@ -31,7 +31,7 @@ Kind = Literal["ry", "phase", "diagonal", "flip", "permutation", "dense"]
 
 
 class Angle(NamedTuple):
-    """`scale * expressions[expression]`; `expression` -1 is the constant 1, so that an `Angle(-1, a)` is the number a."""
+    """`scale * expressions[expression]`; expression -1 is the constant 1, so that `Angle(-1, a)` is the number a."""
 
     expression: int
     scale: float

@@ -1,7 +1,7 @@
 """Quantum neural networks: a circuit whose parameters are inputs and weights, as a function `model(weights, x)`.
 
-What depends on weights alone is computed once for a whole batch of inputs, also under the user's own `vmap`. An input that
-occurs many times, in expressions with weights (data re-uploading), needs nothing special.
+What depends on weights alone is computed once for a whole batch of inputs, also under the user's own `vmap`. An input
+that occurs many times, in expressions with weights (data re-uploading), needs nothing special.
 """
 
 import math
@@ -112,16 +112,17 @@ def estimator_qnn(
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        observables: One observable or a list, as `expectation` takes them. Default: Z on every qubit, as one observable.
+        observables: One observable or a list, as `expectation` takes them. Default: Z on every qubit, as one
+            observable.
         inputs: The parameters that are inputs: `Parameter` objects or names, in the order of the features in `x`.
-        weights: The parameters that are weights, in the order of the weight vector. Default: all that are not inputs, in the
-            order of the circuit.
+        weights: The parameters that are weights, in the order of the weight vector. Default: all that are not inputs,
+            in the order of the circuit.
         backend: What executes the circuit: an object with `expectation(circuit, observables)`, which returns a function
             like that of `qmljax.expectation`. Default: the simulator.
 
     Returns:
-        ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to values of shape (..., n_obs), n_obs being 1
-        for one observable. It has `num_inputs`, `num_weights` and `output_shape`.
+        ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to values of shape (..., n_obs),
+        n_obs being 1 for one observable. It has `num_inputs`, `num_weights` and `output_shape`.
 
     Raises:
         ValueError: A parameter is unknown, named twice, or neither input nor weight.
@@ -159,21 +160,21 @@ def sampler_qnn(
     """A QNN whose outputs are the probabilities of measurement outcomes, or of what these are interpreted as.
 
     Args:
-        circuit: A `QuantumCircuit`, or anything else that `parse` takes. If it measures, the outcome's bit k is its measured
-            classical bit k; else it is qubit k of all qubits.
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes. If it measures, the outcome's bit k is its
+            measured classical bit k; else it is qubit k of all qubits.
         inputs: The parameters that are inputs: `Parameter` objects or names, in the order of the features in `x`.
-        weights: The parameters that are weights, in the order of the weight vector. Default: all that are not inputs, in the
-            order of the circuit.
-        interpret: Maps an outcome to an index of the output, an integer or a tuple. Outcomes with the same index add up. It is
-            called once for each outcome, now.
+        weights: The parameters that are weights, in the order of the weight vector. Default: all that are not inputs,
+            in the order of the circuit.
+        interpret: Maps an outcome to an index of the output, an integer or a tuple. Outcomes with the same index add
+            up. It is called once for each outcome, now.
         output_shape: The shape of the output. Default: all outcomes, or the smallest shape that holds what `interpret`
             gives.
-        backend: What executes the circuit: an object with `probabilities(circuit, qubits)`, which returns a function like
-            that of `qmljax.probabilities`. Default: the simulator.
+        backend: What executes the circuit: an object with `probabilities(circuit, qubits)`, which returns a function
+            like that of `qmljax.probabilities`. Default: the simulator.
 
     Returns:
-        ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to probabilities of shape (..., 2**n), or
-        (..., *output_shape). It has `num_inputs`, `num_weights` and `output_shape`.
+        ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to probabilities of shape (...,
+        2**n), or (..., *output_shape). It has `num_inputs`, `num_weights` and `output_shape`.
 
     Raises:
         ValueError: A parameter is unknown, named twice, or neither input nor weight; or an interpretation lies outside
@@ -206,8 +207,8 @@ def _interpretation(
     if interpret is None:
         if shape not in (None, (outcomes,)):
             raise ValueError(
-                f"`output_shape` is {shape}, but without `interpret` the output has the shape {(outcomes,)} of all outcomes. "
-                "Say by `interpret` which outcome contributes to which output."
+                f"`output_shape` is {shape}, but without `interpret` the output has the shape {(outcomes,)} of all "
+                "outcomes. Say by `interpret` which outcome contributes to which output."
             )
         return None, (outcomes,)
     indices = np.array([interpret(outcome) for outcome in range(outcomes)])
@@ -221,7 +222,8 @@ def _interpretation(
     if indices.shape[1] != len(shape) or (indices < 0).any() or (indices >= np.array(shape)).any():
         worst = int(np.argmax(((indices < 0) | (indices >= np.array((shape + shape)[: indices.shape[1]]))).any(axis=1)))
         raise ValueError(
-            f"`interpret` must give indices inside `output_shape` {shape}, but gives {interpret(worst)!r} for outcome {worst}."
+            f"`interpret` must give indices inside `output_shape` {shape}, but gives {interpret(worst)!r} for outcome "
+            f"{worst}."
         )
     return Table(np.ravel_multi_index(tuple(indices.T), shape)), shape
 

@@ -1,8 +1,8 @@
 """Runs the levels of a program: parameters -> state.
 
-Short circuits are unrolled into one computation; deep ones run as `lax.scan` over stacked levels, periodic or not, because
-a level's angles, tables and permutation are data of one shape. Angles that depend on the inputs have the inputs' batch
-dimensions; those that depend on weights alone do not, so that whatever the batch shares is computed once.
+Short circuits are unrolled into one computation; deep ones run as `lax.scan` over stacked levels, periodic or not,
+because a level's angles, tables and permutation are data of one shape. Angles that depend on the inputs have the
+inputs' batch dimensions; those that depend on weights alone do not, so that whatever the batch shares is computed once.
 """
 
 import dataclasses
@@ -88,9 +88,11 @@ def _levels(plan: Plan, levels: Sequence[Level], angles: "_Angles", state: Array
             state = _step(layers, level, angles, state)
         return state
     state = jnp.broadcast_to(_complexify(state, layers), (2 - layers.real, state.shape[1], *batch))
+    norm = _state.square(state).sum(axis=0)
     for run_ in _runs(levels, plan):
         state = _scan(layers, run_, angles, state)
-    return state
+    # cos**2 + sin**2 misses 1 by a rounding error, the same one in every layer that repeats an angle; it adds up.
+    return state * jnp.sqrt(norm / _state.square(state).sum(axis=0))[None, None]
 
 
 def _turn(state: Array, phase: Combination, angles: "_Angles") -> Array:
@@ -122,7 +124,7 @@ class _Angles:
             self.place |= {k: len(own) + i for i, k in enumerate(mixed)}
 
     def __call__(self, slots: Sequence[Combination], periodic: bool = True) -> Array:
-        """(len(slots), *batch), reduced modulo 2 pi if `periodic`; batch dimensions are 1 where no input is involved."""
+        """(len(slots), *batch), modulo 2 pi if `periodic`; the batch dimensions are 1 where no input is involved."""
         values = self.all if any(e in self.batched for slot in slots for e in slot) else self.shared
         forms = tuple(
             Affine(slot.get(-1, 0.0), tuple(sorted((self.place[e], c) for e, c in slot.items() if e >= 0 and c)))
@@ -217,7 +219,7 @@ def _runs(levels: Sequence[Level], plan: Plan) -> list[list[Level]]:
 
 
 def _scan(layers: Layers, levels: list[Level], angles: _Angles, state: Array) -> Array:
-    """Runs levels as one `lax.scan`. Every part that some level has, all get: padded angles are zero, tables neutral."""
+    """Runs levels as one `lax.scan`. Each part that some level has, all get: missing angles are 0, tables neutral."""
     n, dtype = layers.num_qubits, state.dtype
     if len(levels) == 1:
         return _step(layers, levels[0], angles, state)

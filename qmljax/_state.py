@@ -2,17 +2,17 @@
 
 **Bit order** is Qiskit's, little endian: bit q of a basis index z is qubit q.
 
-**A state is a real array of shape (C, 2**n, *batch)**. `C` = 2 holds real and imaginary parts; `C` = 1 is a real state, which
-real circuits keep. Real and imaginary part stand apart because the product layers are real matrices, which act on both
-alike, and because XLA multiplies real matrices up to three times faster than complex ones. The batch comes last: then a
-permutation moves contiguous rows, and rotations with an angle per sample are elementwise over it.
+**A state is a real array of shape (C, 2**n, *batch)**. `C` = 2 holds real and imaginary parts; `C` = 1 is a real state,
+which real circuits keep. Real and imaginary part stand apart because the product layers are real matrices, which act on
+both alike, and because XLA multiplies real matrices up to three times faster than complex ones. The batch comes last:
+then a permutation moves contiguous rows, and rotations with an angle per sample are elementwise over it.
 
-**Angles of a layer** have shape (K, *batch), each batch dimension being that of the state or 1. If all are 1 the layer is
-shared by the batch, and matrix products do it.
+**Angles of a layer** have shape (K, *batch), each batch dimension being that of the state or 1. If all are 1 the layer
+is shared by the batch, and matrix products do it.
 
-A layer is exp(sum_k a_k G_k) with commuting, real antisymmetric generators G_k: the RY layer has G_q = [[0, -1], [1, 0]]
-on qubit q, the phase layer G_k = i c_k(z), which is [[0, -c_k], [c_k, 0]] on (Re, Im). For each of the two kinds there are
-three functions here:
+A layer is exp(sum_k a_k G_k) with commuting, real antisymmetric generators G_k: the RY layer has
+G_q = [[0, -1], [1, 0]] on qubit q, the phase layer G_k = i c_k(z), which is [[0, -c_k], [c_k, 0]] on (Re, Im). For each
+of the two kinds there are three functions here:
 
 - `apply(a, state)`: exp(sum_k a_k G_k) state,
 - `generate(a, state)`: sum_k a_k G_k state, the derivative of `apply`,
@@ -44,7 +44,7 @@ def square(state: Array) -> Array:
 
 
 def block_widths(n: int) -> list[int]:
-    """How many neighbouring qubits share one matrix, from the highest: one block to 7 qubits, two to 12, then about 5."""
+    """How many neighbouring qubits share a matrix, from the highest: one block to 7 qubits, two to 12, then about 5."""
     count = 1 if n <= 7 else 2 if n <= 12 else -(-n // 5)
     return [n // count + (k < n % count) for k in range(count)]
 
@@ -91,7 +91,7 @@ def _shared(a: Array) -> bool:
 
 
 def _blocks(n: int) -> list[tuple[range, tuple[int, int, int]]]:
-    """For each block, from the highest: its qubits, and the shape (left, size, right) that 2**n falls into around it."""
+    """For each block, from the highest: its qubits, and the shape (left, size, right) that 2**n has around it."""
     result, top = [], n
     for width in block_widths(n):
         result.append((range(top - width, top), (1 << (n - top), 1 << width, 1 << (top - width))))
