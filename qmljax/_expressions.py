@@ -65,6 +65,7 @@ def from_qiskit(expression: Any, position: Mapping[str, int]) -> Expression:
         ValueError: if a parameter has no position, or the expression is not real and finite for real parameters:
             complex coefficients must cancel before they meet more than sums and products with constants.
         TypeError: if `expression` is none of the above.
+        NotImplementedError: if it has an operation that this version does not know.
 
     Example:
         >>> from qiskit.circuit import Parameter
@@ -294,7 +295,7 @@ def _affine(form: dict[int, complex]) -> Affine:
 
 def _real(c: complex) -> float:
     if math.isfinite(c.real) and abs(c.imag) <= 1e-12 * max(1.0, abs(c.real)):
-        return c.real + 0.0  # no negative zero
+        return c.real
     raise ArithmeticError(f"the constant {c}")
 
 

@@ -12,6 +12,7 @@ import optax
 from jax import Array, lax
 
 CHUNKS = 100  # visits to Python in a run: progress and callbacks need no more
+LOSSES = 1024  # room for the losses of a chunk; one length, so that another number of steps compiles nothing anew
 
 
 class FitResult(NamedTuple):
@@ -20,7 +21,7 @@ class FitResult(NamedTuple):
     Attributes:
         weights: The weights after the last step, of the structure given.
         history: The loss at each step, before its update, of shape (steps,): on the mini-batch of that step if there is
-            one.
+            one. Training goes on after a loss that is NaN, which stays here to be seen.
         opt_state: The state of the optimiser.
     """
 
@@ -45,8 +46,8 @@ def fit(
 
     Args:
         loss: ``loss(weights, *data) -> ()``, typically ``loss(weights, x, y)``, traceable by JAX.
-        weights: Where to start: an array, or any pytree of arrays.
-        data: Arrays whose first axes are the samples, all of one length N.
+        weights: Where to start: an array, or any pytree of arrays. Integers become floating point numbers.
+        data: A tuple of arrays whose first axes are the samples, all of one length N. Integers stay integers.
         optimizer: An optax transformation, such as ``optax.adam(1e-2)``.
         steps: The number of optimiser steps.
         batch_size: The number of samples in a step. Each epoch runs through the samples in a new random order, without
@@ -60,8 +61,9 @@ def fit(
         A `FitResult`: weights, history of losses, optimiser state.
 
     Raises:
+        TypeError: `data` is no tuple of numeric arrays, or `optimizer` no optax transformation.
         ValueError: The data are empty or of unequal length, `steps` or `batch_size` is out of range, `key` is missing,
-            or the loss is no scalar.
+            or the loss is no real scalar.
 
     Example:
         >>> x = jnp.linspace(-1, 1, 50)
@@ -70,25 +72,31 @@ def fit(
         >>> round(float(result.weights), 3), result.history.shape
         (3.0, (200,))
     """
-    data = tuple(jnp.asarray(d) for d in data)
+    data = _arrays(data)
+    if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
+        raise TypeError(f"`optimizer` must be an optax transformation, such as optax.adam(1e-2), but is {optimizer!r}.")
     if not data or any(d.ndim == 0 for d in data) or len({len(d) for d in data}) != 1 or len(data[0]) == 0:
         shapes = ", ".join(str(d.shape) for d in data)
         raise ValueError(
             f"`data` must be arrays with the same number of samples in their first axes, but has shapes {shapes}."
         )
     samples = len(data[0])
-    if steps < 0:
-        raise ValueError(f"`steps` must not be negative, but is {steps}.")
-    if batch_size is not None and not 1 <= batch_size <= samples:
-        raise ValueError(f"`batch_size` must be between 1 and the number of samples, {samples}, but is {batch_size}.")
-    if batch_size is not None and key is None:
-        raise ValueError(
-            "Mini-batches are drawn at random: pass `key=jax.random.key(seed)`, or leave `batch_size` out."
-        )
-    weights = jax.tree.map(jnp.asarray, weights)
+    if not isinstance(steps, int | np.integer) or steps < 0:
+        raise ValueError(f"`steps` must be an integer of at least 0, but is {steps!r}.")
+    if batch_size is not None:
+        if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= samples:
+            raise ValueError(
+                f"`batch_size` must be an integer from 1 to {samples}, the number of samples, but is {batch_size!r}."
+            )
+        if not isinstance(key, jax.Array | np.ndarray):
+            raise ValueError(
+                "Mini-batches are drawn at random: pass `key=jax.random.key(seed)`, or leave `batch_size` out. "
+                f"`key` is {key!r}."
+            )
+    weights = jax.tree.map(_floating, weights)
     shape = jax.eval_shape(loss, weights, *(d[: batch_size or samples] for d in data))
-    if getattr(shape, "shape", None) != ():
-        raise ValueError(f"`loss` must return a scalar, but returns {shape}. Take the mean over the batch.")
+    if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
+        raise ValueError(f"`loss` must return a real scalar, but returns {shape}. Take the mean over the batch.")
 
     history = np.zeros(steps, shape.dtype)
     chunk = max(1, math.ceil(steps / CHUNKS))
@@ -97,7 +105,7 @@ def fit(
     with _bar(steps, progress) as bar:
         for start in range(0, steps, chunk):
             count = min(chunk, steps - start)
-            losses = np.zeros(chunk, shape.dtype)
+            losses = np.zeros(max(chunk, LOSSES), shape.dtype)
             carry, losses = _chunk(carry, losses, data, key, start, count, loss, optimizer, batch_size)
             history[start : start + count] = losses[:count]
             last = float(history[start + count - 1])
@@ -108,28 +116,51 @@ def fit(
     return FitResult(carry[0], history, carry[1])
 
 
+def _arrays(data: Any) -> tuple[Array, ...]:
+    if not isinstance(data, tuple | list):
+        raise TypeError(f"`data` must be a tuple of arrays, such as (x, y) or (x,), but is a {type(data).__name__}.")
+    arrays = [d if isinstance(d, jax.Array) else np.asarray(d) for d in data]
+    for k, array in enumerate(arrays):
+        if array.dtype.kind in "OSUMm":
+            raise TypeError(
+                f"`data` must hold numeric arrays, but data[{k}] has dtype {array.dtype}. Encode labels as numbers."
+            )
+    return tuple(jnp.asarray(array) for array in arrays)
+
+
+def _floating(leaf: Any) -> Array:
+    """Also sheds the weak type of Python numbers: the first step would shed it, and the second compile anew."""
+    leaf = jnp.asarray(leaf)
+    return leaf.astype(leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.result_type(float))
+
+
 @functools.partial(jax.jit, static_argnames=("loss", "optimizer", "batch_size"))
 def _chunk(carry, losses, data, key, start, count, loss, optimizer, batch_size):
     """`count` steps from step `start` on: new (weights, opt_state), and losses, the first `count` of them set."""
     samples = len(data[0])
+    batches = samples // (batch_size or samples)  # in an epoch
+    general = optax.with_extra_args_support(optimizer)
 
-    def batch(step: Array) -> tuple[Array, ...]:
-        if batch_size is None:
-            return data
-        epoch, place = jnp.divmod(step, samples // batch_size)
-        order = jax.random.permutation(jax.random.fold_in(key, epoch), samples)
-        rows = lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
-        return tuple(d[rows] for d in data)
+    def shuffled(epoch: Array) -> Array:
+        return jax.random.permutation(jax.random.fold_in(key, epoch), samples)
 
     def step(k, state):
-        (weights, opt_state), losses = state
-        value, gradient = jax.value_and_grad(loss)(weights, *batch(start + k))
+        (weights, opt_state), losses, order = state
+        rows = data
+        if batch_size is not None:
+            epoch, place = jnp.divmod(start + k, batches)
+            order = lax.cond(place == 0, lambda: shuffled(epoch), lambda: order)
+            chosen = lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
+            rows = tuple(d[chosen] for d in data)
+        value, gradient = jax.value_and_grad(loss)(weights, *rows)
         with jax.numpy_dtype_promotion("standard"):  # optax promotes its step counter
-            updates, opt_state = optimizer.update(gradient, opt_state, weights)
+            extra = {"value": value, "grad": gradient, "value_fn": lambda w: loss(w, *rows)}
+            updates, opt_state = general.update(gradient, opt_state, weights, **extra)
             weights = optax.apply_updates(weights, updates)
-        return (weights, opt_state), losses.at[k].set(value)
+        return (weights, opt_state), losses.at[k].set(value), order
 
-    return lax.fori_loop(0, count, step, (carry, losses))
+    order = shuffled(start // batches) if batch_size is not None else None
+    return lax.fori_loop(0, count, step, (carry, losses, order))[:2]
 
 
 class _NoBar:

@@ -45,15 +45,17 @@ def _compile(function: Compiled) -> Callable[..., Array]:
 
 def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
     """`value` as a real floating point array whose last axis has length `last`, one element for each of `names`."""
-    array = value if isinstance(value, jax.Array | np.ndarray) else np.asarray(value)
+    array = value
+    if not isinstance(value, jax.Array | np.ndarray):  # such as a list, perhaps of values that are being traced
+        array = (jnp if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)) else np).asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
             raise TypeError(
                 f"`{name}` must hold real numbers, but has dtype {array.dtype}. Angles are real, in radians."
             )
         array = array.astype(jnp.result_type(float))
-    elif array.dtype.itemsize < 4:
-        array = array.astype(np.float32)
+    elif array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
     if array.ndim == 0 or array.shape[-1] != last:
         listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         one = f", one for each of {listed}" if last else ": there are none to set, so pass an array of shape (0,)"
@@ -132,7 +134,8 @@ class MetricTensor(_OfParams):
         gram = jnp.einsum("icz,jcz->ij", tangents, tangents, precision=_state.PRECISION)
         if len(psi) == 1:  # a real state stays normalised: <psi|d psi> = 0
             return gram
-        berry = jnp.einsum("iz,z->i", tangents[:, 1], psi[0]) - jnp.einsum("iz,z->i", tangents[:, 0], psi[1])
+        inner = functools.partial(jnp.einsum, "iz,z->i", precision=_state.PRECISION)
+        berry = inner(tangents[:, 1], psi[0]) - inner(tangents[:, 0], psi[1])
         return gram - berry[:, None] * berry[None, :]
 
 
@@ -154,19 +157,25 @@ class Sample(Compiled):
 def sample_index(p: Array, key: Array, shots: int) -> Array:
     """(..., K) unnormalised probabilities -> (..., shots) indices, by inversion of the distribution function."""
     cdf = jnp.cumsum(p, axis=-1)
-    last = (
-        p.shape[-1] - 1 - jnp.argmax(p[..., ::-1] > 0, axis=-1)
-    )  # rounding must not reach an outcome of probability 0
     u = jax.random.uniform(key, (*p.shape[:-1], shots), p.dtype) * cdf[..., -1:]
     find = functools.partial(jnp.searchsorted, side="right", method="sort" if shots > p.shape[-1] else "scan")
     for _ in range(p.ndim - 1):
         find = jax.vmap(find)
-    return jnp.minimum(find(cdf, u), last[..., None]).astype(jnp.int32)
+    # Rounding of the sums must not reach an outcome of probability 0: the last possible one before it, or the first.
+    outcomes = jnp.broadcast_to(jnp.arange(p.shape[-1]), p.shape)
+    first = jnp.argmax(p > 0, axis=-1, keepdims=True)
+    possible = jax.lax.cummax(jnp.where(p > 0, outcomes, first), axis=p.ndim - 1)
+    index = jnp.minimum(find(cdf, u), p.shape[-1] - 1)
+    return jnp.take_along_axis(possible, index, axis=-1).astype(jnp.int32)
 
 
 def marginal(p: Array, qubits: Sequence[int]) -> Array:
     """(2**n, *batch) -> (2**k, *batch): bit j of the new index is `qubits[j]`."""
     n = p.shape[0].bit_length() - 1
+    if len(distinct := tuple(dict.fromkeys(qubits))) < len(qubits):  # a qubit measured twice: its bits agree
+        z = np.arange(1 << len(distinct))
+        index = sum((z >> distinct.index(q) & 1) << j for j, q in enumerate(qubits))
+        return jnp.zeros((1 << len(qubits), *p.shape[1:]), p.dtype).at[index].set(marginal(p, distinct))
     if tuple(qubits) == tuple(range(n)):
         return p
     batch = p.shape[1:]

@@ -311,6 +311,13 @@ def bit_permutation(pattern: tuple[int, ...], qubits: tuple[int, ...]) -> Ops:
     return ops
 
 
+def weighted_sum(weights: list[int], qubits: tuple[int, ...]) -> Ops:
+    """Qiskit's WeightedSumGate, which has no definition: adds sum_k weights[k] z_k to the number in the rest."""
+    z = np.arange(1 << len(qubits))
+    total = sum((z >> k & 1) * weight for k, weight in enumerate(weights))
+    return [Op("permutation", qubits, table=Table((z + (total << len(weights))) % len(z)))]
+
+
 def under_control(ops: Ops, c: Control) -> Ops:
     """`ops` where `c` is met."""
     return list(itertools.chain.from_iterable(controlled(op, *c) for op in ops))

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from qmljax import _functions, _simulate, _state
 from qmljax._functions import Compiled, real_array
@@ -62,12 +62,15 @@ class FidelityKernel(Compiled):
         if y is None:
             gram = _fidelities(states, states)
             gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
-            return jnp.where(jnp.eye(len(x), dtype=bool), jnp.ones((), dtype), gram)
+            exact = jnp.eye(len(x), dtype=bool) & ~jnp.isnan(gram)  # a point that is NaN stays visible
+            return jnp.where(exact, jnp.ones((), dtype), gram)
         return _fidelities(states, self._states(y, weights, dtype))
 
     def _states(self, x: Array, weights: Array, dtype: Any) -> Array:
         plan = _simulate.plan(self.program, self.features, self.weights)
-        return _simulate.run(plan, weights.astype(dtype)[:, None], x.astype(dtype).T)  # (C, 2**n, N)
+        states = _simulate.run(plan, weights.astype(dtype)[:, None], x.astype(dtype).T)  # (C, 2**n, N)
+        # Norms a few roundings above 1 would cost a Gram matrix of unit diagonal its positive eigenvalues.
+        return states * lax.stop_gradient(lax.rsqrt(jnp.sum(states * states, axis=(0, 1), keepdims=True)))
 
 
 def _fidelities(left: Array, right: Array) -> Array:
@@ -78,7 +81,8 @@ def _fidelities(left: Array, right: Array) -> Array:
         imag = jnp.matmul(left[0].T, right[1], precision=_state.PRECISION)
         imag = imag - jnp.matmul(left[1].T, right[0], precision=_state.PRECISION)
         fidelities = fidelities + imag * imag
-    return jnp.minimum(fidelities, jnp.ones((), fidelities.dtype))
+    # Rounding may exceed 1. `minimum` would drop the derivatives there, of which the second is not 0 at equal points.
+    return fidelities - lax.stop_gradient(jnp.maximum(fidelities - 1, 0))
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,16 @@ class _OnBackend(FidelityKernel):
     function: Callable[[Array, Array], Array]
 
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
-        left = self._params(x, weights)
+        dtype = jnp.result_type(x, weights, x if y is None else y)
+        left = self._params(x, weights, dtype)
         if y is not None:
             rows, columns = np.indices((len(x), len(y))).reshape(2, -1)
-            return self.function(left[rows], self._params(y, weights)[columns]).reshape(len(x), len(y))
+            return self.function(left[rows], self._params(y, weights, dtype)[columns]).reshape(len(x), len(y))
         rows, columns = np.triu_indices(len(x), 1)  # the symmetric half alone
         half = jnp.zeros((len(x), len(x)), left.dtype).at[rows, columns].set(self.function(left[rows], left[columns]))
         return half + half.T + jnp.eye(len(x), dtype=left.dtype)
 
-    def _params(self, x: Array, weights: Array) -> Array:
-        dtype = jnp.promote_types(x.dtype, weights.dtype)
+    def _params(self, x: Array, weights: Array, dtype: Any) -> Array:
         both = [x.astype(dtype), jnp.broadcast_to(weights.astype(dtype), (len(x), len(weights)))]
         return jnp.concatenate(both, axis=1)[:, np.argsort(self.features + self.weights)]
 

@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qmljax._basis import FACTOR_QUBITS, Tables, Term, parity, tabulate
-from qmljax._program import Angle, Op, Program
+from qmljax._program import Angle, Op, Program, Table, constant
 
 TABLE_QUBITS = 14  # up to here constant diagonals and permutations are tables of 2**n; above, they are factored
+IMAGE_QUBITS = 24  # up to here permutations that are not affine are an index of the whole basis
 
 Combination = dict[int, float]  # an angle: sum of coefficient * expression; expression -1 is the constant 1
 
@@ -89,8 +90,10 @@ def schedule(program: Program, from_zero: bool = True) -> Layers:
     for op in program.ops:
         scheduler.add(op)
     start = 0
-    if from_zero and scheduler.levels:
-        start = scheduler.levels[0].monomial.start(scheduler.phase)
+    for draft in scheduler.levels if from_zero else ():
+        start = draft.monomial.start(start, scheduler.phase)
+        if draft.finish():
+            break
     levels = [level for level in (draft.finish() for draft in scheduler.levels) if level]
     real = all(
         level.phases is None
@@ -120,6 +123,10 @@ class _Scheduler:
         if not qubits:
             _accumulate(self.phase, op.angle)
             return
+        if self.n > IMAGE_QUBITS and (op.kind == "permutation" or op.kind == "flip" and len(op.controls) > 1):
+            for part in _without_index(op):
+                self.add(part)
+            return
         if op.kind == "ry":
             (q,) = qubits
             index = self.front[q] // 3 + (self.front[q] % 3 == 2)
@@ -130,11 +137,9 @@ class _Scheduler:
         else:
             latest = max(self.front[q] for q in qubits)
             index = -(-latest // 3)
-            monomial = self.level(index).monomial
-            if not monomial.takes(op):
+            while not self.level(index).monomial.takes(op):
                 index += 1
-                monomial = self.level(index).monomial
-            monomial.add(op, self.phase)
+            self.levels[index].monomial.add(op, self.phase)
             for q in qubits:
                 self.front[q] = 3 * index
 
@@ -158,6 +163,17 @@ class _Scheduler:
             self.front[q] = 3 * index + 2
         for swap in reversed(swaps):
             self.add(swap)
+
+
+def _without_index(op: Op) -> tuple[Op, ...]:
+    """A permutation that is not affine, without an index of the whole basis: X = RY(pi/2) Z RY(-pi/2), or a matrix."""
+    if op.kind == "flip":
+        there, back = (Op("ry", op.qubits, angle=constant(sign * np.pi / 2)) for sign in (-1, 1))
+        met = op.pattern | 1 << len(op.controls)
+        return there, Op("phase", (), op.controls + op.qubits, met, constant(np.pi)), back
+    return (
+        Op("dense", op.qubits, table=Table(np.eye(len(op.table.array), dtype=complex)[np.argsort(op.table.array)])),
+    )
 
 
 def _accumulate(combination: Combination, angle: Angle, factor: float = 1.0) -> None:
@@ -214,11 +230,6 @@ class _Monomial:
             self.add_phase(op, phase)
 
     def permute(self, op: Op) -> None:
-        if self.n > 24:
-            raise NotImplementedError(
-                f"A gate with two or more controls on a circuit of {self.n} qubits needs an index table of 2**{self.n} "
-                "entries. Decompose it into one- and two-qubit gates (qiskit.transpile) first."
-            )
         if self.image is None:
             self.image = self.affine(np.arange(1 << self.n))
         y = self.image
@@ -264,11 +275,12 @@ class _Monomial:
         term = Term(mask, tuple(self.rows[q] for q in inputs), table.tobytes())
         _accumulate(self.terms.setdefault(term, {}), op.angle, sign)
 
-    def start(self, phase: Combination) -> int:
-        """Empties the layer, given that its input is |0...0>: returns the basis state it becomes."""
+    def start(self, state: int, phase: Combination) -> int:
+        """Empties the layer, given that its input is the basis state `state`: returns the basis state it becomes."""
+        z = np.array([state])
         for term, combination in self.terms.items():
-            _merge(phase, combination, float(term.values(0, np.zeros(1, np.int64))[0]))
-        state = self.offset if self.image is None else int(self.image[0])
+            _merge(phase, combination, float(term.values(0, z)[0]))
+        state = int(self.affine(z)[0] if self.image is None else self.image[state])
         self.__init__(self.n)
         return state
 

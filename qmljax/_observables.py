@@ -65,7 +65,7 @@ def observable(value: Any, num_qubits: int) -> Observable:
         width = value.num_qubits
     else:
         rows, width = _rows(value)
-        sums: dict[Product, float] = {}
+        sums: dict[Product, complex] = {}
         for letters, qubits, coefficient in rows:
             product = tuple(sorted((int(q), a) for a, q in zip(letters, qubits, strict=True) if a != "I"))
             for _, letter in product:
@@ -73,8 +73,9 @@ def observable(value: Any, num_qubits: int) -> Observable:
                     raise ValueError(
                         f"An observable must be made of the letters {LETTERS}, but {value!r} has {letter!r}."
                     )
-            sums[product] = sums.get(product, 0.0) + _real(coefficient, value)
-        terms = tuple(sorted(sums.items()))
+            sums[product] = sums.get(product, 0.0) + _number(coefficient, value)
+        scale = max(map(abs, sums.values()), default=0.0)
+        terms = tuple((product, _real(number, scale, value)) for product, number in sorted(sums.items()))
     if width != num_qubits:
         raise ValueError(
             f"An observable must act on {num_qubits} qubits, as the circuit does, but {_short(value)} acts on {width}. "
@@ -101,21 +102,25 @@ def _rows(value: Any) -> tuple[list[tuple[str, Sequence[int], complex]], int]:
         return [(letters[::-1], range(len(letters)), {"": 1, "-": -1, "i": 1j, "-i": -1j}[prefix])], len(letters)
     raise TypeError(
         "An observable must be a label such as 'ZIX', a Pauli, SparsePauliOp or SparseObservable, or a mapping of "
-        f"labels to real coefficients, but is a {type(value).__name__}. For a matrix use SparsePauliOp.from_operator(matrix)."
+        f"labels to real coefficients, but is a {type(value).__name__}. For a matrix use SparsePauliOp.from_operator."
     )
 
 
-def _real(coefficient: Any, value: Any) -> float:
+def _number(coefficient: Any, value: Any) -> complex:
     try:
-        number = complex(coefficient)
+        return complex(coefficient)
     except TypeError:
         raise TypeError(
             f"Coefficients of an observable must be real numbers, but {_short(value)} has {coefficient!r}. "
             "Bind its parameters."
         ) from None
-    if number.imag or not np.isfinite(number.real):
+
+
+def _real(number: complex, scale: float, value: Any) -> float:
+    """The coefficient without an imaginary part that is a rounding error, as products of operators leave."""
+    if not (abs(number.imag) <= 1e-12 * scale and np.isfinite(number.real)):
         raise ValueError(
-            f"Coefficients of an observable must be real and finite, but {_short(value)} has {coefficient}. "
+            f"Coefficients of an observable must be real and finite, but {_short(value)} has {number}. "
             "An observable is Hermitian; split another operator into two that are."
         )
     return number.real
@@ -177,11 +182,11 @@ def expectation(observables: tuple[Observable, ...], state: Array) -> Array:
             other = rotated
             if group.x:
                 tables = _xor_tables(group.x, n)
-                other = _operations.permute(rotated, tables, tables)
+                other = _operations.run("permute", rotated, tables * 2)
             if group.real is not None:
                 owners += group.real[0]
                 values.append(_weigh(jnp.sum(other * rotated, axis=0), group.real[1]))
-            if group.imag is not None and len(state) == 2:
+            if group.imag is not None and len(rotated) == 2:
                 owners += group.imag[0]
                 values.append(_weigh(other[0] * rotated[1] - other[1] * rotated[0], group.imag[1]))
     count = len(observables)

@@ -13,6 +13,7 @@ Permutations and constant matrices, which are linear, are a fourth primitive, wh
 not a scatter.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -27,33 +28,30 @@ from jax.interpreters import ad, batching, mlir
 from qmljax import _state
 
 
-def rotate(a: Array, state: Array) -> Array:
-    """RY(2 a_q) on every qubit q: `a` (n, *batch), `state` (C, 2**n, *batch)."""
-    return _apply.bind(a, state, layer="rotations")
+def run(kind: str, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
+    """A layer acts on a state (C, 2**n, *batch).
+
+    - "rotations": RY(2 a_q) on every qubit q; `angles` (n, *batch).
+    - "phases": exp(i sum_k a_k c_k(z)); `angles` (K, *batch), `tables` low, or low and high, of `_basis.Tables`.
+    - "permute": new[y] = state[source(y)]; `tables` two of source and two of its inverse, as in `_layers.Permutation`.
+    - "multiply": a constant diagonal; `tables` one of shape (2**n,), or (2, 2**n) if complex.
+    - "transform": a constant matrix on the highest qubits; `tables` one of shape (C K, C K), on (Re, Im) stacked.
+    """
+    if kind in _APPLY:
+        return _apply.bind(angles, state, *tables, layer=kind)
+    return _linear.bind(state, *tables, kind=kind)
 
 
-def shift_phases(a: Array, state: Array, low: Array, high: Array | None = None) -> Array:
-    """exp(i sum_k a_k c_k(z)): `a` (K, *batch), `state` (2, 2**n, *batch); `_layers.Phases` defines the tables."""
-    return _apply.bind(a, state, *_tables(low, high), layer="phases")
+def undo(kind: str, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
+    """The inverse of `run`, and its transpose: all layers are orthogonal."""
+    if kind in _APPLY:
+        return _apply.bind(-angles, state, *tables, layer=kind)
+    return _linear.bind(state, *_inverse(kind, tables), kind=kind)
 
 
-def permute(state: Array, source: Sequence[Array], target: Sequence[Array]) -> Array:
-    """new[y] = state[source(y)]; `target` is the inverse. `_layers.Permutation` defines the tables."""
-    return _linear.bind(state, *source, *target, kind="permute")
-
-
-def multiply(state: Array, diagonal: Array) -> Array:
-    """A constant diagonal: (2**n,) real or (2, 2**n) complex."""
-    return _linear.bind(state, diagonal, kind="multiply")
-
-
-def transform(state: Array, matrix: Array) -> Array:
-    """A constant matrix on the highest qubits, on (Re, Im) stacked."""
-    return _linear.bind(state, matrix, kind="transform")
-
-
-def _tables(low: Array, high: Array | None) -> tuple[Array, ...]:
-    return (low,) if high is None else (low, high)
+def moments(kind: str, left: Array, state: Array, tables: Sequence[Array], batch: tuple[int, ...]) -> Array:
+    """``<left, G_k state>`` for each generator of a layer with angles: (K, *batch), summed where `batch` is 1."""
+    return _moments.bind(left, state, *tables, layer=kind, batch=batch)
 
 
 # What the primitives compute.
@@ -92,7 +90,8 @@ def _do_linear(state, *tables, kind):
 def _primitive(name: str, function: Callable) -> Primitive:
     """A primitive that computes `function`, whose shape rule is that of `function`."""
     primitive = Primitive(name)
-    primitive.def_impl(lambda *args, **kwargs: jax.jit(partial(function, **kwargs))(*args))
+    static = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    primitive.def_impl(jax.jit(function, static_argnames=static))
 
     def abstract(*args, **kwargs):
         inputs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args]
@@ -137,7 +136,7 @@ def _apply_transpose(cotangent, a, state, *tables, layer):
     if _is_zero(cotangent):
         return [None] * (2 + len(tables))
     back = _apply.bind(-a, cotangent, *tables, layer=layer)
-    return [None, _sum_batch(back, state.aval.shape)] + [None] * len(tables)
+    return [None, sum_batch(back, state.aval.shape)] + [None] * len(tables)
 
 
 def _generate_jvp(primals, tangents, *, layer):
@@ -157,7 +156,7 @@ def _generate_transpose(cotangent, a, state, *tables, layer):
     if ad.is_undefined_primal(a):
         return [_moments.bind(cotangent, state, *tables, layer=layer, batch=a.aval.shape[1:]), None, *rest]
     back = -_generate.bind(a, cotangent, *tables, layer=layer)
-    return [None, _sum_batch(back, state.aval.shape), *rest]
+    return [None, sum_batch(back, state.aval.shape), *rest]
 
 
 def _moments_jvp(primals, tangents, *, layer, batch):
@@ -176,11 +175,11 @@ def _moments_transpose(cotangent, left, state, *tables, layer, batch):
     if _is_zero(cotangent):
         return [None, None, *rest]
     if ad.is_undefined_primal(left):
-        return [_sum_batch(_generate.bind(cotangent, state, *tables, layer=layer), left.aval.shape), None, *rest]
-    return [None, _sum_batch(-_generate.bind(cotangent, left, *tables, layer=layer), state.aval.shape), *rest]
+        return [sum_batch(_generate.bind(cotangent, state, *tables, layer=layer), left.aval.shape), None, *rest]
+    return [None, sum_batch(-_generate.bind(cotangent, left, *tables, layer=layer), state.aval.shape), *rest]
 
 
-def _sum_batch(value: Array, shape: tuple[int, ...]) -> Array:
+def sum_batch(value: Array, shape: tuple[int, ...]) -> Array:
     """The transpose of broadcasting `shape` to that of `value`."""
     axes = tuple(k for k, size in enumerate(shape) if size == 1 and value.shape[k] != 1)
     return jnp.sum(value, axis=axes, keepdims=True) if axes else value
@@ -196,13 +195,16 @@ def _linear_transpose(cotangent, state, *tables, kind):
     rest = [None] * len(tables)
     if _is_zero(cotangent):
         return [None, *rest]
+    return [_linear.bind(cotangent, *_inverse(kind, tables), kind=kind), *rest]
+
+
+def _inverse(kind: str, tables: Sequence[Array]) -> Sequence[Array]:
+    """The tables of the inverse of a linear layer."""
     if kind == "permute":
-        back = tables[2:] + tables[:2]
-    elif kind == "multiply":
-        back = tables if tables[0].ndim == 1 else [tables[0] * np.array([[1], [-1]], tables[0].dtype)]
-    else:
-        back = [tables[0].T]
-    return [_linear.bind(cotangent, *back, kind=kind), *rest]
+        return [*tables[2:], *tables[:2]]
+    if kind == "multiply":
+        return tables if tables[0].ndim == 1 else [tables[0] * np.array([[1], [-1]], tables[0].dtype)]
+    return [tables[0].T]
 
 
 for _p, _jvp, _transpose in (
@@ -227,7 +229,7 @@ def _batch_last(primitive: Primitive, operands: int) -> None:
             for x, d in zip(args[:operands], dims, strict=False)
         ]
         if "batch" in params:
-            size = max(x.shape[-1] for x in heads)
+            (size,) = np.broadcast_shapes(*(x.shape[-1:] for x in heads))
             params = {**params, "batch": (*params["batch"], size)}
         out = primitive.bind(*heads, *args[operands:], **params)
         return out, out.ndim - 1

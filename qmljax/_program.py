@@ -20,7 +20,8 @@ all "phase"; X, CX, CCX and open controls are all "flip".
 """
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -74,20 +75,18 @@ class Op(NamedTuple):
     angle: Angle = Angle(-1, 1.0)
     table: Table | None = None
 
-    def on(self, qubits: tuple[int, ...], angles: tuple[Angle, ...]) -> "Op":
-        """This op, a template on local qubits and arguments 0, 1, ..., placed on real ones."""
-        angle = self.angle
-        if angle.expression >= 0:
-            argument = angles[angle.expression]
-            angle = Angle(argument.expression, argument.scale * angle.scale)
-        return Op(
-            self.kind,
-            tuple([qubits[q] for q in self.qubits]),
-            tuple([qubits[q] for q in self.controls]),
-            self.pattern,
-            angle,
-            self.table,
-        )
+    def on(self, qubits: tuple[int, ...]) -> "Op":
+        """This op, a template on local qubits 0, 1, ..., placed on real ones."""
+        places = tuple([qubits[q] for q in self.qubits])
+        return Op(self.kind, places, tuple([qubits[q] for q in self.controls]), self.pattern, self.angle, self.table)
+
+    def of(self, angles: Sequence[Angle]) -> "Op":
+        """This op, a template whose expressions are the arguments 0, 1, ... of a gate, with their real values."""
+        if self.angle.expression < 0:
+            return self
+        expression, scale = angles[self.angle.expression]
+        angle = Angle(expression, scale * self.angle.scale)
+        return Op(self.kind, self.qubits, self.controls, self.pattern, angle, self.table)
 
 
 def controlled(op: Op, controls: tuple[int, ...], pattern: int) -> tuple[Op, ...]:
@@ -175,6 +174,10 @@ class Program:
     @functools.cached_property
     def _hash(self) -> int:
         return hash(self._key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is cached: the hash of a string differs from process to process."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def __hash__(self) -> int:
         return self._hash

@@ -5,7 +5,7 @@ that occurs many times, in expressions with weights (data re-uploading), needs n
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,7 +203,10 @@ def _interpretation(
 ) -> tuple[Table | None, tuple[int, ...]]:
     shape = None
     if output_shape is not None:
-        shape = tuple(int(s) for s in (output_shape if isinstance(output_shape, tuple | list) else (output_shape,)))
+        shape = output_shape if isinstance(output_shape, tuple | list) else (output_shape,)
+        if not all(isinstance(s, int | np.integer) for s in shape):
+            raise TypeError(f"`output_shape` must be an integer or a tuple of integers, but is {output_shape!r}.")
+        shape = tuple(int(s) for s in shape)
     if interpret is None:
         if shape not in (None, (outcomes,)):
             raise ValueError(
@@ -211,18 +214,27 @@ def _interpretation(
                 "outcomes. Say by `interpret` which outcome contributes to which output."
             )
         return None, (outcomes,)
-    indices = np.array([interpret(outcome) for outcome in range(outcomes)])
-    if indices.dtype.kind not in "iub":
+    given = [interpret(outcome) for outcome in range(outcomes)]
+    try:
+        indices = np.array(given)
+    except ValueError:  # tuples of different lengths
+        indices = np.array(None)
+    if indices.dtype.kind not in "iub" or indices.ndim > 2:
+        listed = ", ".join(map(repr, given[:4])) + (", ..." if outcomes > 4 else "")
         raise ValueError(
-            f"`interpret` must give integers or tuples of integers, but gives {interpret(0)!r} for outcome 0."
+            "`interpret` must give an integer for every outcome, or a tuple of as many integers for every outcome, but "
+            f"gives {listed} for the outcomes from 0 on."
         )
     indices = indices.astype(np.int64).reshape(outcomes, -1)
     if shape is None:
         shape = tuple(int(k) + 1 for k in indices.max(axis=0))
-    if indices.shape[1] != len(shape) or (indices < 0).any() or (indices >= np.array(shape)).any():
-        worst = int(np.argmax(((indices < 0) | (indices >= np.array((shape + shape)[: indices.shape[1]]))).any(axis=1)))
+    outside = np.full(outcomes, indices.shape[1] != len(shape))
+    if not outside.any():
+        outside = ((indices < 0) | (indices >= np.array(shape))).any(axis=1)
+    if outside.any():
+        worst = int(np.argmax(outside))
         raise ValueError(
-            f"`interpret` must give indices inside `output_shape` {shape}, but gives {interpret(worst)!r} for outcome "
+            f"`interpret` must give indices inside `output_shape` {shape}, but gives {given[worst]!r} for outcome "
             f"{worst}."
         )
     return Table(np.ravel_multi_index(tuple(indices.T), shape)), shape
@@ -248,11 +260,13 @@ def _split(
 
 def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tuple[int, ...]:
     """The positions of parameters, given as `Parameter` objects or names."""
-    if isinstance(parameters, str):
+    if isinstance(parameters, str) or not isinstance(parameters, Iterable):
         parameters = [parameters]
     names = [p if isinstance(p, str) else getattr(p, "name", p) for p in parameters]
     if unknown := [name for name in names if name not in place]:
-        raise ValueError(f"`{what}` names {unknown[0]!r}, which is no parameter of the circuit. It has {list(place)}.")
+        raise ValueError(
+            f"`{what}` names {str(unknown[0])!r}, which is no parameter of the circuit. It has {list(place)}."
+        )
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"`{what}` names {twice!r} more than once. Each parameter has one place.")

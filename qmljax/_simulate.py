@@ -8,20 +8,23 @@ inputs' batch dimensions; those that depend on weights alone do not, so that wha
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax import _operations, _state
+from qmljax import _adjoint, _operations, _state
 from qmljax._expressions import Affine, evaluate, parameters
 from qmljax._layers import TABLE_QUBITS, Combination, Layers, Level, Permutation, schedule
 from qmljax._program import Program
 
 UNROLL = 24  # circuits of up to this many levels are unrolled
 RUNS = 6  # a deep circuit is cut into at most this many runs of levels of one kind
+MEMORY = 1 << 29  # bytes of states above which the backward pass recomputes them instead of keeping them
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,24 +85,32 @@ def change_basis(program: Program, state: Array) -> Array:
 
 
 def _levels(plan: Plan, levels: Sequence[Level], angles: "_Angles", state: Array, batch: tuple[int, ...]) -> Array:
+    """Runs levels, by whichever backward pass fits: one that keeps a state per layer, or one that recomputes them."""
     layers = plan.layers
-    if len(levels) <= UNROLL:
-        for level in levels:
-            state = _step(layers, level, angles, state)
-        return state
-    state = jnp.broadcast_to(_complexify(state, layers), (2 - layers.real, state.shape[1], *batch))
-    norm = _state.square(state).sum(axis=0)
-    for run_ in _runs(levels, plan):
-        state = _scan(layers, run_, angles, state)
-    # cos**2 + sin**2 misses 1 by a rounding error, the same one in every layer that repeats an angle; it adds up.
-    return state * jnp.sqrt(norm / _state.square(state).sum(axis=0))[None, None]
+    deep = len(levels) > UNROLL
+    segments = [_Segment(run_, layers) for run_ in (_runs(levels, plan) if deep else [[level] for level in levels])]
+    values = [segment.angles(angles) for segment in segments]
+    kept = sum(len(v) * len(segment.levels) for v, segment in zip(values, segments, strict=True))
+    size = (2 - layers.real) * state.shape[1] * math.prod(batch) * state.dtype.itemsize
+    adjoint = kept > 1 and kept * size > MEMORY
+    if deep or adjoint:
+        state = jnp.broadcast_to(_complexify(state, layers.real), (2 - layers.real, state.shape[1], *batch))
+        norm = _state.square(state).sum(axis=0)
+    if adjoint:
+        state = _adjoint.evolve(tuple(segments), values, state)
+    else:
+        for segment, value in zip(segments, values, strict=True):
+            state = segment.forward(value, state)
+    if deep:  # cos**2 + sin**2 misses 1 by a rounding error, the same in every layer that repeats an angle; it adds up
+        state = state * jnp.sqrt(norm / _state.square(state).sum(axis=0))[None, None]
+    return state
 
 
 def _turn(state: Array, phase: Combination, angles: "_Angles") -> Array:
     """exp(i phase) state."""
     if not phase:
         return state
-    state = state if len(state) == 2 else jnp.concatenate([state, jnp.zeros_like(state)])
+    state = _complexify(state, real=False)
     (gamma,) = angles([phase])
     cos, sin = jnp.cos(gamma)[None], jnp.sin(gamma)[None]
     return jnp.stack([cos * state[0] - sin * state[1], sin * state[0] + cos * state[1]])
@@ -164,45 +175,9 @@ def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
     return state[None], (rest, *levels[1:]) if rest else levels[1:]
 
 
-def _complexify(state: Array, layers: Layers) -> Array:
+def _complexify(state: Array, real: bool) -> Array:
     """The state with an imaginary part, unless all levels are real."""
-    return state if layers.real or len(state) == 2 else jnp.concatenate([state, jnp.zeros_like(state)])
-
-
-def _step(layers: Layers, level: Level, angles: _Angles, state: Array) -> Array:
-    """One level, unrolled: what does nothing is left out, and the state stays real for as long as it can."""
-    dtype = state.dtype
-    if level.phases is not None:
-        a = angles(level.phases.slots, level.phases.tables.integer)
-        state = _operations.shift_phases(a, _complexify(state, layers), *_phase_tables(level, dtype))
-    if level.diagonal is not None:
-        if np.iscomplexobj(level.diagonal):
-            state = _complexify(state, layers)
-        state = _operations.multiply(state, jnp.asarray(_split(level.diagonal), dtype))
-    if level.permutation is not None:
-        state = _operations.permute(state, level.permutation.source, level.permutation.target)
-    if level.rotations is not None:
-        state = _operations.rotate(angles(level.rotations), state)
-    if level.dense is not None:
-        state = _complexify(state, layers)
-        state = _operations.transform(state, jnp.asarray(_dense(level.dense, layers.real), dtype))
-    return state
-
-
-def _split(diagonal: np.ndarray) -> np.ndarray:
-    return np.stack([diagonal.real, diagonal.imag]) if np.iscomplexobj(diagonal) else diagonal
-
-
-def _dense(matrix: np.ndarray, real: bool) -> np.ndarray:
-    return matrix if real else _state.join_complex(matrix)
-
-
-def _phase_tables(level: Level, dtype: np.dtype) -> list[Array]:
-    tables = level.phases.tables
-    return [jnp.asarray(t, dtype) for t in (tables.low, tables.high) if t is not None]
-
-
-# Deep circuits.
+    return state if real or len(state) == 2 else jnp.concatenate([state, jnp.zeros_like(state)])
 
 
 def _runs(levels: Sequence[Level], plan: Plan) -> list[list[Level]]:
@@ -218,79 +193,135 @@ def _runs(levels: Sequence[Level], plan: Plan) -> list[list[Level]]:
     return runs if len(runs) <= RUNS else [list(levels)]
 
 
-def _scan(layers: Layers, levels: list[Level], angles: _Angles, state: Array) -> Array:
-    """Runs levels as one `lax.scan`. Each part that some level has, all get: missing angles are 0, tables neutral."""
-    n, dtype = layers.num_qubits, state.dtype
-    if len(levels) == 1:
-        return _step(layers, levels[0], angles, state)
-    xs, parts = {}, {}
+class _Part(NamedTuple):
+    """One layer of a segment: `slots[l]` are its angles at level l, if it has any, `tables[k][l]` its k-th table."""
 
-    def stack(name: str, arrays: list[np.ndarray]) -> None:
-        """Tables of all levels, each distinct one once."""
-        keys: dict[bytes, int] = {}
-        index = np.array([keys.setdefault(a.tobytes(), len(keys)) for a in arrays], np.int32)
-        distinct = np.stack([arrays[k] for k in np.unique(index, return_index=True)[1]])
-        distinct = jnp.asarray(distinct, dtype if distinct.dtype.kind == "f" else np.int32)
-        if len(keys) == 1:
-            parts[name] = distinct[0]
-        elif len(keys) == len(arrays):
-            xs[name] = distinct
+    kind: str
+    tables: tuple[tuple[np.ndarray, ...], ...]
+    slots: tuple[Sequence[Combination], ...] = ()
+    periodic: bool = True
+
+
+class _Segment:
+    """One level, unrolled; or several, run by `lax.scan`.
+
+    In a scan each part that some level has, all get: with zero angles or neutral tables where it was missing.
+    """
+
+    def __init__(self, levels: Sequence[Level], layers: Layers):
+        self.levels = levels
+        self.real = layers.real
+        self.parts = _parts(levels, layers.num_qubits, layers.real)
+
+    def angles(self, angles: _Angles) -> list[Array]:
+        """The angles of each part that has them: (K, *batch), or (levels, K, *batch) for a scan."""
+        values = []
+        for part in self.parts:
+            if part.slots:
+                width = max(len(row) for row in part.slots)
+                padded = [slot for row in part.slots for slot in (*row, *({},) * (width - len(row)))]
+                value = angles(padded, part.periodic)
+                values.append(value if len(self.levels) == 1 else value.reshape(-1, width, *value.shape[1:]))
+        return values
+
+    def forward(self, angles: Sequence[Array], state: Array) -> Array:
+        """The state after the segment."""
+
+        def run_level(state: Array, angles: Sequence[Array], tables: Sequence[Sequence[Array]]) -> Array:
+            values = iter(angles)
+            for part, constants in zip(self.parts, tables, strict=True):
+                if part.kind in ("phases", "transform") or part.kind == "multiply" and constants[0].ndim == 2:
+                    state = _complexify(state, self.real)
+                state = _operations.run(part.kind, state, constants, next(values) if part.slots else None)
+            return state
+
+        tables, per_level = self._tables(state.dtype)
+        if len(self.levels) == 1:
+            return run_level(state, angles, tables(()))
+        return lax.scan(lambda s, xs: (run_level(s, xs[0], tables(xs[1])), None), state, (list(angles), per_level))[0]
+
+    def backward(self, angles: Sequence[Array], state: Array, cotangent: Array) -> tuple[Array, Array, list[Array]]:
+        """From the segment's output and its cotangent: the input, its cotangent, and those of the angles."""
+
+        def run_level(carry, angles, tables):
+            state, cotangent = carry
+            values, cotangents = list(angles), []
+            for part, constants in zip(reversed(self.parts), reversed(tables), strict=True):
+                angle = values.pop() if part.slots else None
+                if part.slots:
+                    cotangents.append(_operations.moments(part.kind, cotangent, state, constants, angle.shape[1:]))
+                state, cotangent = (_operations.undo(part.kind, x, constants, angle) for x in (state, cotangent))
+            return (state, cotangent), cotangents[::-1]
+
+        tables, per_level = self._tables(state.dtype)
+        carry = (state, cotangent)
+        if len(self.levels) == 1:
+            carry, cotangents = run_level(carry, angles, tables(()))
         else:
-            parts[name], xs[name + " index"] = distinct, index
+            xs = (list(angles), per_level)
+            carry, cotangents = lax.scan(lambda c, xs: run_level(c, xs[0], tables(xs[1])), carry, xs, reverse=True)
+        return (*carry, cotangents)
 
-    def slots(name: str, rows: list[Sequence[Combination]], periodic: bool) -> None:
-        width = max(len(row) for row in rows)
-        padded = [slot for row in rows for slot in (*row, *({},) * (width - len(row)))]
-        values = angles(padded, periodic)
-        xs[name] = values.reshape(len(levels), width, *values.shape[1:])
+    def _tables(self, dtype: np.dtype) -> tuple[Callable[[Any], list[list[Array]]], list]:
+        """A function that gives the tables of all parts for one level, and what the scan hands to it for each level.
 
+        Each distinct table is stored once; where levels differ, the scan hands over which one is meant.
+        """
+        stacks, per_level = [], []
+        for part in self.parts:
+            for column in part.tables:
+                keys: dict[bytes, int] = {}
+                index = np.array([keys.setdefault(t.tobytes(), len(keys)) for t in column], np.int32)
+                distinct = np.stack([column[k] for k in np.unique(index, return_index=True)[1]])
+                stacks.append(distinct.astype(np.int32 if distinct.dtype.kind == "i" else dtype))
+                per_level.append(index if len(distinct) > 1 else None)
+
+        def tables(indices: Any) -> list[list[Array]]:
+            flat = iter(zip(stacks, indices or [None] * len(stacks), strict=True))
+            picked = []
+            for part in self.parts:
+                pairs = itertools.islice(flat, len(part.tables))
+                picked.append([stack[0] if k is None else jnp.asarray(stack)[k] for stack, k in pairs])
+            return picked
+
+        return tables, per_level
+
+
+def _parts(levels: Sequence[Level], n: int, real: bool) -> list[_Part]:
+    """The layers of a run of levels, in order, each with the tables of every level."""
+    parts = []
     phases = [level.phases for level in levels]
     if any(phases):
         tables = [p.tables for p in phases if p]
-        slots("phases", [p.slots if p else () for p in phases], all(t.integer for t in tables))
-        count = max(len(t.low if t.high is None else t.high) for t in tables)
         rank = max(len(t.low) for t in tables)
-        width = tables[0].low.shape[1]
-        stack("low", [_pad(p.tables.low, (rank, width)) if p else np.zeros((rank, width)) for p in phases])
+        low = (rank, tables[0].low.shape[1])
+        columns = [tuple(_pad(p.tables.low, low) if p else np.zeros(low) for p in phases)]
         if tables[0].high is not None:
-            shape = (count, rank, tables[0].high.shape[2])
-            stack("high", [_pad(p.tables.high, shape) if p else np.zeros(shape) for p in phases])
+            high = (max(len(t.high) for t in tables), rank, tables[0].high.shape[2])
+            columns.append(tuple(_pad(p.tables.high, high) if p else np.zeros(high) for p in phases))
+        slots = tuple(p.slots if p else () for p in phases)
+        parts.append(_Part("phases", tuple(columns), slots, all(t.integer for t in tables)))
     if any(level.diagonal is not None for level in levels):
-        one = np.ones(1 << n)
-        diagonals = [one if level.diagonal is None else level.diagonal for level in levels]
+        diagonals = [np.ones(1 << n) if level.diagonal is None else level.diagonal for level in levels]
         if any(np.iscomplexobj(d) for d in diagonals):
-            diagonals = [_split(d.astype(complex)) for d in diagonals]
-        stack("diagonal", diagonals)
+            diagonals = [np.stack([d.real, d.imag]) for d in diagonals]
+        parts.append(_Part("multiply", (tuple(diagonals),)))
     if any(level.permutation for level in levels):
-        for name in ("source", "target"):
-            tables = [_index_table(level.permutation, name, n) for level in levels]
-            for k in range(2):
-                stack(f"{name} {k}", [t[k] for t in tables])
+        tables = [_index_tables(level.permutation, n) for level in levels]
+        if len({len(t[0]) for t in tables}) > 1:  # some are factored and some cannot be
+            zero = np.zeros(1, np.int32)
+            tables = [
+                (zero, (sh[:, None] ^ sl).reshape(-1), zero, (th[:, None] ^ tl).reshape(-1))
+                for sh, sl, th, tl in tables
+            ]
+        parts.append(_Part("permute", tuple(zip(*tables, strict=True))))
     if any(level.rotations for level in levels):
-        slots("rotations", [level.rotations or ({},) * n for level in levels], True)
+        parts.append(_Part("rotations", (), tuple(level.rotations or ({},) * n for level in levels)))
     if any(level.dense is not None for level in levels):
         size = max(len(level.dense) for level in levels if level.dense is not None)
-        stack("dense", [_dense(_widen(level.dense, size), layers.real) for level in levels])
-
-    def body(state: Array, xs: dict[str, Array]) -> tuple[Array, None]:
-        def get(name: str) -> Array | None:
-            index = xs.get(name + " index")
-            return xs[name] if name in xs else parts.get(name) if index is None else parts[name][index]
-
-        if "phases" in xs:
-            state = _operations.shift_phases(xs["phases"], state, get("low"), get("high"))
-        if (diagonal := get("diagonal")) is not None:
-            state = _operations.multiply(state, diagonal)
-        if get("source 0") is not None:
-            tables = [[get(f"{name} {k}") for k in range(2)] for name in ("source", "target")]
-            state = _operations.permute(state, *tables)
-        if "rotations" in xs:
-            state = _operations.rotate(xs["rotations"], state)
-        if (matrix := get("dense")) is not None:
-            state = _operations.transform(state, matrix)
-        return state, None
-
-    return lax.scan(body, state, xs)[0]
+        matrices = [_widen(level.dense, size) for level in levels]
+        parts.append(_Part("transform", (tuple(m if real else _state.join_complex(m) for m in matrices),)))
+    return parts
 
 
 def _pad(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -302,10 +333,13 @@ def _widen(matrix: np.ndarray | None, size: int) -> np.ndarray:
     return np.eye(size) if matrix is None else np.kron(matrix, np.eye(size // len(matrix)))
 
 
-def _index_table(permutation: Permutation | None, name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _index_tables(permutation: Permutation | None, n: int) -> tuple[np.ndarray, ...]:
+    """The two tables of `source` and the two of `target`."""
     if permutation is not None:
-        return getattr(permutation, name)
+        return (*permutation.source, *permutation.target)
     if n <= TABLE_QUBITS:
-        return np.zeros(1, np.int32), np.arange(1 << n, dtype=np.int32)
-    low = n // 2
-    return np.arange(1 << (n - low), dtype=np.int32) << low, np.arange(1 << low, dtype=np.int32)
+        identity = (np.zeros(1, np.int32), np.arange(1 << n, dtype=np.int32))
+    else:
+        low = n // 2
+        identity = (np.arange(1 << (n - low), dtype=np.int32) << low, np.arange(1 << low, dtype=np.int32))
+    return identity * 2

@@ -28,6 +28,7 @@ import numpy as np
 from jax import Array, lax
 
 PRECISION = lax.Precision.HIGHEST  # a GPU may otherwise round float32 products to TF32
+ELEMENTWISE = 8  # batches of at least this size are rotated elementwise
 
 
 def to_complex(state: Array) -> Array:
@@ -50,16 +51,39 @@ def block_widths(n: int) -> list[int]:
 
 
 def rotate(a: Array, state: Array) -> Array:
+    """A batch is rotated elementwise, two qubits at a time; a single state by matrix products on blocks of qubits."""
     cos, sin = jnp.cos(a), jnp.sin(a)
-    if _shared(a):
-        for block, (left, size, right) in _blocks(len(a)):
-            state = _matmul(_kron(cos, sin, block), state, left, size, right)
+    batch = np.broadcast_shapes(a.shape[1:], state.shape[2:])
+    if not 0 < math.prod(batch) < ELEMENTWISE:
+        for q in range(0, len(a), 2):
+            state = _rotate_pair(cos[q : q + 2], sin[q : q + 2], q, state)
         return state
-    for q in range(len(a)):
-        zero, one, pair = _pair(state, q)
-        c, s = cos[q][None, None, None], sin[q][None, None, None]  # (1, 1, 1, *batch)
-        state = pair(c * zero - s * one, s * zero + c * one)
+    if not _shared(a):
+        flat = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (a, state)]
+        a, state = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in flat)
+        each = [rotate(a[:, k], state[:, :, k]) for k in range(a.shape[-1])]
+        return jnp.stack(each, axis=-1).reshape(*state.shape[:2], *batch)
+    for block, (left, size, right) in _blocks(len(a)):
+        state = _matmul(_kron(cos, sin, block), state, left, size, right)
     return state
+
+
+def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
+    """The rotations of the qubits q and q + 1, or of q alone when `cos` has one element, as one sum of products."""
+    size = 1 << len(cos)
+    split = state.reshape(len(state), state.shape[1] // (size << q), size, 1 << q, *state.shape[2:])
+    parts = [split[:, :, k] for k in range(size)]  # (C, left, right, *batch)
+
+    def entry(row: int, column: int) -> Array:
+        factors = []
+        for k in range(len(cos)):
+            i, j = row >> k & 1, column >> k & 1
+            factors.append(cos[k] if i == j else sin[k] if i else -sin[k])
+        return math.prod(factors[1:], start=factors[0])[None, None, None]
+
+    new = [sum(entry(i, j) * parts[j] for j in range(1, size)) + entry(i, 0) * parts[0] for i in range(size)]
+    both = jnp.stack(new, axis=2)
+    return both.reshape(len(state), state.shape[1], *both.shape[4:])
 
 
 def rotate_generate(a: Array, state: Array) -> Array:

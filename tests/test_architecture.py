@@ -26,6 +26,7 @@ FLOORS = [
     ["_layers"],
     ["_state"],
     ["_operations"],
+    ["_adjoint"],
     ["_simulate"],
     ["_observables"],
     ["_functions"],

@@ -219,6 +219,10 @@ AFFINE = {
     "bound to nothing": (lambda a, b, c, d: (a.sin() * b).bind({a: 0.0}), Affine(0.0, ())),
     "a real complex number": (lambda a, b, c, d: (2 + 0j) * a, Affine(0.0, ((0, 2.0),))),
     "real in the end": (lambda a, b, c, d: (1 + 2j) * a + (1 - 2j) * a + 1j * b - 1j * b, Affine(0.0, ((0, 2.0),))),
+    "real by a conjugate": (lambda a, b, c, d: (1 + 2j) * a + ((1 + 2j) * a).conjugate(), Affine(0.0, ((0, 2.0),))),
+    "constant in the end": (lambda a, b, c, d: (a + b + c - b - a - c + 2) * d, Affine(0.0, ((3, 2.0),))),
+    "zero in the end": (lambda a, b, c, d: (2 * (a + b) - 2 * a - 2 * b) * d.sin(), Affine(0.0, ())),
+    "almost zero": (lambda a, b, c, d: 1e-14j * a + b, Affine(0.0, ((1, 1.0),))),
     "almost real": (lambda a, b, c, d: (1 + 1e-14j) * a, Affine(0.0, ((0, 1.0),))),
     "int": (lambda a, b, c, d: 3, Affine(3.0, ())),
     "numpy float": (lambda a, b, c, d: np.float32(0.5), Affine(0.5, ())),
@@ -295,10 +299,58 @@ def test_steps_that_do_nothing_are_left_out():
     assert traced([a + b, c, d] * 1000).count("scatter-add") == 1
 
 
-def test_what_tapes_share_is_computed_once():
+def ladder(size: int) -> tuple[list[ParameterExpression], list]:
+    """Formulas of three kinds, many of each, and the same in numpy."""
+    x = ParameterVector("x", size)
+    pairs = [(i, j) for i in range(size) for j in range(i)]
+    formulas = [
+        lambda y, i, j: 2 * (math.pi - y[i]) * (math.pi - y[j]),
+        lambda y, i, j: (y[i] + j) ** 2 * (0.1 * i + 0.75),
+    ]
+    ours = [f(x, i, j) for i, j in pairs for f in formulas] + [(0.1 * i + 0.75) * x[i].sin() for i in range(size)]
+    theirs = [lambda y, i=i, j=j, f=f: f(y, i, j) for i, j in pairs for f in formulas]
+    return ours, theirs + [lambda y, i=i: (0.1 * i + 0.75) * np.sin(y[i]) for i in range(size)]
+
+
+def test_tapes_that_differ_in_their_affine_forms_are_run_together():
+    programs = []
+    for size in (4, 9):
+        position = {f"x[{k}]": k for k in range(size)}
+        ours = tuple(from_qiskit(e, position) for e in ladder(size)[0])
+        assert all(isinstance(e, Tape) for e in ours)
+        programs.append(primitives(jax.make_jaxpr(lambda p, ours=ours: evaluate(ours, p))(jnp.ones(size)).jaxpr))
+    assert programs[0] == programs[1] and programs[0].count("sin") == 1
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+def test_tapes_run_together_have_their_own_values(batch, dtype):
+    position = {f"x[{k}]": k for k in range(5)}
+    ours, theirs = ladder(5)
+    params = np.random.default_rng(0).normal(size=(5, *batch))
+    values = evaluate(tuple(from_qiskit(e, position) for e in ours), jnp.array(params, dtype))
+    np.testing.assert_allclose(values, [f(params) for f in theirs], rtol=1e-5, atol=1e-5)
+
+
+def test_integer_powers_are_multiplied_out():
     a, b, c, d = fresh()
-    names = traced([(a * b).sin() + c, 2 * (b * a).sin(), (a * b).sin() * (a * b).sin(), (a * b).cos(), (a * b).cos()])
-    assert names.count("sin") == 1 and names.count("cos") == 1
+    for power in (a**2, a.sin() ** 3.0, a**-2, (a * b) ** 7):
+        assert "integer_pow" in traced([power]) and "pow" not in traced([power])
+    for power in (a**0.5, 2**a, a**b, (a * b) ** c):
+        assert "pow" in traced([power]) and "integer_pow" not in traced([power])
+
+
+def test_constants_and_parameters_in_one_place_are_told_apart():
+    a, b, c, d = fresh()
+    values = evaluate(converted([2 * a.sin(), b * a.sin(), 3 * a.sin(), c * a.sin()]), jnp.array(POINT))
+    np.testing.assert_allclose(values, math.sin(0.7) * np.array([2, 0.3, 3, -0.45]), rtol=1e-6)
+
+
+def test_equal_tapes_are_run_once():
+    a, b, c, d = fresh()
+    jaxpr = jax.make_jaxpr(lambda params: evaluate(converted([(a * b).sin(), c, (b * a).sin()]), params))(jnp.ones(P))
+    assert "f32[1] = sin" in str(jaxpr)
+    values = evaluate(converted([(a * b).sin(), c, (b * a).sin()]), jnp.array(POINT))
+    np.testing.assert_allclose(values, [math.sin(0.21), -0.45, math.sin(0.21)], rtol=1e-6)
 
 
 def test_an_instruction_that_occurs_twice_has_one_number():
@@ -534,6 +586,13 @@ def test_an_operand_may_be_an_expression():
     a, b, c, d = fresh()
     record = SimpleNamespace(op=2, lhs=a + b, rhs=c.sin())
     assert from_qiskit(SimpleNamespace(_qpy_replay=[record]), POSITION) == from_qiskit((a + b) * c.sin(), POSITION)
+
+
+def test_the_conjugate_of_a_complex_form_is_its_conjugate():  # Qiskit takes it to the parameters
+    a = Parameter("a")
+    records = [(2, 1 + 2j, a), (14, None, None), (2, 1 + 2j, a), (0, None, None)]
+    replay = [SimpleNamespace(op=op, lhs=lhs, rhs=rhs) for op, lhs, rhs in records]
+    assert from_qiskit(SimpleNamespace(_qpy_replay=replay), POSITION) == Affine(0.0, ((0, 2.0),))
 
 
 def test_a_parameter_needs_no_replay():

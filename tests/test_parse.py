@@ -1,0 +1,577 @@
+"""The parser against Qiskit's matrices: the library, composites, modifiers, OpenQASM, transpiled circuits, and errors.
+
+`matrix(parse(circuit))`, in numpy, tests the parser alone; where it says so, JAX runs the circuit.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import qiskit.circuit.library as lib
+from circuits import (
+    ATOL,
+    CIRCUITS,
+    GATES,
+    LIBRARY,
+    bind,
+    circuit_of,
+    controlled_matrix,
+    expanded,
+    just,
+    matrix,
+    operator,
+    random_params,
+    rotations,
+    state,
+)
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, generate_preset_pass_manager, qasm2, qasm3
+from qiskit.circuit import (
+    AnnotatedOperation,
+    ControlModifier,
+    Gate,
+    Instruction,
+    InverseModifier,
+    Parameter,
+    PowerModifier,
+)
+from qiskit.circuit.classical import expr
+from qiskit.circuit.random import random_circuit
+from qiskit.quantum_info import (
+    Kraus,
+    Operator,
+    Pauli,
+    SparseObservable,
+    SparsePauliOp,
+    Statevector,
+    random_clifford,
+    random_statevector,
+    random_unitary,
+)
+from qiskit.transpiler import CouplingMap
+
+import qmljax as qj
+
+pytestmark = pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")  # in Qiskit's exponential of a Pauli sum
+
+A, B, C = (Parameter(name) for name in "abc")
+
+
+def assert_parsed(circuit: QuantumCircuit, expected: np.ndarray, params: Any = (), **options: Any) -> None:
+    np.testing.assert_allclose(matrix(qj.parse(circuit, **options), params), expected, atol=1e-12)
+
+
+# The circuit library.
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_library_gate(name):
+    for n in (3, 4, 5, 6):
+        circuit = just(GATES[name](n), seed=n)
+        params = random_params(circuit)
+        assert_parsed(circuit, operator(circuit, params), params)
+
+
+@pytest.mark.parametrize("name", [name for name in GATES if name not in ("Operator", "Pauli")])
+def test_library_gate_under_an_open_control(name):
+    gate = GATES[name](3)
+    n = gate.num_qubits
+    alone = circuit_of(n, (gate, range(n)))
+    circuit = circuit_of(n + 1, (AnnotatedOperation(gate, ControlModifier(1, 0)), range(n + 1)))
+    params = random_params(alone)
+    assert_parsed(circuit, controlled_matrix(operator(alone, params), 1, 0), params)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_library_circuit(name):
+    """The matrix by numpy for all sizes, the state by JAX for one."""
+    for n in (3, 4, 5, 6):
+        circuit = LIBRARY[name](n)
+        params = random_params(circuit)
+        assert_parsed(circuit, operator(expanded(circuit), params), params)
+    circuit = LIBRARY[name](4)
+    params = random_params(circuit)
+    expected = state(expanded(circuit), params)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(qj.statevector(circuit)(params), expected, atol=ATOL[np.float64])
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1], [1, 2], [0, 0]])
+def test_weighted_sum_gate(weights):
+    """Qiskit has no matrix of it, but synthesises it with an ancilla: where that is 0 one sees what it does."""
+    gate = lib.WeightedSumGate(len(weights), weights)
+    n = gate.num_qubits
+    manager = generate_preset_pass_manager(optimization_level=0, basis_gates=["u", "cx"])
+    synthesised = manager.run(circuit_of(n + 1, (gate, range(n))))
+    assert_parsed(circuit_of(n, (gate, range(n))), Operator(synthesised).data[: 2**n, : 2**n])
+
+
+# Circuits run by JAX.
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_state_and_matrix(name, dtype):
+    circuit = CIRCUITS[name]()
+    with jax.enable_x64(dtype == np.float64):
+        params = random_params(circuit, dtype=dtype)
+        np.testing.assert_allclose(qj.statevector(circuit)(params), state(circuit, params), atol=ATOL[dtype])
+        np.testing.assert_allclose(qj.unitary(circuit)(params), operator(circuit, params), atol=ATOL[dtype])
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_random_circuits(n):
+    """300 circuits: in float64 the states of most and the matrices of some, in float32 the states of some."""
+    for seed in range(100 * n, 100 * n + (38 if n < 5 else 37)):
+        circuit = random_circuit(n, depth=2 + seed % 4, max_operands=min(n, 4), seed=seed)
+        f, expected = (qj.unitary, operator) if seed % 5 == 3 else (qj.statevector, state)
+        with jax.enable_x64(True):
+            np.testing.assert_allclose(f(circuit)(), expected(circuit), atol=ATOL[np.float64], err_msg=f"{seed=}")
+        if seed % 10 == 4:
+            single = np.zeros(0, np.float32)
+            np.testing.assert_allclose(f(circuit)(single), expected(circuit), atol=ATOL[np.float32], err_msg=f"{seed=}")
+
+
+# Composites and modifiers.
+
+
+def _inner() -> QuantumCircuit:
+    circuit = QuantumCircuit(2, global_phase=A * B)
+    circuit.rx(A, 0)
+    circuit.cp(A + B, 0, 1)
+    circuit.u(B, A, 0.1, 1)
+    return circuit
+
+
+def _nested(circuit: QuantumCircuit, depth: int, annotated: bool, a: Any) -> QuantumCircuit:
+    """The circuit as a gate, controlled, in a circuit with a global phase; and again."""
+    for level in range(depth):
+        gate = circuit.to_gate().control(1, ctrl_state=level % 2, annotated=annotated)
+        circuit = circuit_of(gate.num_qubits, (gate, range(gate.num_qubits)[::-1]), global_phase=level * a)
+    return circuit
+
+
+ASSIGNED = {
+    "nothing": {},
+    "numbers": {A: 0.3, B: -0.7},
+    "one number": {B: 0.4},
+    "scaled": {A: 2 * A},
+    "another": {A: C, B: C**2},
+}
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+@pytest.mark.parametrize("name", ASSIGNED)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_controlled_composite_with_assigned_parameters(name, annotated, depth):
+    """Qiskit assigns the parameters of a controlled gate, but not those in the definition of its base gate."""
+    circuit = _nested(_inner(), depth, annotated, A).assign_parameters(ASSIGNED[name])
+    params = random_params(circuit)
+    assert_parsed(circuit, operator(circuit, params), params)
+
+
+MODIFIERS = {
+    "inverse": InverseModifier(),
+    "control": ControlModifier(1, 0),
+    "2 controls": ControlModifier(2, 0b01),
+    "power 3": PowerModifier(3),
+    "power -2": PowerModifier(-2),
+    "power 0": PowerModifier(0),
+    "root": PowerModifier(0.5),
+}
+BASES = {
+    "U": lib.UGate(0.3, 0.4, 0.5),
+    "CU": lib.CUGate(0.1, 0.2, 0.3, 0.4),
+    "iSwap": lib.iSwapGate(),
+    "matrix": lib.UnitaryGate(random_unitary(4, seed=2)),
+    "Clifford": random_clifford(2, seed=1),
+    "composite": bind(_inner(), [0.3, 0.7]).to_gate(),
+    "annotated": AnnotatedOperation(lib.RXGate(0.3), [ControlModifier(1, 0), PowerModifier(2)]),
+}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_modifiers_in_every_order(base):
+    for count in (1, 2, 3) if base == "U" else (1, 2):
+        for names in itertools.permutations(MODIFIERS, count):
+            operation = AnnotatedOperation(BASES[base], [MODIFIERS[name] for name in names])
+            circuit = circuit_of(operation.num_qubits, (operation, range(operation.num_qubits)))
+            np.testing.assert_allclose(matrix(qj.parse(circuit)), operator(circuit), atol=1e-12, err_msg=str(names))
+
+
+def test_modifiers_of_a_gate_with_parameters():
+    modifiers = [InverseModifier(), ControlModifier(1, 0), PowerModifier(2)]
+    circuit = circuit_of(3, (AnnotatedOperation(_inner().to_gate(), modifiers), (2, 0, 1)))
+    assert_parsed(circuit, operator(circuit, [0.3, 0.7]), [0.3, 0.7])
+
+
+@pytest.mark.parametrize("name", "x rccx cu measure reset barrier delay box".split())
+def test_a_gate_is_known_by_its_class_not_by_its_name(name):
+    gate = rotations(3, 0).to_gate()
+    gate.name = name
+    circuit = circuit_of(4, (gate, (2, 0, 1)), (gate.control(1, annotated=True), (3, 1, 0, 2)))
+    assert_parsed(circuit, operator(circuit))
+
+
+def test_box():
+    circuit = QuantumCircuit(3)
+    with circuit.box():
+        circuit.cx(2, 0)
+        circuit.rx(A, 1)
+    assert_parsed(circuit, operator(circuit_of(3, (lib.CXGate(), [2, 0]), (lib.RXGate(0.3), [1]))), [0.3])
+
+
+# Evolution of Pauli sums.
+
+HAMILTONIAN = SparsePauliOp(["XXI", "IYZ", "ZIZ", "IIX"], [0.3, -0.7, 1.1, 0.4])
+EVOLUTIONS = {
+    "sum": lib.PauliEvolutionGate(HAMILTONIAN, A),
+    "scaled time": lib.PauliEvolutionGate(HAMILTONIAN, 2 * A + 1),
+    "number": lib.PauliEvolutionGate(HAMILTONIAN, 0.7),
+    "diagonal": lib.PauliEvolutionGate(SparsePauliOp(["ZZI", "IZZ"], [0.3, 0.4]), A),
+    "Pauli": lib.PauliEvolutionGate(Pauli("XYZ"), A),
+    "list": lib.PauliEvolutionGate([SparsePauliOp("XXI"), SparsePauliOp(["ZIZ", "IIZ"], [1, 0.5])], A),
+    "projectors": lib.PauliEvolutionGate(SparseObservable.from_list([("0XI", 0.3), ("+Z1", 0.7)]), A),
+    "control": lib.PauliEvolutionGate(HAMILTONIAN, A).control(1, ctrl_state=0),
+}
+
+
+@pytest.mark.parametrize("name", EVOLUTIONS)
+def test_evolution(name):
+    """By default the product formula of the definition; on request the exponential, as Qiskit's `Operator`."""
+    circuit = just(EVOLUTIONS[name], seed=1)
+    params = random_params(circuit)
+    exponential, product = operator(circuit, params), operator(expanded(circuit), params)
+    assert np.allclose(product, exponential, atol=1e-6) == (name in ("diagonal", "Pauli"))
+    assert_parsed(circuit, exponential, params, evolution="exact")
+    assert_parsed(circuit, product, params)
+
+
+def test_exact_evolution_by_jax():
+    circuit = rotations(3, 0).compose(just(EVOLUTIONS["sum"], seed=1)).compose(rotations(3, 1))
+    with jax.enable_x64(True):
+        f = qj.statevector(qj.parse(circuit, evolution="exact"))
+        np.testing.assert_allclose(f([0.7]), state(circuit, [0.7]), atol=1e-12)
+
+
+# What is no unitary operation and can be read all the same.
+
+
+def test_initialize_on_untouched_qubits():
+    circuit = QuantumCircuit(4)
+    circuit.h(3)
+    circuit.initialize(random_statevector(4, seed=1), [2, 0])
+    circuit.initialize("1", 1)
+    circuit.cx(0, 3)
+    np.testing.assert_allclose(matrix(qj.parse(circuit))[:, 0], Statevector(circuit).data, atol=1e-12)
+
+
+def test_measured():
+    """The qubits that the measured classical bits read, in the order of those bits."""
+    circuit = QuantumCircuit(QuantumRegister(3, "q"), ClassicalRegister(2, "x"), ClassicalRegister(3, "y"))
+    assert qj.parse(circuit).measured is None
+    circuit.measure(2, 4)
+    circuit.h(0)
+    circuit.measure([0, 1, 0], [3, 0, 2])
+    circuit.barrier()
+    assert qj.parse(circuit).measured == (1, 0, 0, 2)
+    circuit.measure(2, 0)  # once more, and over what was read before
+    assert qj.parse(circuit).measured == (2, 0, 0, 2)
+
+
+def test_measured_in_a_composite():
+    inner = QuantumCircuit(2, 2)
+    inner.measure([0, 1], [1, 0])
+    outer = QuantumCircuit(3, 3)
+    outer.append(inner.to_instruction(), [2, 0], [0, 2])
+    assert qj.parse(outer).measured == (0, 2)
+
+
+# Transpiled circuits.
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
+def test_transpiled_to_127_qubits(level):
+    """A layout on 5 of 127 qubits: their expectation values and probabilities are those of the circuit."""
+    circuit = lib.zz_feature_map(5, reps=1).compose(lib.real_amplitudes(5, reps=1))
+    observable = SparsePauliOp(["ZIIII", "IXYIZ", "IIIIZ"], [1.0, 0.5, -0.3])
+    manager = generate_preset_pass_manager(
+        optimization_level=level,
+        basis_gates=["rz", "sx", "x", "cz"],
+        coupling_map=CouplingMap.from_line(127),
+        initial_layout=[60, 62, 61, 65, 63],
+        seed_transpiler=1,
+    )
+    isa = manager.run(circuit)
+    places = isa.layout.final_index_layout()
+    assert isa.num_qubits == 127 and places != [60, 62, 61, 65, 63]
+    params = random_params(circuit)
+    expected = Statevector(bind(circuit, params))
+    with jax.enable_x64(True):
+        value = qj.expectation(isa, observable.apply_layout(isa.layout))(params)
+        np.testing.assert_allclose(value, expected.expectation_value(observable).real, atol=1e-12)
+        p = qj.probabilities(isa, qubits=places[1:4])(params)
+        np.testing.assert_allclose(p, expected.probabilities([1, 2, 3]), atol=1e-12)
+    for function in (qj.statevector, qj.unitary, qj.probabilities):
+        with pytest.raises(ValueError, match="of 127 qubits does not fit: the limit is"):
+            function(isa)
+
+
+def test_transpiled_to_a_small_target():
+    """The whole state, with idle qubits, is Qiskit's."""
+    circuit = lib.qaoa_ansatz(SparsePauliOp(["ZZI", "IZZ"]), reps=1)
+    ring = CouplingMap.from_ring(5)
+    manager = generate_preset_pass_manager(3, basis_gates=["u", "cx"], coupling_map=ring, seed_transpiler=0)
+    isa = manager.run(circuit)
+    assert isa.num_qubits == 5
+    np.testing.assert_allclose(qj.statevector(isa)([0.3, 0.4]), state(isa, [0.3, 0.4]), atol=1e-5)
+
+
+# OpenQASM.
+
+QASM2 = """// a comment
+OPENQASM 2.0;
+include "qelib1.inc";
+gate mine(t) a, b { cu1(t/2) a, b; u3(t, 0, pi) b; cu3(sin(t), t, 1) a, b; }
+qreg q[3]; creg c[2];
+h q; mine(0.3) q[2], q[0]; ccx q[0], q[1], q[2]; barrier q;
+measure q[2] -> c[1]; measure q[0] -> c[0];
+"""
+QASM3 = """/* a comment
+*/ // and another
+OPENQASM 3.0;
+include "stdgates.inc";
+input angle[32] a;
+input float[64] b;
+qubit[3] q; bit[2] c;
+gate mine(u) x, y { ctrl @ rx(2 * u) x, y; inv @ s y; pow(2) @ sx x; gphase(0.3); }
+h q[0]; negctrl @ x q[0], q[1];
+mine(a) q[1], q[2]; ctrl @ mine(b) q[0], q[1], q[2];
+c[1] = measure q[2]; c[0] = measure q[0];
+"""
+
+
+@pytest.mark.parametrize("source, load, parameters", [(QASM2, qasm2.loads, ()), (QASM3, qasm3.loads, ("a", "b"))])
+def test_openqasm(source, load, parameters, tmp_path):
+    program = qj.parse(source)
+    assert program.parameters == parameters and program.measured == (0, 2)
+    path = tmp_path / "circuit.qasm"
+    path.write_text(source, encoding="utf-8")
+    assert qj.parse(path) is program
+    unitary = load(source).remove_final_measurements(inplace=False)
+    params = random_params(unitary)
+    np.testing.assert_allclose(matrix(program, params), operator(unitary, params), atol=1e-12)
+
+
+@pytest.mark.parametrize("qasm", [qasm2, qasm3])
+@pytest.mark.parametrize("seed", range(5))
+def test_openqasm_of_random_circuits(qasm, seed):
+    source = qasm.dumps(random_circuit(4, 5, seed=seed, max_operands=4))
+    np.testing.assert_allclose(matrix(qj.parse(source)), operator(qasm.loads(source)), atol=1e-12)
+
+
+# Errors: the index of the instruction, its name, its qubits, and a way out.
+
+
+def _append(*instructions: tuple[Any, list[int]]) -> Callable[[QuantumCircuit], None]:
+    def build(circuit: QuantumCircuit) -> None:
+        for operation, qubits in instructions:
+            circuit.append(operation, qubits, [0] * operation.num_clbits)
+
+    return build
+
+
+def _if(circuit: QuantumCircuit) -> None:
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.x(2)
+
+
+def _for(circuit: QuantumCircuit) -> None:
+    with circuit.for_loop(range(2)):
+        circuit.x(2)
+
+
+def _while(circuit: QuantumCircuit) -> None:
+    with circuit.while_loop((circuit.clbits[0], 1)):
+        circuit.x(2)
+
+
+def _switch(circuit: QuantumCircuit) -> None:
+    with circuit.switch(circuit.clbits[0]) as case, case(0):
+        circuit.x(2)
+
+
+def _composite_with(operation: Any) -> Instruction:
+    circuit = QuantumCircuit(2, name="mine")
+    circuit.append(operation, [1])
+    return circuit.to_instruction()
+
+
+_LOST = Instruction("lost", 1, 0, [])
+_LOST.definition = circuit_of(1, (lib.RXGate(A), [0]))
+_MEASURE, _RESET = lib.Measure(), lib.Reset()
+_LINES = {
+    "a gate after a measurement": (
+        _append((_MEASURE, [2]), (lib.CXGate(), [0, 2])),
+        NotImplementedError,
+        "Instruction 2, `cx` on qubits [0, 2]: qubit 2 was measured before, by Instruction 1, `measure` on qubits [2]",
+        "Measure at the end of the circuit only.",
+    ),
+    "a matrix after a measurement": (
+        _append((_MEASURE, [2]), (lib.UnitaryGate(np.eye(2)), [2])),
+        NotImplementedError,
+        "Instruction 2, `unitary` on qubits [2]: qubit 2 was measured before",
+        "Measure at the end",
+    ),
+    "a reset": (
+        _append((_RESET, [0]), (_RESET, [1])),
+        NotImplementedError,
+        "Instruction 2, `reset` on qubits [1]: qubit 1 is in use",
+        "Use another qubit",
+    ),
+    "a reset of a control": (_append((lib.CXGate(), [0, 2]), (_RESET, [0])), NotImplementedError, "qubit 0 is", "Use"),
+    "a reset after a measurement": (_append((_MEASURE, [2]), (_RESET, [2])), NotImplementedError, "qubit 2 is", "Use"),
+    "a reset in a composite": (
+        _append((_composite_with(_RESET), [2, 1])),
+        NotImplementedError,
+        "Instruction 1, `mine` on qubits [2, 1]: qubit 1 is in use",
+        "Use another qubit",
+    ),
+    "initialize": (
+        _append((lib.Initialize([0, 1]), [1])),
+        NotImplementedError,
+        "Instruction 1, `initialize` on qubits [1]: qubit 1 is in use",
+        "Use another qubit",
+    ),
+    "if": (_if, NotImplementedError, "Instruction 1, `if_else` on qubits [2]: control flow", "Unroll"),
+    "for": (_for, NotImplementedError, "Instruction 1, `for_loop` on qubits [2]: control flow", "Unroll"),
+    "while": (_while, NotImplementedError, "Instruction 1, `while_loop` on qubits [2]: control flow", "Unroll"),
+    "switch": (_switch, NotImplementedError, "Instruction 1, `switch_case` on qubits [2]: control flow", "Unroll"),
+    "store": (
+        lambda circuit: circuit.add_var("v", expr.lift(True)),
+        NotImplementedError,
+        "`store` on qubits []: control flow and classical variables",
+        "Unroll",
+    ),
+    "a joint measurement": (
+        _append((lib.PauliProductMeasurement(Pauli("XY")), [0, 1])),
+        NotImplementedError,
+        "Instruction 1, `pauli_product_measurement` on qubits [0, 1]: mid-circuit measurement",
+        "Measure an observable instead",
+    ),
+    "a channel": (
+        _append((Kraus([np.diag([1, 0]), np.diag([0, 1])]).to_instruction(), [2])),
+        NotImplementedError,
+        "Instruction 1, `kraus` on qubits [2]: it has neither a definition nor a matrix",
+        "Decompose it into standard gates",
+    ),
+    "a gate without a definition": (
+        _append((Gate("mine", 2, []), [2, 0])),
+        NotImplementedError,
+        "Instruction 1, `mine` on qubits [2, 0]: it has neither",
+        "qiskit.transpile",
+    ),
+    "an unbound Hamiltonian": (
+        _append((lib.HamiltonianGate(np.eye(4), A), [2, 0])),
+        ValueError,
+        "Instruction 1, `hamiltonian` on qubits [2, 0]: it has unbound parameters",
+        "Bind them before parsing. Or use PauliEvolutionGate.",
+    ),
+    "an unbound RVGate": (
+        _append((lib.RVGate(A, 0.1, 0.2), [2])),
+        ValueError,
+        "Instruction 1, `rv` on qubits [2]: it has unbound parameters",
+        "Bind them before parsing.",
+    ),
+    "an unbound root": (
+        _append((AnnotatedOperation(lib.RXGate(A), PowerModifier(0.5)), [2])),
+        ValueError,
+        "Instruction 1, `annotated` on qubits [2]: it has unbound parameters",
+        "Bind them before parsing.",
+    ),
+    "no unitary matrix": (
+        _append((lib.UnitaryGate(np.diag([1, 2]), check_input=False), [2])),
+        ValueError,
+        "Instruction 1, `unitary` on qubits [2]: its matrix is not unitary",
+        "Only unitary operations",
+    ),
+    "a matrix of NaN": (
+        _append((lib.UnitaryGate(np.full((2, 2), np.nan), check_input=False), [2])),
+        ValueError,
+        "Instruction 1, `unitary` on qubits [2]: its matrix is not unitary",
+        "Only unitary operations",
+    ),
+    "a complex angle": (
+        _append((lib.RXGate(1j * A), [2])),
+        ValueError,
+        "Instruction 1, `rx` on qubits [2]: Expected an expression that is real",
+        "write it with real constants",
+    ),
+    "a complex angle of the circuit": (
+        lambda circuit: setattr(circuit, "global_phase", 1j * A),
+        ValueError,
+        "The global phase of the circuit: Expected an expression that is real",
+        "write it with real constants",
+    ),
+    "a parameter that the circuit does not know": (
+        _append((_LOST, [2])),
+        ValueError,
+        "Instruction 1, `lost` on qubits [2]: Expected a parameter among none, got a",
+        "give it a position",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _LINES)
+def test_error(name):
+    build, error, fault, way_out = _LINES[name]
+    circuit = QuantumCircuit(3, 1)
+    circuit.h(1)  # instruction 0
+    build(circuit)
+    with pytest.raises(error) as caught:
+        qj.parse(circuit)
+    assert fault in str(caught.value) and way_out in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [3, None, [QuantumCircuit(1)], np.eye(2), lib.XGate()])
+def test_wrong_type(wrong):
+    with pytest.raises(TypeError, match=f"must be a qiskit QuantumCircuit.* but is a {type(wrong).__name__}"):
+        qj.parse(wrong)
+
+
+@pytest.mark.parametrize("source", ["", "h q[0];", "circuit.qasm", "// OPENQASM 3.0;"])
+def test_wrong_openqasm(source):
+    with pytest.raises(ValueError, match=r"must start with its version line.*pass a pathlib.Path"):
+        qj.parse(source)
+
+
+def test_openqasm_3_needs_a_package(monkeypatch):
+    def missing(source: str) -> None:
+        raise ImportError("qiskit_qasm3_import")
+
+    monkeypatch.setattr(qasm3, "loads", missing)
+    with pytest.raises(ImportError, match=r"pip install 'qmljax\[qasm\]'"):
+        qj.parse(QASM3)
+
+
+def test_wrong_evolution():
+    with pytest.raises(ValueError, match='`evolution` must be "definition" or "exact"'):
+        qj.parse(QuantumCircuit(1), evolution="trotter")
+
+
+# Size.
+
+
+def test_ten_thousand_gates():
+    """A bounded number of ops a gate, and one expression for each parameter: nothing grows with the square."""
+    rng, n, count = np.random.default_rng(0), 10, 10_000
+    circuit = QuantumCircuit(n)
+    for k in range(count // 2):
+        q, r = rng.permutation(n)[:2].tolist()
+        circuit.ry(Parameter(f"p{k}"), q)
+        circuit.cx(q, r)
+    program = qj.parse(circuit)
+    assert len(program.ops) == count and len(program.expressions) == program.num_parameters == count // 2
+    assert qj.parse(circuit) is program

@@ -1,0 +1,129 @@
+"""The conventions, and how a layer acts. Oracle: Kronecker products in numpy, qubit n - 1 the first factor."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qmljax import _state
+
+pytestmark = pytest.mark.usefixtures("x64")
+TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
+
+
+def kron(factors: list[np.ndarray]) -> np.ndarray:
+    """Little endian: the factor of qubit 0 is the last."""
+    return functools.reduce(np.kron, reversed(factors))
+
+
+def on_qubit(matrix: np.ndarray, q: int, n: int) -> np.ndarray:
+    return kron([matrix if k == q else np.eye(2) for k in range(n)])
+
+
+def ry(a: float) -> np.ndarray:
+    return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+
+
+def close(x, y) -> None:
+    np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
+
+
+def test_bit_q_of_an_index_is_qubit_q():
+    n = 3
+    for q in range(n):
+        a = np.zeros(n)
+        a[q] = np.pi / 2  # RY(pi)|0> = |1>
+        state = _state.rotate(a, np.eye(1, 1 << n))
+        close(state[0], np.eye(1 << n)[1 << q])
+
+
+def test_complex_amplitudes_and_probabilities():
+    state = np.random.default_rng(0).normal(size=(2, 4, 3))
+    close(_state.to_complex(state), state[0] + 1j * state[1])
+    close(_state.to_complex(state[:1]), state[0])
+    close(_state.square(state), abs(state[0] + 1j * state[1]) ** 2)
+    close(_state.square(state[:1]), state[0] ** 2)
+
+
+@pytest.mark.parametrize("n", range(1, 31))
+def test_blocks_cover_the_qubits(n):
+    widths = _state.block_widths(n)
+    assert sum(widths) == n and max(widths) - min(widths) <= 1 and max(widths) <= 7
+    assert len(widths) == (1 if n <= 7 else 2 if n <= 12 else -(-n // 5))
+
+
+@pytest.mark.parametrize("n, components", [(1, 2), (7, 2), (8, 1), (8, 2)])  # one block up to 7 qubits, two above
+def test_rotate_shared_and_per_sample_is_the_kronecker_product(n, components):
+    rng = np.random.default_rng(n)
+    a, state = rng.normal(size=n), rng.normal(size=(components, 1 << n, 3))
+    expected = np.einsum("ij,cjb->cib", kron([ry(x) for x in a]), state, optimize=True)
+    close(_state.rotate(a, state[..., 0]), expected[..., 0])
+    close(_state.rotate(a[:, None], state), expected)
+    close(_state.rotate(np.repeat(a[:, None], 3, 1), state), expected)
+
+
+def test_rotate_in_three_blocks():  # 13 qubits: a product state stays one
+    n = 13
+    rng = np.random.default_rng(0)
+    before, a = rng.normal(size=(2, n))
+    state = functools.reduce(np.kron, [ry(x)[:, :1] for x in before[::-1]])[None, :, 0]
+    expected = functools.reduce(np.kron, [ry(x)[:, :1] for x in (before + a)[::-1]])[None, :, 0]
+    close(_state.rotate(a, state), expected)
+    batch = np.stack([state, -state, 2 * state], -1)
+    close(_state.rotate(a[:, None], batch), np.stack([expected, -expected, 2 * expected], -1))
+
+
+@pytest.mark.parametrize("n, components", [(1, 2), (3, 1), (8, 2)])
+def test_generators_of_rotations(n, components):
+    rng = np.random.default_rng(n)
+    a, (left, state) = rng.normal(size=(n, 3)), rng.normal(size=(2, components, 1 << n, 3))
+    images = np.stack([np.einsum("ij,cjb->cib", on_qubit(TURN, q, n), state) for q in range(n)])
+    close(_state.rotate_generate(a, state), np.einsum("qb,qcib->cib", a, images))
+    moments = np.einsum("cib,qcib->qb", left, images)
+    close(_state.rotate_moments(left, state, (3,)), moments)
+    close(_state.rotate_moments(left, state, (1,)), moments.sum(axis=1, keepdims=True))
+    close(_state.rotate_moments(left[..., 0], state[..., 0], ()), moments[:, 0])
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (1,)])
+@pytest.mark.parametrize("factored", [False, True])
+def test_phases(factored, batch):
+    n, K = 5, 4
+    rng = np.random.default_rng(1)
+    low, high = rng.normal(size=(K, 1 << n)), None
+    c = low
+    if factored:
+        low, high = rng.normal(size=(3, 4)), rng.normal(size=(K, 3, 8))
+        c = np.array([[high[k, :, z >> 2] @ low[:, z & 3] for z in range(1 << n)] for k in range(K)])
+    a, (left, state) = rng.normal(size=(K, *batch)), rng.normal(size=(2, 2, 1 << n, *(3,) * len(batch)))
+    phi = np.tensordot(c.T, a, 1)
+    both = [x[0] + 1j * x[1] for x in (left, state)]
+    close(_state.to_complex(_state.shift_phases(a, state, low, high)), np.exp(1j * phi) * both[1])
+    close(_state.to_complex(_state.phases_generate(a, state, low, high)), 1j * phi * both[1])
+    moments = np.tensordot(c, (both[0].conj() * 1j * both[1]).real, 1)  # Re <left, i c_k state>
+    if batch == (1,):
+        moments = moments.sum(axis=1, keepdims=True)
+    close(_state.phases_moments(left, state, batch, low, high), moments)
+    weight = rng.normal(size=(1 << n, *batch))
+    close(_state.weigh(weight, low, high), np.tensordot(c, weight, 1))
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_permutations_diagonals_and_matrices(batch):
+    n = 4
+    rng = np.random.default_rng(2)
+    state = jnp.asarray(rng.normal(size=(2, 1 << n, *batch)))
+    psi = np.asarray(state[0]) + 1j * np.asarray(state[1])
+    high, low = np.array([0, 12, 4, 8]), np.array([1, 0, 3, 2])
+    source = np.array([high[y >> 2] ^ low[y & 3] for y in range(1 << n)])
+    close(_state.permute(state, high, low), state[:, source])
+    diagonal = np.exp(1j * rng.normal(size=1 << n))
+    both = np.stack([diagonal.real, diagonal.imag])
+    column = diagonal.reshape(-1, *(1,) * len(batch))
+    close(_state.to_complex(_state.multiply(state, both)), column * psi)
+    close(_state.to_complex(_state.multiply(state, both[0])), column.real * psi)
+    matrix = rng.normal(size=(8, 8)) + 1j * rng.normal(size=(8, 8))  # on qubits 1, 2, 3
+    dense = np.kron(matrix, np.eye(2))
+    close(_state.to_complex(_state.transform(state, _state.join_complex(matrix))), np.tensordot(dense, psi, 1))
+    close(_state.transform(state[:1], matrix.real)[0], np.tensordot(dense.real, state[0], 1))
