@@ -214,7 +214,7 @@ def _exchange(c: Control, a: int, b: int, angle: Angle, beta: Angle, odd: bool) 
 
     A CX from a to b turns the parity of the pair into the bit of b, and the pair of states into the bit of a.
     """
-    frame = _p(NONE, a if odd else b, beta) + flip(NONE.and_(a), b)
+    frame = _p(NONE, a, beta) + flip(NONE.and_(a), b)
     return conjugate(frame, _rx(c.and_(b, pattern=int(odd)), a, angle))
 
 

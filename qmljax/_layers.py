@@ -289,13 +289,14 @@ class _Monomial:
         varying, fixed = [], []
         for term, combination in self.terms.items():
             numbers = {e: c for e, c in combination.items() if c != 0.0}
+            if self.n <= TABLE_QUBITS and -1 in numbers:
+                fixed.append((term, numbers.pop(-1)))
             if numbers:
-                (fixed if numbers.keys() == {-1} and self.n <= TABLE_QUBITS else varying).append((term, numbers))
+                varying.append((term, numbers))
         diagonal = None
         if fixed:
             z = np.arange(1 << self.n)
-            total = sum(numbers[-1] * term.values(0, z) for term, numbers in fixed)
-            diagonal = _unit(total)
+            diagonal = _unit(sum(angle * term.values(0, z) for term, angle in fixed))
         if not varying:
             return None, diagonal
         slots = tuple(numbers for _, numbers in varying)

@@ -301,8 +301,8 @@ class _Reader:
             unitary = np.asarray(operation.to_matrix() if hasattr(operation, "to_matrix") else Operator(operation).data)
         except (QiskitError, AttributeError, TypeError) as error:
             raise NotImplementedError(
-                f"{self.where}: it has neither a definition nor a matrix. Decompose it into standard gates, for instance "
-                'with qiskit.transpile(circuit, basis_gates=["u", "cx"]).'
+                f"{self.where}: it has neither a definition nor a matrix. Decompose it into standard gates, for "
+                'instance with qiskit.transpile(circuit, basis_gates=["u", "cx"]).'
             ) from error
         if not np.abs(unitary @ unitary.conj().T - np.eye(len(unitary))).max() < 1e-6:  # also where it is NaN
             self.fail(ValueError, "its matrix is not unitary. Only unitary operations can be simulated.")

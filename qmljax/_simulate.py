@@ -167,10 +167,16 @@ def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
         return jnp.asarray(state).reshape(1, 1 << n, *(1,) * (angles.shared.ndim - 1)), levels
     a = angles(levels[0].rotations)
     cos, sin = jnp.cos(a), jnp.sin(a)
-    state = jnp.ones((1, *a.shape[1:]), dtype)
-    for q in range(n):  # RY(2a)|0> = cos a |0> + sin a |1>, RY(2a)|1> = -sin a |0> + cos a |1>
-        qubit = jnp.stack([-sin[q], cos[q]] if bits[q] else [cos[q], sin[q]])
-        state = (qubit[:, None] * state[None]).reshape(2 << q, *a.shape[1:])
+    halves = []
+    for qubits in (range(n // 2), range(n // 2, n)):
+        half = jnp.ones((1, *a.shape[1:]), dtype)
+        for q in qubits:  # RY(2a)|0> = cos a |0> + sin a |1>, RY(2a)|1> = -sin a |0> + cos a |1>
+            qubit = jnp.stack([-sin[q], cos[q]] if bits[q] else [cos[q], sin[q]])
+            half = (qubit[:, None] * half[None]).reshape(2 * len(half), *a.shape[1:])
+        halves.append(half)
+    # Without the barriers XLA would compute each amplitude as a product over qubits, wherever it is used.
+    low, high = lax.optimization_barrier(halves)
+    state = lax.optimization_barrier((high[:, None] * low[None]).reshape(1 << n, *a.shape[1:]))
     rest = Level(dense=levels[0].dense)
     return state[None], (rest, *levels[1:]) if rest else levels[1:]
 

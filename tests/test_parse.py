@@ -54,7 +54,8 @@ from qiskit.transpiler import CouplingMap
 
 import qmljax as qj
 
-pytestmark = pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")  # in Qiskit's exponential of a Pauli sum
+# Qiskit's exponential of a Pauli sum warns.
+pytestmark = pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")
 
 A, B, C = (Parameter(name) for name in "abc")
 
@@ -365,11 +366,13 @@ def test_openqasm(source, load, parameters, tmp_path):
     np.testing.assert_allclose(matrix(program, params), operator(unitary, params), atol=1e-12)
 
 
-@pytest.mark.parametrize("qasm", [qasm2, qasm3])
 @pytest.mark.parametrize("seed", range(5))
-def test_openqasm_of_random_circuits(qasm, seed):
-    source = qasm.dumps(random_circuit(4, 5, seed=seed, max_operands=4))
-    np.testing.assert_allclose(matrix(qj.parse(source)), operator(qasm.loads(source)), atol=1e-12)
+def test_openqasm_of_random_circuits(seed):
+    circuit = random_circuit(4, 5, seed=seed, max_operands=4)
+    np.testing.assert_allclose(matrix(qj.parse(qasm2.dumps(circuit))), operator(circuit), atol=1e-12)
+    source = qasm3.dumps(circuit)
+    loaded = qasm3.loads(source)  # not always the circuit again: Qiskit loses phases of SXdg and ECR
+    np.testing.assert_allclose(matrix(qj.parse(source)), operator(loaded), atol=1e-12)
 
 
 # Errors: the index of the instruction, its name, its qubits, and a way out.

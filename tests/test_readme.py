@@ -1,0 +1,87 @@
+"""The README: its code runs and prints what it shows; its tables, maps and links are those of the project."""
+
+import contextlib
+import inspect
+import io
+import re
+from pathlib import Path
+
+import pytest
+from test_architecture import FLOOR
+
+import qmljax as qj
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CODE = re.findall(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", README, re.DOTALL)  # with the output that follows it
+NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_code_prints_what_is_shown():
+    names = {}
+    assert CODE
+    for source, shown in CODE:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(source, "README.md", "exec"), names)
+        assert_same_output(printed.getvalue(), shown)
+
+
+def assert_same_output(printed: str, shown: str) -> None:
+    """Equal but for white space next to brackets and between words, and for a last digit that is rounded otherwise."""
+    texts = [" ".join(re.sub(r"([\[\](),])", r" \1 ", NUMBER.sub("#", text)).split()) for text in (printed, shown)]
+    assert texts[0] == texts[1], f"printed:\n{printed}\nshown:\n{shown}"
+    for got, expected in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
+        digits = len(expected.partition(".")[2])
+        assert float(got) == pytest.approx(float(expected), rel=1e-6, abs=1.5 * 10.0**-digits if digits else 1)
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [("[0.88 1.]", "[0.87 1.]"), ("(2, 3) float32\n", "(2, 3)  float32"), ("[ 1.00 -2]", "[1.00 -2]")],
+)
+def test_outputs_that_are_the_same(printed, shown):
+    assert_same_output(printed, shown)
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [("0.88", "0.86"), ("0.88", ""), ("0.88", "-0.88"), ("loss 1.0", "gain 1.0"), ("1 2", "1"), ("nan", "0.88")],
+)
+def test_outputs_that_differ(printed, shown):
+    with pytest.raises(AssertionError):
+        assert_same_output(printed, shown)
+
+
+def test_the_tables_list_every_public_name():
+    public = {name for name in vars(qj) if not name.startswith("_") and not inspect.ismodule(getattr(qj, name))}
+    assert set(re.findall(r"^\| `qj\.(\w+)", README, re.MULTILINE)) == public
+
+
+@pytest.mark.parametrize(("name", "signature"), re.findall(r"^\| `qj\.(\w+)\((.*?)\)` \|", README, re.MULTILINE))
+def test_the_tables_show_the_parameters(name, signature):
+    """In their order, with their defaults; trailing ones may be left out."""
+    parameters = inspect.signature(getattr(qj, name)).parameters.values()
+    expected = [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters]
+    shown = [p for p in re.split(r", (?![)])", signature) if p != "*"]
+    assert shown == expected[: len(shown)]
+
+
+def test_the_map_lists_every_module():
+    assert {f"{module}.py" for module in mapped("README.md")} == {p.name for p in (ROOT / "qmljax").glob("*.py")}
+
+
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
+def test_the_map_keeps_to_the_floors(file):
+    heights = [FLOOR[module] for module in mapped(file)]
+    assert len(heights) > 10 and heights == sorted(heights, reverse=True)
+
+
+def mapped(file: str) -> list[str]:
+    """The modules on the map of the package, from the top."""
+    return re.findall(r"^  (\w+)\.py ", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_lead_somewhere(target):
+    assert target.startswith("https://") or (ROOT / target).exists()
