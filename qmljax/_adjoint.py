@@ -3,9 +3,9 @@
 Layers are orthogonal, so the backward pass recomputes the input of each layer from its output (the adjoint method): it
 needs a few states, however many layers there are, where backpropagation keeps one for every layer.
 
-`jax.custom_vjp` would say as much, but it forbids forward mode. These two primitives allow every derivative: `evolve` has
-as its derivative `push`, which is linear in the tangents; `push` is computed in forward mode by JAX's own rules for the
-layers, and transposed by the adjoint method, which is itself made of differentiable operations.
+`jax.custom_vjp` would say as much, but it forbids forward mode. These two primitives allow every derivative: `evolve`
+has as its derivative `push`, which is linear in the tangents; `push` is computed in forward mode by JAX's own rules for
+the layers, and transposed by the adjoint method, which is itself made of differentiable operations.
 
 References:
     T. Jones, J. Gacon, "Efficient calculation of gradients in classical simulations of variational quantum algorithms",

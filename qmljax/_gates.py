@@ -5,10 +5,11 @@ is met. Written so, a controlled gate of any number of open and closed controls 
 form V D V^dagger controls only its D. `template` runs a rule once on local qubits 0, 1, ...; the parser places it.
 """
 
+import cmath
 import functools
 import itertools
 from collections.abc import Callable
-from math import pi
+from math import atan2, pi
 from typing import NamedTuple
 
 import numpy as np
@@ -294,10 +295,10 @@ def matrix(unitary: np.ndarray, qubits: tuple[int, ...]) -> Ops:
 
 def _euler(unitary: np.ndarray, q: int) -> Ops:
     """P(b) RY(a) P(d) exp(i g) of a matrix without zero entries."""
-    g = np.angle(unitary[0, 0])
-    b, d = np.angle(unitary[1, 0]) - g, np.angle(-unitary[0, 1]) - g
-    a = 2 * np.arctan2(abs(unitary[1, 0]), abs(unitary[0, 0]))
-    return _u(NONE, q, *(constant(float(v)) for v in (a, b, d))) + phase(NONE, constant(float(g)))
+    (zero, minus), (plus, _) = unitary.tolist()
+    g = cmath.phase(zero)
+    angles = 2 * atan2(abs(plus), abs(zero)), cmath.phase(plus) - g, cmath.phase(-minus) - g
+    return _u(NONE, q, *map(constant, angles)) + phase(NONE, constant(g))
 
 
 def bit_permutation(pattern: tuple[int, ...], qubits: tuple[int, ...]) -> Ops:

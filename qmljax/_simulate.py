@@ -89,7 +89,7 @@ def _levels(plan: Plan, levels: Sequence[Level], angles: "_Angles", state: Array
     layers = plan.layers
     deep = len(levels) > UNROLL
     segments = [_Segment(run_, layers) for run_ in (_runs(levels, plan) if deep else [[level] for level in levels])]
-    values = [segment.angles(angles) for segment in segments]
+    values = _angles_of(segments, angles)
     kept = sum(len(v) * len(segment.levels) for v, segment in zip(values, segments, strict=True))
     size = (2 - layers.real) * state.shape[1] * math.prod(batch) * state.dtype.itemsize
     adjoint = kept > 1 and kept * size > MEMORY
@@ -111,7 +111,7 @@ def _turn(state: Array, phase: Combination, angles: "_Angles") -> Array:
     if not phase:
         return state
     state = _complexify(state, real=False)
-    (gamma,) = angles([phase])
+    ((gamma,),) = angles([([phase], True)])
     cos, sin = jnp.cos(gamma)[None], jnp.sin(gamma)[None]
     return jnp.stack([cos * state[0] - sin * state[1], sin * state[0] + cos * state[1]])
 
@@ -133,17 +133,35 @@ class _Angles:
             values = evaluate(tuple(expressions[k] for k in mixed), params)
             self.all = jnp.concatenate([jnp.broadcast_to(self.shared, (len(own), *batch)), values])
             self.place |= {k: len(own) + i for i, k in enumerate(mixed)}
+        else:
+            self.all = self.shared
 
-    def __call__(self, slots: Sequence[Combination], periodic: bool = True) -> Array:
-        """(len(slots), *batch), modulo 2 pi if `periodic`; the batch dimensions are 1 where no input is involved."""
-        values = self.all if any(e in self.batched for slot in slots for e in slot) else self.shared
-        forms = tuple(
-            Affine(slot.get(-1, 0.0), tuple(sorted((self.place[e], c) for e, c in slot.items() if e >= 0 and c)))
-            for slot in slots
-        )
-        angles = evaluate(forms, values)
-        # In float32 a sum of large angles loses digits that a sum of small ones keeps.
-        return angles - lax.stop_gradient(2 * np.pi * jnp.round(angles / (2 * np.pi))) if periodic else angles
+    def __call__(self, requests: Sequence[tuple[Sequence[Combination], bool]]) -> list[Array]:
+        """For each list of slots its angles, (len(slots), *batch), modulo 2 pi where the request says so.
+
+        The batch dimensions are 1 where no slot of the list involves an input. All lists are evaluated together.
+        """
+        own, mixed = [], []
+        for k, (slots, _) in enumerate(requests):
+            (mixed if any(e in self.batched for slot in slots for e in slot) else own).append(k)
+        result: list[Array] = [self.shared[:0]] * len(requests)
+        for group, values in ((own, self.shared), (mixed, self.all)):
+            slots = [slot for k in group for slot in requests[k][0]]
+            if not slots:
+                continue
+            forms = tuple(
+                Affine(slot.get(-1, 0.0), tuple(sorted((self.place[e], c) for e, c in slot.items() if e >= 0 and c)))
+                for slot in slots
+            )
+            angles = evaluate(forms, values)
+            # In float32 a sum of large angles loses digits that a sum of small ones keeps.
+            turns = np.array([float(requests[k][1]) for k in group for _ in requests[k][0]], angles.dtype)
+            turns = (2 * np.pi * turns).astype(angles.dtype).reshape(-1, *(1,) * (angles.ndim - 1))
+            angles = angles - lax.stop_gradient(turns * jnp.round(angles / np.asarray(2 * np.pi, angles.dtype)))
+            ends = np.cumsum([len(requests[k][0]) for k in group])
+            for k, part in zip(group, jnp.split(angles, ends[:-1]), strict=True):
+                result[k] = part
+        return result
 
 
 def _placed(positions: tuple[int, ...], values: Array, program: Program) -> Array:
@@ -165,7 +183,7 @@ def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
         state = np.zeros((1, 1 << n), dtype)
         state[0, layers.start] = 1.0
         return jnp.asarray(state).reshape(1, 1 << n, *(1,) * (angles.shared.ndim - 1)), levels
-    a = angles(levels[0].rotations)
+    (a,) = angles([(levels[0].rotations, True)])
     cos, sin = jnp.cos(a), jnp.sin(a)
     halves = []
     for qubits in (range(n // 2), range(n // 2, n)):
@@ -218,17 +236,6 @@ class _Segment:
         self.levels = levels
         self.real = layers.real
         self.parts = _parts(levels, layers.num_qubits, layers.real)
-
-    def angles(self, angles: _Angles) -> list[Array]:
-        """The angles of each part that has them: (K, *batch), or (levels, K, *batch) for a scan."""
-        values = []
-        for part in self.parts:
-            if part.slots:
-                width = max(len(row) for row in part.slots)
-                padded = [slot for row in part.slots for slot in (*row, *({},) * (width - len(row)))]
-                value = angles(padded, part.periodic)
-                values.append(value if len(self.levels) == 1 else value.reshape(-1, width, *value.shape[1:]))
-        return values
 
     def forward(self, angles: Sequence[Array], state: Array) -> Array:
         """The state after the segment."""
@@ -291,6 +298,21 @@ class _Segment:
             return picked
 
         return tables, per_level
+
+
+def _angles_of(segments: Sequence[_Segment], angles: _Angles) -> list[list[Array]]:
+    """For each segment the angles of each part that has them: (K, *batch), or (levels, K, *batch) for a scan."""
+    requests = []
+    for part in (part for segment in segments for part in segment.parts if part.slots):
+        width = max(len(row) for row in part.slots)
+        requests.append(([slot for row in part.slots for slot in (*row, *({},) * (width - len(row)))], part.periodic))
+    values = iter(angles(requests))
+    result = []
+    for segment in segments:
+        own = [next(values) for part in segment.parts if part.slots]
+        count = len(segment.levels)
+        result.append(own if count == 1 else [v.reshape(count, len(v) // count, *v.shape[1:]) for v in own])
+    return result
 
 
 def _parts(levels: Sequence[Level], n: int, real: bool) -> list[_Part]:

@@ -19,6 +19,7 @@ of the two kinds there are three functions here:
 - `moments(left, state)`: ``<left, G_k state>`` for every k, its transpose with respect to the angles.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -64,7 +65,9 @@ def rotate(a: Array, state: Array) -> Array:
         each = [rotate(a[:, k], state[:, :, k]) for k in range(a.shape[-1])]
         return jnp.stack(each, axis=-1).reshape(*state.shape[:2], *batch)
     shape = state.shape
-    for block, _ in reversed(_blocks(len(a))):  # the lowest block, which is last, moves to the front; in the end all have
+    for block, _ in reversed(
+        _blocks(len(a))
+    ):  # the lowest block, which is last, moves to the front; in the end all have
         matrix = _kron(cos, sin, block)
         each = jnp.broadcast_to(matrix, (shape[0], *matrix.shape))
         rows = state.reshape(shape[0], -1, len(matrix))
@@ -104,14 +107,22 @@ def rotate_moments(left: Array, state: Array, batch: Sequence[int]) -> Array:
     n = state.shape[1].bit_length() - 1
     if not all(size == 1 for size in batch):
         return jnp.stack([_sum_to(_moment(left, state, q), batch) for q in range(n)])
-    moments = [None] * n
-    for block, (rows, size, right) in _blocks(n):
+    moments = []  # of the qubits in ascending order
+    for block, (rows, size, right) in reversed(_blocks(n)):
         outer = _outer(left, state, rows, size, right)  # (size, size): sum over all else of left_i state_j
-        for k, q in enumerate(block):
-            antisymmetric = outer.reshape(size >> (k + 1), 2, 1 << k, size >> (k + 1), 2, 1 << k)
-            difference = antisymmetric[:, 1, :, :, 0] - antisymmetric[:, 0, :, :, 1]
-            moments[q] = jnp.einsum("ijij->", difference)
-    return jnp.stack(moments).reshape(n, *batch)
+        generators = np.asarray(_generators(len(block)), outer.dtype)
+        moments.append(jnp.tensordot(generators, outer.reshape(-1), 1, precision=PRECISION))
+    return jnp.concatenate(moments).reshape(n, *batch)
+
+
+@functools.lru_cache
+def _generators(width: int) -> np.ndarray:
+    """The generators of the rotations of `width` qubits as flat matrices, (width, 4**width)."""
+    z = np.arange(1 << width)
+    matrices = np.zeros((width, len(z), len(z)))
+    for q in range(width):
+        matrices[q, z, z ^ 1 << q] = np.where(z >> q & 1, 1.0, -1.0)
+    return matrices.reshape(width, -1)
 
 
 def _shared(a: Array) -> bool:
