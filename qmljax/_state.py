@@ -59,7 +59,7 @@ def rotate(a: Array, state: Array) -> Array:
         for q in range(0, len(a), 2):
             state = _rotate_pair(cos[q : q + 2], sin[q : q + 2], q, state)
         return state
-    if not _shared(a):
+    if math.prod(batch) > 1:
         flat = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (a, state)]
         a, state = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in flat)
         each = [rotate(a[:, k], state[:, :, k]) for k in range(a.shape[-1])]
