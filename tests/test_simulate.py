@@ -62,7 +62,7 @@ def everything(depth: int) -> QuantumCircuit:
 
 CIRCUITS = {"real": real(2), "periodic": periodic(2), "everything": everything(3)}
 every_circuit = pytest.mark.parametrize("circuit", CIRCUITS.values(), ids=CIRCUITS)
-P = np.random.default_rng(0).normal(size=(4, 5))  # parameters, batch
+P = np.random.default_rng(0).normal(size=(4, 9))  # parameters, batch
 
 
 def oracle(circuit: QuantumCircuit, params: np.ndarray) -> np.ndarray:
@@ -118,12 +118,12 @@ def test_state_gradient_and_hessian(circuit, mode, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "circuit, mode",
-    [*(("everything", m) for m in MODES), ("real", "unrolled"), ("real", "adjoint scanned"), ("periodic", "scanned")],
+    "name, mode, batch",
+    [*(("everything", m, 2) for m in MODES), ("real", "unrolled", 9), ("periodic", "scanned", 9)],
 )
-def test_batches_vmap_and_inputs_apart_from_weights(circuit, mode, monkeypatch):
+def test_batches_vmap_and_inputs_apart_from_weights(name, mode, batch, monkeypatch):
     execute(monkeypatch, mode)
-    circuit = CIRCUITS[circuit]
+    circuit = CIRCUITS[name]
     apart = plan(qj.parse(circuit), inputs=(3, 2), weights=(1, 0))  # in the user's order
 
     def loss(amplitudes):
@@ -140,8 +140,8 @@ def test_batches_vmap_and_inputs_apart_from_weights(circuit, mode, monkeypatch):
     def gradient(f, *argnums):
         return jax.value_and_grad(f, argnums or 0, has_aux=True)
 
-    w, x = P[[1, 0], :1], P[[3, 2]]  # one set of weights, a batch of inputs
-    params = np.concatenate([np.broadcast_to(w, (2, 5))[::-1], x[::-1]])
+    w, x = P[[1, 0], :1], P[[3, 2], :batch]  # one set of weights, a batch of inputs
+    params = np.concatenate([np.broadcast_to(w, x.shape)[::-1], x[::-1]])
     (_, state), each = jax.jit(jax.vmap(gradient(whole), -1, -1))(params)
     close(state, oracle(circuit, params))
     (_, together), batch = jax.jit(gradient(whole))(params)
@@ -164,7 +164,7 @@ def test_what_the_batch_shares_is_computed_once(monkeypatch):
         execute(monkeypatch, mode)
         jaxpr = jax.make_jaxpr(lambda w, x: run(apart, w, x))(P[:2, :1], P[2:])
         angles = [eqn.invars[0].aval.shape for eqn in equations(jaxpr.jaxpr) if eqn.primitive.name == "qmljax_apply"]
-        assert {shape[-1] for shape in angles[:-1]} == {1} and angles[-1][-1] == 5  # the last level alone has inputs
+        assert {shape[-1] for shape in angles[:-1]} == {1} and angles[-1][-1] == 9  # the last level alone has inputs
 
 
 def equations(jaxpr):
@@ -194,7 +194,7 @@ def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
     w, x = P[:2, :1], P[2:]
     assert len(_simulate._runs(apart.layers.levels, apart)) <= runs
     state = jax.jit(lambda w, x: _state.to_complex(run(apart, w, x)))(w, x)
-    close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, (2, 5)), x]))) ** 2)
+    close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, x.shape), x]))) ** 2)
 
 
 def test_no_parameters_and_no_gates():
