@@ -1,0 +1,1 @@
+"""Who simulates the circuits of quantum machine learning fast? One command, all libraries, answers before times."""

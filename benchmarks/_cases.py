@@ -1,0 +1,299 @@
+"""The cases: each is a question, asked at several sizes. A size is a `Problem`, which says what to compute, not how.
+
+To add a case, add it to `CASES`. If it asks for a new task, say in `TASKS` what that computes, and give contestants a
+function of the task's name.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks import _circuits
+from benchmarks._circuits import Circuit
+
+TASKS = {
+    "step": "mean squared error of <O> over a batch, and its gradient in the weights",
+    "step_with_inputs": "mean squared error of <O> over a batch, and its gradient in the weights and the inputs",
+    "gram": "fidelities of all pairs of points",
+    "forward": "<O>",
+    "gradient": "<O> and its gradient",
+    "hessian": "the matrix of second derivatives of <O>",
+    "metric": "the Fubini-Study metric tensor",
+    "sample": "measurement outcomes",
+}
+SHOTS = 10**6
+
+
+class Term(NamedTuple):
+    """One term of an observable: a coefficient, and a Pauli letter for each of some qubits."""
+
+    coefficient: float
+    letters: str
+    qubits: tuple[int, ...]
+
+
+Z0 = (Term(1.0, "Z", (0,)),)
+
+
+def ising_energy(n: int) -> tuple[Term, ...]:
+    bonds = [Term(1.0, "ZZ", (q, q + 1)) for q in range(n - 1)]
+    return (*bonds, *(Term(-1.0, "X", (q,)) for q in range(n)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every contestant computes. `batch` is the number of samples or points; `scale` is the abscissa in plots."""
+
+    case: str
+    size: str
+    task: str
+    num_qubits: int
+    circuit: Circuit
+    scale: float
+    batch: int = 1
+    observable: tuple[Term, ...] = Z0
+
+    @cached_property
+    def num_weights(self) -> int:
+        return _circuits.parameter_counts(self.circuit)[0]
+
+    @cached_property
+    def num_inputs(self) -> int:
+        return _circuits.parameter_counts(self.circuit)[1]
+
+    def arrays(self, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (W,), inputs (batch, n_in) and targets (batch,): the same numbers in every dtype."""
+        rng = np.random.default_rng(len(self.case) + self.num_qubits)
+        w = rng.uniform(-np.pi, np.pi, self.num_weights)
+        x = rng.uniform(0, np.pi, (self.batch, self.num_inputs))
+        y = rng.choice([-1.0, 1.0], self.batch)
+        w, x, y = (a.astype(np.float32).astype(dtype) for a in (w, x, y))
+        return w, x, y
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when the answer may."""
+        w, x, y = self.arrays()
+        gates = list(self.circuit(w.tolist(), x[0].tolist()))
+        text = repr((self.task, self.num_qubits, self.batch, self.observable, gates))
+        return hashlib.sha256(text.encode() + w.tobytes() + x.tobytes() + y.tobytes()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question. `letter` is a short name, `axis` what the sizes are, `scale` the abscissa of the plot."""
+
+    name: str
+    letter: str
+    question: str
+    text: str
+    axis: str
+    scale: str
+    problems: tuple[Problem, ...]
+    tolerance: float = 1e-3  # of the largest element of its kind in an answer
+    limit: float = 120.0  # seconds for a contestant, its imports and compilation included
+    quick: bool = False
+
+
+LOOSE = 1e-2  # for sums of very many terms, and very many gates, in float32
+# The amplitudes of a batch, which both memory traffic and arithmetic grow with.
+AMPLITUDES = "amplitudes (batch x 2^qubits)"
+
+
+def _batched(case: str, task: str, circuit, sizes: Sequence[tuple[int, int]]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(case, f"{n}/{batch}", task, n, circuit(n), scale=batch << n, batch=batch) for n, batch in sizes
+    )
+
+
+def _single(case: str, task: str, layers: int, qubits: Sequence[int]) -> tuple[Problem, ...]:
+    return tuple(Problem(case, str(n), task, n, _circuits.ring_ansatz(n, layers), scale=1 << n) for n in qubits)
+
+
+QNN_SIZES = ((4, 32), (8, 32), (8, 256), (10, 64), (12, 32), (14, 32))
+QNN = "zz_feature_map(n, reps=2, full), then real_amplitudes(n, reps=3); <Z> on qubit 0, mean squared error"
+RING = "RY and RZ on every qubit and a ring of CX, 3 times; <Z> on qubit 0"
+
+CASES = (
+    Case(
+        "training-step",
+        "a",
+        "How fast is a training step of a QNN?",
+        f"{QNN}: value and gradient in the weights.",
+        "qubits/batch",
+        AMPLITUDES,
+        _batched("training-step", "step", _circuits.qnn, QNN_SIZES),
+        quick=True,
+    ),
+    Case(
+        "input-gradients",
+        "b",
+        "What do gradients in the inputs cost as well?",
+        f"{QNN}: value and gradient in the weights and the inputs.",
+        "qubits/batch",
+        AMPLITUDES,
+        _batched("input-gradients", "step_with_inputs", _circuits.qnn, QNN_SIZES),
+    ),
+    Case(
+        "data-reuploading",
+        "c",
+        "How fast is a training step with data re-uploading?",
+        "5 encodings RX, RY, RZ of 3n features between 6 trained layers of RY, RZ and a ring of CX; <Z> on qubit 0, "
+        "mean squared error: value and gradient in the weights.",
+        "qubits/batch",
+        AMPLITUDES,
+        _batched("data-reuploading", "step", _circuits.reuploading, ((4, 32), (8, 64), (10, 64))),
+    ),
+    Case(
+        "gram-matrix",
+        "d",
+        "How fast is the Gram matrix of a fidelity kernel?",
+        "zz_feature_map(n, reps=2, full), all pairs of points. Contestants that can compute all states, then one "
+        "matrix product.",
+        "points/qubits",
+        AMPLITUDES,
+        tuple(
+            Problem("gram-matrix", f"{points}/{n}", "gram", n, _circuits.kernel(n), scale=points << n, batch=points)
+            for points, n in ((100, 4), (500, 8), (500, 10), (500, 12), (2000, 10))
+        ),
+        quick=True,
+    ),
+    Case(
+        "large-gradient",
+        "e",
+        "How fast is the gradient of a large circuit?",
+        f"{RING}: value and gradient.",
+        "qubits",
+        "amplitudes (2^qubits)",
+        _single("large-gradient", "gradient", 3, (16, 18, 20, 22, 24)),
+        tolerance=LOOSE,
+    ),
+    Case(
+        "large-forward",
+        "e",
+        "How fast is an expectation value of a large circuit?",
+        f"{RING}: the value alone.",
+        "qubits",
+        "amplitudes (2^qubits)",
+        _single("large-forward", "forward", 3, (16, 18, 20, 22, 24)),
+        tolerance=LOOSE,
+    ),
+    Case(
+        "ising-energy",
+        "e",
+        "How fast are the energy of an Ising chain and its gradient?",
+        "10 layers of RZZ on neighbours and RX, after H on every qubit, each gate with an angle of its own; the energy "
+        "has n - 1 terms ZZ and n terms X: value and gradient.",
+        "qubits",
+        "amplitudes (2^qubits)",
+        (
+            Problem(
+                "ising-energy",
+                "20",
+                "gradient",
+                20,
+                _circuits.ising_ansatz(20, 10),
+                scale=1 << 20,
+                observable=ising_energy(20),
+            ),
+        ),
+        limit=300.0,
+        tolerance=LOOSE,
+    ),
+    Case(
+        "depth",
+        "f",
+        "What does depth cost?",
+        "10 qubits; layers of RY and RZ on every qubit and a ring of CX; <Z> on qubit 0: value and gradient.",
+        "layers",
+        "layers",
+        tuple(
+            Problem("depth", str(layers), "gradient", 10, _circuits.ring_ansatz(10, layers), layers)
+            for layers in (1, 10, 100, 1000)
+        ),
+        tolerance=LOOSE,
+    ),
+    Case(
+        "random-circuits",
+        "g",
+        "What does irregularity cost?",
+        f"Random circuits of {len(_circuits.KINDS)} kinds of gates on 8 qubits; <Z> on qubit 0: value and gradient.",
+        "gates",
+        "gates",
+        tuple(
+            Problem("random-circuits", str(gates), "gradient", 8, _circuits.random_circuit(8, gates), gates)
+            for gates in (100, 300, 1000, 3000)
+        ),
+        limit=300.0,
+        tolerance=LOOSE,
+    ),
+    Case(
+        "hessian",
+        "h",
+        "How fast is the Hessian?",
+        f"{RING}: all second derivatives.",
+        "qubits",
+        "amplitudes (2^qubits)",
+        _single("hessian", "hessian", 3, (6,)),
+    ),
+    Case(
+        "metric-tensor",
+        "h",
+        "How fast is the metric tensor?",
+        "RY and RZ on every qubit and a ring of CX, 3 times: the Fubini-Study metric.",
+        "qubits",
+        "amplitudes (2^qubits)",
+        _single("metric-tensor", "metric", 3, (6,)),
+    ),
+    Case(
+        "call-overhead",
+        "i",
+        "What does a call cost?",
+        "One layer of RY, RZ and a ring of CX; <Z> on qubit 0, one call at a time. `bare-jit` is the computation of "
+        "qmljax as a bare jitted function, without the checks at the front door.",
+        "qubits",
+        "qubits",
+        tuple(Problem("call-overhead", str(n), "forward", n, _circuits.ring_ansatz(n, 1), scale=n) for n in (2, 4)),
+        quick=True,
+    ),
+    Case(
+        "sampling",
+        "j",
+        "How fast is sampling?",
+        f"{SHOTS:,} shots of RY and RZ on every qubit and a ring of CX, 3 times; the simulation included.",
+        "qubits",
+        "amplitudes (2^qubits)",
+        _single("sampling", "sample", 3, (12,)),
+        tolerance=5e-3,  # of a probability of about 1/2: 5 standard deviations
+    ),
+    Case(
+        "batch-or-vmap",
+        "k",
+        "Is vmap as fast as a leading batch dimension?",
+        f"{QNN}: value and gradient in the weights, with the batch as a leading dimension and by jax.vmap.",
+        "qubits/batch",
+        AMPLITUDES,
+        _batched("batch-or-vmap", "step", _circuits.qnn, ((4, 32), (8, 256), (10, 64))),
+    ),
+)
+
+
+def choose(names: Sequence[str] | None) -> tuple[Case, ...]:
+    """The cases of these names or letters; all by default."""
+    known = {case.name for case in CASES} | {case.letter for case in CASES}
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"`--only` names {name!r}, but the cases are {', '.join(c.name for c in CASES)}.")
+    return tuple(case for case in CASES if not names or case.name in names or case.letter in names)
+
+
+def case(name: str) -> Case:
+    return next(c for c in CASES if c.name == name)
+
+
+def problem(name: str, size: str) -> Problem:
+    return next(p for p in case(name).problems if p.size == size)

@@ -1,0 +1,114 @@
+"""The contestants: for each, the libraries it needs, the tasks it has, and how it was set up to be at its best.
+
+The file `benchmarks/contestants/<name>.py` has a function for each task, `task(problem)`, which prepares everything up
+to the first call and returns a function without arguments, `run()`. That computes the answer and returns when it is
+there. The runner imports only this file, so a library that is missing costs nothing.
+"""
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from types import ModuleType
+
+ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    libraries: tuple[str, ...]  # names to import
+    settings: str
+    tasks: tuple[str, ...] = ALL
+    cases: tuple[str, ...] = ()  # all, if empty
+    peer: bool = True
+    compiles: bool = False  # the first call costs more than later ones
+
+    def missing(self) -> list[str]:
+        return [library for library in self.libraries if importlib.util.find_spec(library) is None]
+
+    def enters(self, case: str, task: str) -> bool:
+        if case == "batch-or-vmap" and self.peer:
+            return False
+        return task in self.tasks and (not self.cases or case in self.cases)
+
+    def module(self) -> ModuleType:
+        return importlib.import_module(f"benchmarks.contestants.{self.name.replace('-', '_')}")
+
+
+CONTESTANTS = {
+    contestant.name: contestant
+    for contestant in (
+        Contestant(
+            "qmljax",
+            ("qmljax", "jax"),
+            "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls.",
+            peer=False,
+        ),
+        Contestant(
+            "qmljax-vmap",
+            ("qmljax", "jax"),
+            "As qmljax, but jax.vmap over the samples.",
+            tasks=("step",),
+            cases=("batch-or-vmap",),
+            peer=False,
+        ),
+        Contestant(
+            "bare-jit",
+            ("qmljax", "jax"),
+            "The computation of qmljax under the user's own jax.jit.",
+            tasks=("forward",),
+            cases=("call-overhead",),
+            peer=False,
+        ),
+        Contestant(
+            "tensorcircuit",
+            ("tensorcircuit", "jax"),
+            "JAX backend, complex64; jit of vmap.",
+            compiles=True,
+        ),
+        Contestant(
+            "tensorcircuit-scan",
+            ("tensorcircuit", "jax"),
+            "As tensorcircuit, with the layers of a periodic circuit in a hand-written lax.scan.",
+            tasks=("gradient",),
+            cases=("depth", "ising-energy"),
+            compiles=True,
+        ),
+        Contestant(
+            "pennylane",
+            ("pennylane", "jax"),
+            "default.qubit with JAX backpropagation, complex64; jit.",
+            compiles=True,
+        ),
+        Contestant(
+            "lightning",
+            ("pennylane", "pennylane_lightning", "jax"),
+            "lightning.qubit, c_dtype complex64, adjoint gradients; the Hessian by parameter shifts.",
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "sample"),
+        ),
+        Contestant(
+            "qujax",
+            ("qujax", "jax"),
+            "complex64; jit of vmap.",
+            compiles=True,
+        ),
+        Contestant(
+            "qulacs",
+            ("qulacs",),
+            "complex128, the only precision it has; ParametricQuantumCircuit.backprop, samples in a loop.",
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "sample"),
+        ),
+        Contestant(
+            "qiskit-ml",
+            ("qiskit_machine_learning", "qiskit"),
+            "EstimatorQNN with the exact StatevectorEstimator; FidelityStatevectorKernel; complex128.",
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "metric", "sample"),
+        ),
+        Contestant(
+            "aer",
+            ("qiskit_aer", "qiskit"),
+            "AerSimulator, method statevector, single precision. It has no gradients.",
+            tasks=("gram", "forward", "sample"),
+        ),
+    )
+}

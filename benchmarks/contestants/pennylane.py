@@ -1,0 +1,132 @@
+"""PennyLane's default.qubit, differentiated by JAX."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import pennylane as qml
+from jax import Array
+
+from benchmarks._cases import SHOTS, Problem
+from benchmarks._circuits import Gates
+from benchmarks.contestants import _jax
+from benchmarks.contestants._jax import Call
+
+GATES = {
+    "h": qml.Hadamard,
+    "x": qml.X,
+    "y": qml.Y,
+    "z": qml.Z,
+    "s": qml.S,
+    "sdg": lambda wires: qml.adjoint(qml.S(wires)),
+    "t": qml.T,
+    "tdg": lambda wires: qml.adjoint(qml.T(wires)),
+    "sx": qml.SX,
+    "rx": qml.RX,
+    "ry": qml.RY,
+    "rz": qml.RZ,
+    "p": qml.PhaseShift,
+    "u": qml.U3,
+    "cx": qml.CNOT,
+    "cy": qml.CY,
+    "cz": qml.CZ,
+    "ch": qml.CH,
+    "swap": qml.SWAP,
+    "iswap": qml.ISWAP,
+    "cp": qml.ControlledPhaseShift,
+    "crx": qml.CRX,
+    "cry": qml.CRY,
+    "crz": qml.CRZ,
+    "rxx": qml.IsingXX,
+    "ryy": qml.IsingYY,
+    "rzz": qml.IsingZZ,
+    "ccx": qml.Toffoli,
+    "cswap": qml.CSWAP,
+}
+
+
+def apply(gates: Gates) -> None:
+    for name, qubits, angles in gates:
+        GATES[name](*angles, wires=qubits)
+
+
+def observable(problem: Problem) -> Any:
+    terms = [
+        (coefficient, qml.prod(*(getattr(qml, letter)(q) for letter, q in zip(letters, qubits, strict=True))))
+        for coefficient, letters, qubits in problem.observable
+    ]
+    return terms[0][1] if len(terms) == 1 else qml.dot(*zip(*terms, strict=True))
+
+
+def expectation(problem: Problem, device: Any, **options: Any) -> Callable[..., Any]:
+    """(w, x) -> <O>; with `x` of shape (n_in, batch), for the whole batch."""
+
+    @qml.qnode(device, **options)
+    def of(w: Any, x: Any = ()) -> Any:
+        apply(problem.circuit(w, x))
+        return qml.expval(observable(problem))
+
+    return of
+
+
+def state(problem: Problem, device: Any, **options: Any) -> Callable[..., Any]:
+    @qml.qnode(device, **options)
+    def of(w: Any, x: Any = ()) -> Any:
+        apply(problem.circuit(w, x))
+        return qml.state()
+
+    return of
+
+
+def default_qubit(problem: Problem, read: Callable = expectation) -> Callable[..., Array]:
+    device = qml.device("default.qubit", wires=problem.num_qubits)
+    return read(problem, device, interface="jax", diff_method="backprop")
+
+
+def values(problem: Problem) -> Callable[[Array, Array], Array]:
+    of = default_qubit(problem)
+    return lambda w, x: of(w, x.T)
+
+
+def step(problem: Problem) -> Call:
+    return _jax.step(problem, values(problem))
+
+
+def step_with_inputs(problem: Problem) -> Call:
+    return _jax.step_with_inputs(problem, values(problem))
+
+
+def gram(problem: Problem) -> Call:
+    of = default_qubit(problem, state)
+    return _jax.gram(problem, lambda x: of((), x.T))
+
+
+def forward(problem: Problem) -> Call:
+    return _jax.forward(problem, default_qubit(problem))
+
+
+def gradient(problem: Problem) -> Call:
+    return _jax.gradient(problem, default_qubit(problem))
+
+
+def hessian(problem: Problem) -> Call:
+    return _jax.hessian(problem, default_qubit(problem))
+
+
+def metric(problem: Problem) -> Call:
+    return _jax.metric(problem, default_qubit(problem, state))
+
+
+def sample(problem: Problem) -> Call:
+    def outcomes(w: Array, key: Array) -> Array:
+        device = qml.device("default.qubit", wires=problem.num_qubits, seed=key)
+
+        @qml.set_shots(SHOTS)
+        @qml.qnode(device, interface="jax", diff_method=None)
+        def of(w: Array) -> Any:
+            apply(problem.circuit(w, ()))
+            return qml.sample()
+
+        return of(w)
+
+    return Call(jax.jit(outcomes), (_jax.arrays(problem)[0], jax.random.key(0)))

@@ -1,0 +1,98 @@
+"""Qiskit Machine Learning, with the exact primitives of Qiskit and its default gradient, parameter shift."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from qiskit.primitives import StatevectorEstimator, StatevectorSampler
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_machine_learning.gradients import DerivativeType, LinCombQGT, ParamShiftEstimatorGradient
+from qiskit_machine_learning.kernels import FidelityStatevectorKernel
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+
+from benchmarks._cases import SHOTS, Problem
+from benchmarks._circuits import to_qiskit
+
+
+def observable(problem: Problem) -> SparsePauliOp:
+    terms = [(letters, list(qubits), coefficient) for coefficient, letters, qubits in problem.observable]
+    return SparsePauliOp.from_sparse_list(terms, problem.num_qubits)
+
+
+def model(problem: Problem, input_gradients: bool = False) -> EstimatorQNN:
+    circuit, weights, inputs = to_qiskit(problem.num_qubits, problem.circuit)
+    estimator = StatevectorEstimator()
+    return EstimatorQNN(
+        circuit=circuit,
+        estimator=estimator,
+        observables=observable(problem),
+        input_params=inputs,
+        weight_params=weights,
+        gradient=ParamShiftEstimatorGradient(estimator),
+        input_gradients=input_gradients,
+        default_precision=0.0,
+    )
+
+
+def step(problem: Problem) -> Callable[[], tuple]:
+    qnn = model(problem)
+    w, x, y = problem.arrays("float64")
+
+    def run() -> tuple:
+        residuals = qnn.forward(x, w)[:, 0] - y
+        _, in_weights = qnn.backward(x, w)
+        return np.mean(residuals**2), 2 * residuals @ in_weights[:, 0] / len(y)
+
+    return run
+
+
+def step_with_inputs(problem: Problem) -> Callable[[], tuple]:
+    qnn = model(problem, input_gradients=True)
+    w, x, y = problem.arrays("float64")
+
+    def run() -> tuple:
+        residuals = qnn.forward(x, w)[:, 0] - y
+        in_inputs, in_weights = qnn.backward(x, w)
+        by_residual = 2 * residuals / len(y)
+        return np.mean(residuals**2), (by_residual @ in_weights[:, 0], by_residual[:, None] * in_inputs[:, 0])
+
+    return run
+
+
+def gradient(problem: Problem) -> Callable[[], tuple]:
+    qnn = model(problem)
+    w, _, _ = problem.arrays("float64")
+    return lambda: (qnn.forward(None, w)[0, 0], qnn.backward(None, w)[1][0, 0])
+
+
+def forward(problem: Problem) -> Callable[[], float]:
+    qnn = model(problem)
+    w, _, _ = problem.arrays("float64")
+    return lambda: qnn.forward(None, w)[0, 0]
+
+
+def gram(problem: Problem) -> Callable[[], np.ndarray]:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    kernel = FidelityStatevectorKernel(feature_map=circuit)
+    _, x, _ = problem.arrays("float64")
+    return lambda: kernel.evaluate(x)
+
+
+def metric(problem: Problem) -> Callable[[], np.ndarray]:
+    circuit, weights, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    tensor = LinCombQGT(StatevectorEstimator(), derivative_type=DerivativeType.REAL)
+    w, _, _ = problem.arrays("float64")
+    return lambda: np.real(tensor.run([circuit], [w], [weights]).result().qgts[0])
+
+
+def sample(problem: Problem) -> Callable[[], Any]:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    circuit.measure_all()
+    sampler = StatevectorSampler()
+    w, _, _ = problem.arrays("float64")
+
+    def run() -> np.ndarray:
+        bits = sampler.run([(circuit, w)], shots=SHOTS).result()[0].data.meas.array  # (shots, bytes), big endian
+        return np.unpackbits(bits, axis=1)[:, : -problem.num_qubits - 1 : -1]
+
+    return run

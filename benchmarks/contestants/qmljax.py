@@ -1,0 +1,77 @@
+"""qmljax. Its float64 answers are also the reference: `exact_sample` is what `sample` must agree with."""
+
+from collections.abc import Callable
+
+import jax
+from jax import Array
+
+import qmljax as qj
+from benchmarks._cases import SHOTS, Problem, Term
+from benchmarks._circuits import to_qiskit
+from benchmarks.contestants import _jax
+from benchmarks.contestants._jax import Call
+
+
+def label(problem: Problem, term: Term) -> str:
+    letters = ["I"] * problem.num_qubits
+    for letter, q in zip(term.letters, term.qubits, strict=True):
+        letters[-1 - q] = letter
+    return "".join(letters)
+
+
+def observable(problem: Problem) -> dict[str, float]:
+    return {label(problem, term): term.coefficient for term in problem.observable}
+
+
+def model(problem: Problem) -> Callable[[Array, Array], Array]:
+    circuit, weights, inputs = to_qiskit(problem.num_qubits, problem.circuit)
+    return qj.estimator_qnn(circuit, observable(problem), inputs=inputs, weights=weights)
+
+
+def value(problem: Problem) -> Callable[[Array], Array]:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    return qj.expectation(circuit, observable(problem))
+
+
+def step(problem: Problem) -> Call:
+    qnn = model(problem)
+    return _jax.step(problem, lambda w, x: qnn(w, x)[:, 0])
+
+
+def step_with_inputs(problem: Problem) -> Call:
+    qnn = model(problem)
+    return _jax.step_with_inputs(problem, lambda w, x: qnn(w, x)[:, 0])
+
+
+def gram(problem: Problem) -> Call:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    return Call(qj.fidelity_kernel(circuit), _jax.arrays(problem)[1:2])
+
+
+def forward(problem: Problem) -> Call:
+    return Call(value(problem), _jax.arrays(problem)[:1])
+
+
+def gradient(problem: Problem) -> Call:
+    return _jax.gradient(problem, value(problem))
+
+
+def hessian(problem: Problem) -> Call:
+    return _jax.hessian(problem, value(problem))
+
+
+def metric(problem: Problem) -> Call:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    return Call(qj.metric_tensor(circuit), _jax.arrays(problem)[:1])
+
+
+def sample(problem: Problem) -> Call:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    return Call(qj.sample(circuit, SHOTS), (_jax.arrays(problem)[0], jax.random.key(0)))
+
+
+def exact_sample(problem: Problem) -> Call:
+    """The probability that a qubit is 1."""
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    z = qj.expectation(circuit, [label(problem, Term(1.0, "Z", (q,))) for q in range(problem.num_qubits)])
+    return Call(lambda w: (1 - z(w)) / 2, _jax.arrays(problem)[:1])
