@@ -253,7 +253,7 @@ def test_report(tmp_path):
     assert _report.README.read_bytes() == readme  # these results are not published
     page = path.with_suffix(".md").read_text()
     limit = 1e3 * _limits.seconds(_cases.problem("large-gradient", "16"), LIMITS)
-    assert f"| 16 | 10 | 40 | 25 | 2.5 | {limit:.3g} | {limit / 10:.2g}" in page.replace("%", "")
+    assert f"| 16 | 10 | 40 | 25 | 2.5 | {limit:.3g} | {100 * limit / 10:.2g}%" in page
     assert "| 18 | 50 | *did not finish* | *wrong* |  |" in page
     assert "- tensorcircuit, 18: did not finish, not within 120 s." in page
     assert "- aer is missing: qiskit_aer was not installed." in page
