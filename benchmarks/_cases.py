@@ -100,13 +100,13 @@ class Case:
 
 
 LOOSE = 1e-2  # for sums of very many terms, and very many gates, in float32
-# The amplitudes of a batch, which both memory traffic and arithmetic grow with.
-AMPLITUDES = "amplitudes (batch x 2^qubits)"
+# What arithmetic grows with: each qubit has gates, which act on every amplitude of the batch.
+WORK = "qubits x batch x 2^qubits"
 
 
 def _batched(case: str, task: str, circuit, sizes: Sequence[tuple[int, int]]) -> tuple[Problem, ...]:
     return tuple(
-        Problem(case, f"{n}/{batch}", task, n, circuit(n), scale=batch << n, batch=batch) for n, batch in sizes
+        Problem(case, f"{n}/{batch}", task, n, circuit(n), scale=n * batch << n, batch=batch) for n, batch in sizes
     )
 
 
@@ -125,7 +125,7 @@ CASES = (
         "How fast is a training step of a QNN?",
         f"{QNN}: value and gradient in the weights.",
         "qubits/batch",
-        AMPLITUDES,
+        WORK,
         _batched("training-step", "step", _circuits.qnn, QNN_SIZES),
         quick=True,
     ),
@@ -135,7 +135,7 @@ CASES = (
         "What do gradients in the inputs cost as well?",
         f"{QNN}: value and gradient in the weights and the inputs.",
         "qubits/batch",
-        AMPLITUDES,
+        WORK,
         _batched("input-gradients", "step_with_inputs", _circuits.qnn, QNN_SIZES),
     ),
     Case(
@@ -145,7 +145,7 @@ CASES = (
         "5 encodings RX, RY, RZ of 3n features between 6 trained layers of RY, RZ and a ring of CX; <Z> on qubit 0, "
         "mean squared error: value and gradient in the weights.",
         "qubits/batch",
-        AMPLITUDES,
+        WORK,
         _batched("data-reuploading", "step", _circuits.reuploading, ((4, 32), (8, 64), (10, 64))),
     ),
     Case(
@@ -155,9 +155,9 @@ CASES = (
         "zz_feature_map(n, reps=2, full), all pairs of points. Contestants that can compute all states, then one "
         "matrix product.",
         "points/qubits",
-        AMPLITUDES,
+        WORK,
         tuple(
-            Problem("gram-matrix", f"{points}/{n}", "gram", n, _circuits.kernel(n), scale=points << n, batch=points)
+            Problem("gram-matrix", f"{points}/{n}", "gram", n, _circuits.kernel(n), scale=n * points << n, batch=points)
             for points, n in ((100, 4), (500, 8), (500, 10), (500, 12), (2000, 10))
         ),
         quick=True,
@@ -276,7 +276,7 @@ CASES = (
         "Is vmap as fast as a leading batch dimension?",
         f"{QNN}: value and gradient in the weights, with the batch as a leading dimension and by jax.vmap.",
         "qubits/batch",
-        AMPLITUDES,
+        WORK,
         _batched("batch-or-vmap", "step", _circuits.qnn, ((4, 32), (8, 256), (10, 64))),
     ),
 )

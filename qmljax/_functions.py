@@ -146,6 +146,8 @@ class Sample(Compiled):
     shots: int
 
     def __call__(self, params: Any, key: Array) -> Array:
+        if not isinstance(key, jax.Array | np.ndarray):
+            raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
         return self._run(params, key)
 
@@ -343,6 +345,7 @@ def sample(circuit: Any, shots: int) -> Sample:
         Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing.
 
     Raises:
+        TypeError: `key` is no JAX random key.
         ValueError: `shots` is no positive integer, or the simulation does not fit.
 
     Example:

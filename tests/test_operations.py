@@ -188,7 +188,7 @@ def test_check_grads(layer):
 
 
 @every_layer
-@pytest.mark.parametrize("axes", [(0, None), (None, 0), (1, 0), (0, 1), (-1, -1)], ids=str)
+@pytest.mark.parametrize("axes", [(0, None), (None, 1), (-1, 0)], ids=str)
 def test_vmap_equals_the_loop(layer, axes):
     B = 3
     a, state = arguments(layer, (2,), (1,))
