@@ -125,10 +125,6 @@ def _generators(width: int) -> np.ndarray:
     return matrices.reshape(width, -1)
 
 
-def _shared(a: Array) -> bool:
-    return math.prod(a.shape[1:]) == 1
-
-
 def _blocks(n: int) -> list[tuple[range, tuple[int, int, int]]]:
     """For each block, from the highest: its qubits, and the shape (left, size, right) that 2**n has around it."""
     result, top = [], n
