@@ -38,6 +38,9 @@ Records = dict[tuple[str, str, str], dict[str, Any]]  # by case, size, contestan
 def report(path: Path) -> None:
     """Writes the tables and plots beside the results, and the summaries of all published results into the README."""
     data = json.loads(path.read_text())
+    if not data["results"]:
+        print(f"{path} has no results.")
+        return
     tables = path.with_suffix(".md")
     tables.write_text(page(data, path))
     print(f"Tables: {tables}")
@@ -68,7 +71,9 @@ def page(data: dict[str, Any], path: Path) -> str:
         faults = list(failures(records, case, problems, names))
         if faults:
             parts.append("\n".join(faults) + "\n")
-    return "\n".join(parts)
+    asked = {r["contestant"] for r in data["results"]}
+    settings = [f"- {name}: {c.settings}" for name, c in CONTESTANTS.items() if name in asked]
+    return "\n".join([*parts, "## The settings of the contestants\n", *settings, ""])
 
 
 def about(data: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ def jobs(
         for problem in (case.problems[:1] if quick and not sizes else case.problems)
         if not sizes or problem.size in sizes
         for name in names
-        if CONTESTANTS[name].enters(case.name, problem.task)
+        if CONTESTANTS[name].enters(case.name, problem.task) and (case.peers or not CONTESTANTS[name].peer)
     ]
 
 
@@ -84,10 +84,10 @@ def run(
             continue
         smaller = hopeless.get((job.problem.case, job.contestant))
         if smaller and smaller.scale <= job.problem.scale:
-            record = {"status": "did not finish", "detail": f"not tried, since {smaller.size} did not finish"}
+            record = {"status": "did not finish", "detail": f"not tried, since {smaller.size} did not"}
         else:
             record = measure(job, settings)
-        if record["status"] == "did not finish":
+        if record["status"] in ("did not finish", "failed"):
             hopeless.setdefault((job.problem.case, job.contestant), job.problem)
         key = {"case": job.problem.case, "size": job.problem.size, "contestant": job.contestant}
         data["results"] = [r for r in data["results"] if any(r[k] != v for k, v in key.items())]
@@ -105,7 +105,7 @@ def measure(job: Job, settings: Settings) -> dict[str, Any]:
         return {"status": "failed", "detail": "there is no reference answer"}
     limit = settings.limit or _cases.case(job.problem.case).limit
     record, fault = _ask(job, settings, settings.seconds, limit, reference)
-    if fault:
+    if fault and record.get("status") not in ("done", "wrong"):
         finished = "did not finish" if fault.startswith("not within") else "failed"
         stage = f" ({record['detail']})" if record.get("detail") else ""
         record |= {"status": finished, "detail": fault + stage}

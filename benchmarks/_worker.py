@@ -92,7 +92,7 @@ def answer(problem: Problem, out: Any) -> dict[str, list[float]]:
             parts = {"ones": [ones(out, problem.num_qubits)]}
         case "gram":
             gram = np.asarray(out)
-            parts = {"diagonal": [np.diagonal(gram)], "others": [gram[~np.eye(len(gram), dtype=bool)]]}
+            parts = {"diagonal": [np.diagonal(gram)], "others": [np.diagonal(gram, k) for k in (1, -len(gram) // 2)]}
         case "step" | "step_with_inputs" | "gradient":
             value, gradients = out
             parts = {"value, gradient": [value, *(gradients if isinstance(gradients, tuple) else (gradients,))]}
@@ -102,8 +102,8 @@ def answer(problem: Problem, out: Any) -> dict[str, list[float]]:
 
 
 def _some(array: Any) -> list[float]:
-    flat = np.asarray(array, np.float64).reshape(-1)
-    return flat[np.linspace(0, len(flat) - 1, min(KEPT, len(flat))).astype(int)].tolist()
+    flat = np.asarray(array).reshape(-1)
+    return flat[np.linspace(0, len(flat) - 1, min(KEPT, len(flat))).astype(int)].astype(np.float64).tolist()
 
 
 def ones(outcomes: Any, n: int) -> np.ndarray:
@@ -111,7 +111,9 @@ def ones(outcomes: Any, n: int) -> np.ndarray:
     outcomes = np.asarray(outcomes)
     if outcomes.shape == (n,):
         return outcomes
-    return (outcomes[:, None] >> np.arange(n) & 1 if outcomes.ndim == 1 else outcomes).mean(axis=0)
+    if outcomes.ndim == 1:
+        return np.array([(outcomes >> q & 1).mean() for q in range(n)])
+    return outcomes.mean(axis=0)
 
 
 def error(given: dict[str, list[float]], reference: dict[str, list[float]]) -> float:
