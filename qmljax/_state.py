@@ -223,6 +223,7 @@ def cos_sin(x: Array) -> tuple[Array, Array]:
     r = x
     for part in parts:
         r = r - k * np.asarray(part, x.dtype)
+    r = jnp.clip(r, -0.8, 0.8)  # far beyond those thousands the angle is lost, but the state keeps its norm
     square = r * r
 
     def polynomial(coefficients: tuple[float, ...]) -> Array:

@@ -57,6 +57,7 @@ LAYERS = {
 BATCHES = [  # of the angles, of the state
     ((), ()),
     ((1,), (4,)),
+    ((1,), (9,)),
     ((4,), (1,)),
     ((4,), (4,)),
     ((2, 1), (1, 3)),
@@ -169,7 +170,7 @@ def test_derivatives_of_a_nonlinear_loss(layer):
 
 
 @every_layer
-@pytest.mark.parametrize("batches", [*BATCHES[:2], ((4,), (4,))], ids=str)
+@pytest.mark.parametrize("batches", [*BATCHES[:3], ((4,), (4,))], ids=str)
 def test_undo_and_moments(layer, batches):
     a, state = arguments(layer, *batches)
     _, left = arguments(layer, *batches, seed=1)

@@ -56,11 +56,13 @@ def test_blocks_cover_the_qubits(n):
 @pytest.mark.parametrize("n, components", [(1, 2), (7, 2), (8, 1), (8, 2)])  # one block up to 7 qubits, two above
 def test_rotate_shared_and_per_sample_is_the_kronecker_product(n, components):
     rng = np.random.default_rng(n)
-    a, state = rng.normal(size=n), rng.normal(size=(components, 1 << n, 3))
+    a, state = rng.normal(size=n), rng.normal(size=(components, 1 << n, 9))
     expected = np.einsum("ij,cjb->cib", kron([ry(x) for x in a]), state, optimize=True)
     close(_state.rotate(a, state[..., 0]), expected[..., 0])
-    close(_state.rotate(a[:, None], state), expected)
-    close(_state.rotate(np.repeat(a[:, None], 3, 1), state), expected)
+    for batch in (3, 9):  # below and above ELEMENTWISE
+        each = np.repeat(a[:, None], batch, 1)
+        close(_state.rotate(a[:, None], state[..., :batch]), expected[..., :batch])
+        close(_state.rotate(each, state[..., :batch]), expected[..., :batch])
 
 
 def test_rotate_in_three_blocks():  # 13 qubits: a product state stays one
@@ -107,6 +109,18 @@ def test_phases(factored, batch):
     close(_state.phases_moments(left, state, batch, low, high), moments)
     weight = rng.normal(size=(1 << n, *batch))
     close(_state.weigh(weight, low, high), np.tensordot(c, weight, 1))
+
+
+@pytest.mark.parametrize("dtype, rounding", [(np.float32, 1.2e-7), (np.float64, 4e-16)])
+def test_cosine_and_sine(dtype, rounding):
+    x = np.random.default_rng(3).uniform(-1000, 1000, 100_000).astype(dtype)
+    cos, sin = (np.asarray(y, np.longdouble) for y in _state.cos_sin(jnp.asarray(x)))
+    exact = x.astype(np.longdouble)
+    np.testing.assert_allclose((cos, sin), (np.cos(exact), np.sin(exact)), rtol=0, atol=rounding)
+    cos, sin = (np.asarray(y, float) for y in _state.cos_sin(jnp.asarray([1e5, 1e9, 1e20, -1e30], dtype)))
+    np.testing.assert_allclose(cos**2 + sin**2, 1.0, rtol=0, atol=4 * rounding)  # whatever the angle, a rotation
+    assert np.isnan(_state.cos_sin(jnp.asarray([np.nan, np.inf, -np.inf], dtype))).all()
+    assert [y.item() for y in _state.cos_sin(jnp.zeros(1, dtype))] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("batch", [(), (3,)])
