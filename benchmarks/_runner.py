@@ -148,7 +148,8 @@ def _start(
     """Runs `python -m module [request] record`, and returns what it recorded and what went wrong, if anything."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(settings.threads))
     path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
-    alike = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONPATH": path, **threads}
+    # Threads of OpenMP that spin while they wait would fight over the cores, with their own kind and with XLA's.
+    alike = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "OMP_WAIT_POLICY": "passive", "PYTHONPATH": path, **threads}
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"request{k}.json" for k in range(len(requests))]
         for file, request in zip(files, requests, strict=True):
