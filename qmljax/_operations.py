@@ -87,26 +87,33 @@ def _do_linear(state, *tables, kind):
     return _state.transform(state, tables[0])
 
 
-def _primitive(name: str, function: Callable) -> Primitive:
-    """A primitive that computes `function`, whose shape rule is that of `function`."""
+def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
+    """A primitive that computes `function` of arrays whose dtype the result has, and whose shapes give `shape`."""
     primitive = Primitive(name)
     static = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     primitive.def_impl(jax.jit(function, static_argnames=static))
-
-    def abstract(*args, **kwargs):
-        inputs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args]
-        out = jax.eval_shape(partial(function, **kwargs), *inputs)
-        return jax.core.ShapedArray(out.shape, out.dtype)
-
-    primitive.def_abstract_eval(abstract)
+    # The shapes are worked out here, since tracing `function` for them would take as long as all else.
+    primitive.def_abstract_eval(
+        lambda *args, **kwargs: jax.core.ShapedArray(shape(*(x.shape for x in args), **kwargs), args[0].dtype)
+    )
     mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
     return primitive
 
 
-_apply = _primitive("qmljax_apply", _do_apply)
-_generate = _primitive("qmljax_generate", _do_generate)
-_moments = _primitive("qmljax_moments", _do_moments)
-_linear = _primitive("qmljax_linear", _do_linear)
+def _shape_of_moments(left, state, *tables, layer, batch):
+    count = state[1].bit_length() - 1 if layer == "rotations" else tables[-1][0]
+    full = np.broadcast_shapes(left[2:], state[2:])
+    return (count, *(1 if kept == 1 else size for size, kept in zip(full, batch, strict=True)))
+
+
+def _shape_of_apply(a, state, *tables, layer):
+    return (*state[:2], *np.broadcast_shapes(a[1:], state[2:]))
+
+
+_apply = _primitive("qmljax_apply", _do_apply, _shape_of_apply)
+_generate = _primitive("qmljax_generate", _do_generate, _shape_of_apply)
+_moments = _primitive("qmljax_moments", _do_moments, _shape_of_moments)
+_linear = _primitive("qmljax_linear", _do_linear, lambda state, *tables, kind: state)
 
 
 # Derivatives. Tables are constants: their tangents are always zero.

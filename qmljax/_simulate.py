@@ -22,8 +22,10 @@ from qmljax._expressions import Affine, evaluate, parameters
 from qmljax._layers import TABLE_QUBITS, Combination, Layers, Level, Permutation, schedule
 from qmljax._program import Program
 
-UNROLL = 24  # circuits of up to this many levels are unrolled
-RUNS = 6  # a deep circuit is cut into at most this many runs of levels of one kind
+UNROLL = 24  # of how many levels a program consists at most, loops counted once
+REPEATS = 4  # levels that are repeated so often become a loop
+PERIOD = 8  # of so many levels at most
+RUNS = 6  # a deep circuit that is not periodic is cut into at most this many runs of levels of one kind
 MEMORY = 1 << 29  # bytes of states above which the backward pass recomputes them instead of keeping them
 
 
@@ -65,7 +67,7 @@ def columns(program: Program, params: Array) -> Array:
     """The columns of the unitary matrix: `params` (P, *batch) -> (C, 2**n, *batch, 2**n)."""
     everything = Plan(program, schedule(program, from_zero=False), (), tuple(range(len(params))), frozenset())
     params = params[..., None]
-    angles = _Angles(everything, params, jnp.zeros((0,) * params.ndim, params.dtype))
+    angles = _Angles(everything, params, params[:0])
     size = 1 << program.num_qubits
     state = jnp.eye(size, dtype=params.dtype).reshape(1, size, *(1,) * (params.ndim - 2), size)
     batch = (*params.shape[1:-1], size)
@@ -88,18 +90,21 @@ def _levels(plan: Plan, levels: Sequence[Level], angles: "_Angles", state: Array
     """Runs levels, by whichever backward pass fits: one that keeps a state per layer, or one that recomputes them."""
     layers = plan.layers
     deep = len(levels) > UNROLL
-    segments = [_Segment(run_, layers) for run_ in (_runs(levels, plan) if deep else [[level] for level in levels])]
+    segments = [_Segment(rounds, layers) for rounds in _rounds(levels, plan)]
     values = _angles_of(segments, angles)
-    kept = sum(len(v) * len(segment.levels) for v, segment in zip(values, segments, strict=True))
+    kept = sum(len(v) * segment.rounds for v, segment in zip(values, segments, strict=True))
     size = (2 - layers.real) * state.shape[1] * math.prod(batch) * state.dtype.itemsize
     adjoint = kept > 1 and kept * size > MEMORY
+    full = (2 - layers.real, state.shape[1], *batch)
     if deep or adjoint:
-        state = jnp.broadcast_to(_complexify(state, layers.real), (2 - layers.real, state.shape[1], *batch))
+        state = jnp.broadcast_to(_complexify(state, layers.real), full)
         norm = _state.square(state).sum(axis=0)
     if adjoint:
         state = _adjoint.evolve(tuple(segments), values, state)
     else:
         for segment, value in zip(segments, values, strict=True):
+            if segment.rounds > 1:  # what a loop carries has one shape
+                state = jnp.broadcast_to(_complexify(state, layers.real), full)
             state = segment.forward(value, state)
     if deep:  # cos**2 + sin**2 misses 1 by a rounding error, the same in every layer that repeats an angle; it adds up
         state = state * jnp.sqrt(norm / _state.square(state).sum(axis=0))[None, None]
@@ -117,40 +122,46 @@ def _turn(state: Array, phase: Combination, angles: "_Angles") -> Array:
 
 
 class _Angles:
-    """Evaluates combinations of the program's expressions: with batch dimensions only where an input is involved."""
+    """Evaluates combinations of the program's expressions, as `values`: of weights, of inputs, and of both together.
+
+    Only the last two have batch dimensions, and only the first and the last have derivatives in the weights.
+    """
 
     def __init__(self, plan: Plan, weights: Array, inputs: Array):
-        expressions = plan.program.expressions
-        self.batched = plan.batched
-        own = [k for k in range(len(expressions)) if k not in plan.batched]
-        self.place = {k: i for i, k in enumerate(own)}
-        self.shared = evaluate(tuple(expressions[k] for k in own), _placed(plan.weights, weights, plan.program))
-        if plan.batched:
-            mixed = sorted(plan.batched)
-            batch = np.broadcast_shapes(weights.shape[1:], inputs.shape[1:])
-            both = jnp.concatenate([jnp.broadcast_to(v, (len(v), *batch)) for v in (weights, inputs)])
-            params = _placed(plan.weights + plan.inputs, both, plan.program)
-            values = evaluate(tuple(expressions[k] for k in mixed), params)
-            self.all = jnp.concatenate([jnp.broadcast_to(self.shared, (len(own), *batch)), values])
-            self.place |= {k: len(own) + i for i, k in enumerate(mixed)}
-        else:
-            self.all = self.shared
+        program, expressions = plan.program, plan.program.expressions
+        among = set(plan.inputs)
+        kinds: tuple[list[int], ...] = ([], [], [])  # expressions of weights, of inputs, of both
+        for k, expression in enumerate(expressions):
+            used = parameters(expression)
+            kinds[2 if used & among and used - among else 1 if used & among else 0].append(k)
+        self.kind = {k: kind for kind, members in enumerate(kinds) for k in members}
+        shape = np.broadcast_shapes(weights.shape[1:], inputs.shape[1:])
+        wide = [jnp.broadcast_to(v, (len(v), *shape)) if kinds[2] else v for v in (weights, inputs)]
+        params = [_placed(plan.weights, weights, program), _placed(plan.inputs, inputs, program)]
+        params.append(_placed(plan.weights + plan.inputs, jnp.concatenate(wide), program) if kinds[2] else params[1])
+        values = [evaluate(tuple(expressions[k] for k in m), p) for m, p in zip(kinds, params, strict=True)]
+        alone = not kinds[1] and not kinds[2]
+        everything = values[0] if alone else jnp.concatenate([jnp.broadcast_to(v, (len(v), *shape)) for v in values])
+        self.values = (values[0], values[1], everything)
+        self.place = {k: i for members in kinds for i, k in enumerate(members)}
+        self.place_of_all = {k: i for i, k in enumerate(itertools.chain(*kinds))}
 
     def __call__(self, requests: Sequence[tuple[Sequence[Combination], bool]]) -> list[Array]:
         """For each list of slots its angles, (len(slots), *batch), modulo 2 pi where the request says so.
 
         The batch dimensions are 1 where no slot of the list involves an input. All lists are evaluated together.
         """
-        own, mixed = [], []
+        groups: tuple[list[int], ...] = ([], [], [])
         for k, (slots, _) in enumerate(requests):
-            (mixed if any(e in self.batched for slot in slots for e in slot) else own).append(k)
-        result: list[Array] = [self.shared[:0]] * len(requests)
-        for group, values in ((own, self.shared), (mixed, self.all)):
+            kinds = {self.kind[e] for slot in slots for e in slot if e >= 0}
+            groups[kinds.pop() if len(kinds) == 1 else 2 if kinds else 0].append(k)
+        result: list[Array] = [self.values[0][:0]] * len(requests)
+        for group, values, place in zip(groups, self.values, (self.place, self.place, self.place_of_all), strict=True):
             slots = [slot for k in group for slot in requests[k][0]]
             if not slots:
                 continue
             forms = tuple(
-                Affine(slot.get(-1, 0.0), tuple(sorted((self.place[e], c) for e, c in slot.items() if e >= 0 and c)))
+                Affine(slot.get(-1, 0.0), tuple(sorted((place[e], c) for e, c in slot.items() if e >= 0 and c)))
                 for slot in slots
             )
             angles = evaluate(forms, values)
@@ -178,11 +189,11 @@ def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
     """The state after the first level, if that is a product layer alone, and the levels that are left."""
     n, levels = layers.num_qubits, layers.levels
     bits = [layers.start >> q & 1 for q in range(n)]
-    dtype = angles.shared.dtype
+    dtype = angles.values[0].dtype
     if not levels or levels[0].rotations is None or levels[0].phases or levels[0].diagonal is not None:
         state = np.zeros((1, 1 << n), dtype)
         state[0, layers.start] = 1.0
-        return jnp.asarray(state).reshape(1, 1 << n, *(1,) * (angles.shared.ndim - 1)), levels
+        return jnp.asarray(state).reshape(1, 1 << n, *(1,) * (angles.values[0].ndim - 1)), levels
     (a,) = angles([(levels[0].rotations, True)])
     cos, sin = jnp.cos(a), jnp.sin(a)
     halves = []
@@ -204,21 +215,41 @@ def _complexify(state: Array, real: bool) -> Array:
     return state if real or len(state) == 2 else jnp.concatenate([state, jnp.zeros_like(state)])
 
 
-def _runs(levels: Sequence[Level], plan: Plan) -> list[list[Level]]:
-    """Consecutive levels whose angles depend on inputs, or do not, in the same way; one run if there would be many."""
+def _rounds(levels: Sequence[Level], plan: Plan) -> list[list[tuple[Level, ...]]]:
+    """Cuts levels into segments. The rounds of a segment are so many levels each, with the same parts in turn.
 
-    def kind(level: Level) -> tuple[bool, bool]:
-        return tuple(
-            any(e in plan.batched for slot in slots for e in slot)
-            for slots in (level.phases.slots if level.phases else (), level.rotations or ())
-        )
+    A circuit that is not periodic becomes a few long segments, whose rounds are single levels and which differ in what
+    depends on inputs; or one, if there would be many.
+    """
 
-    runs = [list(group) for _, group in itertools.groupby(levels, kind)]
-    return runs if len(runs) <= RUNS else [list(levels)]
+    def batched(slots: Sequence[Combination] | None) -> bool | None:
+        return slots and any(e in plan.batched for slot in slots for e in slot)
+
+    def parts(level: Level) -> tuple[Any, ...]:
+        which = (level.diagonal is None, level.permutation is None, level.dense is None)
+        return (*which, batched(level.phases and level.phases.slots), batched(level.rotations))
+
+    kinds = [parts(level) for level in levels]
+    segments, at = [], 0
+    while at < len(levels):
+        period, count = 1, 1
+        for p in range(1, PERIOD + 1):
+            r = 1
+            while kinds[at + r * p : at + (r + 1) * p] == kinds[at : at + p]:
+                r += 1
+            if r >= REPEATS and r * p > period * count:
+                period, count = p, r
+        segments.append([tuple(levels[at + r * period : at + (r + 1) * period]) for r in range(count)])
+        at += period * count
+    if sum(len(rounds[0]) for rounds in segments) <= UNROLL:
+        return segments
+    inputs = [tuple(map(bool, kind[-2:])) for kind in kinds]
+    runs = [[k for k, _ in group] for _, group in itertools.groupby(enumerate(inputs), lambda pair: pair[1])]
+    return [[(levels[k],) for k in run] for run in (runs if len(runs) <= RUNS else [range(len(levels))])]
 
 
 class _Part(NamedTuple):
-    """One layer of a segment: `slots[l]` are its angles at level l, if it has any, `tables[k][l]` its k-th table."""
+    """One layer of a segment: `slots[r]` are its angles in round r, if it has any, `tables[k][r]` its k-th table."""
 
     kind: str
     tables: tuple[tuple[np.ndarray, ...], ...]
@@ -227,20 +258,21 @@ class _Part(NamedTuple):
 
 
 class _Segment:
-    """One level, unrolled; or several, run by `lax.scan`.
+    """One round of levels, unrolled; or several, run by `lax.scan`.
 
-    In a scan each part that some level has, all get: with zero angles or neutral tables where it was missing.
+    In a scan each part that some round has, all get: with zero angles or neutral tables where it was missing.
     """
 
-    def __init__(self, levels: Sequence[Level], layers: Layers):
-        self.levels = levels
+    def __init__(self, rounds: Sequence[Sequence[Level]], layers: Layers):
+        self.rounds = len(rounds)
         self.real = layers.real
-        self.parts = _parts(levels, layers.num_qubits, layers.real)
+        columns = zip(*rounds, strict=True)
+        self.parts = [part for levels in columns for part in _parts(levels, layers.num_qubits, layers.real)]
 
     def forward(self, angles: Sequence[Array], state: Array) -> Array:
         """The state after the segment."""
 
-        def run_level(state: Array, angles: Sequence[Array], tables: Sequence[Sequence[Array]]) -> Array:
+        def run_round(state: Array, angles: Sequence[Array], tables: Sequence[Sequence[Array]]) -> Array:
             values = iter(angles)
             for part, constants in zip(self.parts, tables, strict=True):
                 if part.kind in ("phases", "transform") or part.kind == "multiply" and constants[0].ndim == 2:
@@ -248,15 +280,15 @@ class _Segment:
                 state = _operations.run(part.kind, state, constants, next(values) if part.slots else None)
             return state
 
-        tables, per_level = self._tables(state.dtype)
-        if len(self.levels) == 1:
-            return run_level(state, angles, tables(()))
-        return lax.scan(lambda s, xs: (run_level(s, xs[0], tables(xs[1])), None), state, (list(angles), per_level))[0]
+        tables, per_round = self._tables(state.dtype)
+        if self.rounds == 1:
+            return run_round(state, angles, tables(()))
+        return lax.scan(lambda s, xs: (run_round(s, xs[0], tables(xs[1])), None), state, (list(angles), per_round))[0]
 
     def backward(self, angles: Sequence[Array], state: Array, cotangent: Array) -> tuple[Array, Array, list[Array]]:
         """From the segment's output and its cotangent: the input, its cotangent, and those of the angles."""
 
-        def run_level(carry, angles, tables):
+        def run_round(carry, angles, tables):
             state, cotangent = carry
             values, cotangents = list(angles), []
             for part, constants in zip(reversed(self.parts), reversed(tables), strict=True):
@@ -266,28 +298,28 @@ class _Segment:
                 state, cotangent = (_operations.undo(part.kind, x, constants, angle) for x in (state, cotangent))
             return (state, cotangent), cotangents[::-1]
 
-        tables, per_level = self._tables(state.dtype)
+        tables, per_round = self._tables(state.dtype)
         carry = (state, cotangent)
-        if len(self.levels) == 1:
-            carry, cotangents = run_level(carry, angles, tables(()))
+        if self.rounds == 1:
+            carry, cotangents = run_round(carry, angles, tables(()))
         else:
-            xs = (list(angles), per_level)
-            carry, cotangents = lax.scan(lambda c, xs: run_level(c, xs[0], tables(xs[1])), carry, xs, reverse=True)
+            xs = (list(angles), per_round)
+            carry, cotangents = lax.scan(lambda c, xs: run_round(c, xs[0], tables(xs[1])), carry, xs, reverse=True)
         return (*carry, cotangents)
 
     def _tables(self, dtype: np.dtype) -> tuple[Callable[[Any], list[list[Array]]], list]:
-        """A function that gives the tables of all parts for one level, and what the scan hands to it for each level.
+        """A function that gives the tables of all parts for one round, and what the scan hands to it for each round.
 
-        Each distinct table is stored once; where levels differ, the scan hands over which one is meant.
+        Each distinct table is stored once; where rounds differ, the scan hands over which one is meant.
         """
-        stacks, per_level = [], []
+        stacks, per_round = [], []
         for part in self.parts:
             for column in part.tables:
                 keys: dict[bytes, int] = {}
                 index = np.array([keys.setdefault(t.tobytes(), len(keys)) for t in column], np.int32)
                 distinct = np.stack([column[k] for k in np.unique(index, return_index=True)[1]])
                 stacks.append(distinct.astype(np.int32 if distinct.dtype.kind == "i" else dtype))
-                per_level.append(index if len(distinct) > 1 else None)
+                per_round.append(index if len(distinct) > 1 else None)
 
         def tables(indices: Any) -> list[list[Array]]:
             flat = iter(zip(stacks, indices or [None] * len(stacks), strict=True))
@@ -297,11 +329,11 @@ class _Segment:
                 picked.append([stack[0] if k is None else jnp.asarray(stack)[k] for stack, k in pairs])
             return picked
 
-        return tables, per_level
+        return tables, per_round
 
 
 def _angles_of(segments: Sequence[_Segment], angles: _Angles) -> list[list[Array]]:
-    """For each segment the angles of each part that has them: (K, *batch), or (levels, K, *batch) for a scan."""
+    """For each segment the angles of each part that has them: (K, *batch), or (rounds, K, *batch) for a scan."""
     requests = []
     for part in (part for segment in segments for part in segment.parts if part.slots):
         width = max(len(row) for row in part.slots)
@@ -310,7 +342,7 @@ def _angles_of(segments: Sequence[_Segment], angles: _Angles) -> list[list[Array
     result = []
     for segment in segments:
         own = [next(values) for part in segment.parts if part.slots]
-        count = len(segment.levels)
+        count = segment.rounds
         result.append(own if count == 1 else [v.reshape(count, len(v) // count, *v.shape[1:]) for v in own])
     return result
 

@@ -304,6 +304,7 @@ def test_scanned_and_unrolled_agree(name, monkeypatch):
     with jax.enable_x64(True):
         for unroll in (0, 10_000):
             monkeypatch.setattr(_simulate, "UNROLL", unroll)
+            monkeypatch.setattr(_simulate, "REPEATS", 1 + unroll)
             traced = jax.make_jaxpr(lambda p: function._trace(p))(params)
             assert ("scan" in str(traced)) == (unroll == 0)
             results.append(jax.jit(lambda p: function._trace(p))(params))

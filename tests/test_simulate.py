@@ -186,6 +186,7 @@ def test_trace_does_not_grow_with_depth():
 
 @pytest.mark.parametrize("runs", [1, 6])
 def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
+    monkeypatch.setattr(_simulate, "UNROLL", 0)  # as if the periods were too long
     monkeypatch.setattr(_simulate, "RUNS", runs)
     circuit = QuantumCircuit(2)
     for k in range(6):
@@ -196,9 +197,47 @@ def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
     circuit.rx(X[1], 0)
     apart = plan(qj.parse(circuit), inputs=(2, 3), weights=(0, 1))
     w, x = P[:2, :1], P[2:]
-    assert len(_simulate._runs(apart.layers.levels, apart)) <= runs
+    assert len(_simulate._rounds(apart.layers.levels, apart)) <= runs
     state = jax.jit(lambda w, x: _state.to_complex(run(apart, w, x)))(w, x)
     close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, x.shape), x]))) ** 2)
+
+
+def test_repeated_levels_become_a_loop(monkeypatch):
+    n, layers = 3, 5
+    w, x = ParameterVector("w", 2 * n * layers), ParameterVector("x", n)
+    circuit = QuantumCircuit(n)
+    for k in range(layers):  # an encoding and two trained product layers: three levels a round, after the first
+        for q in range(n):
+            circuit.rx(x[q], q)
+            circuit.ry(x[q] * w[2 * n * k + q], q)
+            circuit.cx(q, (q + 1) % n)
+            circuit.ry(w[2 * n * k + n + q], q)
+            circuit.cz(q, (q + 1) % n)
+    weights = np.random.default_rng(1).normal(size=(len(w), 1))
+    inputs = np.random.default_rng(2).normal(size=(n, 4))
+    program = qj.parse(circuit)
+
+    def compute():
+        apart = plan(program, tuple(range(len(w), len(w) + n)), tuple(range(len(w))))
+        loops = {len(rounds): len(rounds[0]) for rounds in _simulate._rounds(apart.layers.levels, apart)}
+
+        def value(w, x):
+            return jnp.sum(_state.square(run(apart, w, x))[3])
+
+        state = _state.to_complex(run(apart, jnp.asarray(weights), jnp.asarray(inputs)))
+        return loops, state, jax.jit(jax.grad(value, (0, 1)))(weights, inputs)
+
+    loops, state, gradients = compute()
+    assert max(loops) >= _simulate.REPEATS
+    assert loops[max(loops)] == 3  # levels a round
+    every = np.concatenate([np.broadcast_to(weights, (len(w), 4)), inputs])
+    close(abs(state) ** 2, abs(oracle(circuit, every)) ** 2)
+    monkeypatch.setattr(_simulate, "REPEATS", 1000)
+    monkeypatch.setattr(_simulate, "UNROLL", 1000)
+    loops, _, unrolled = compute()
+    assert max(loops) == 1
+    for one, other in zip(gradients, unrolled, strict=True):
+        close(one, other)
 
 
 def test_no_parameters_and_no_gates():
