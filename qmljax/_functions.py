@@ -7,7 +7,7 @@ alike and share one compiled function. All checks are made here, in Python, befo
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -73,6 +73,7 @@ class _OfParams(Compiled):
     """A function of the circuit's parameters, (..., P) -> (..., *out)."""
 
     program: Program
+    memory: int = field(kw_only=True)
 
     def __call__(self, params: Any = None) -> Array:
         if params is None and not self.program.parameters:
@@ -90,7 +91,7 @@ class _OfParams(Compiled):
 
     def _state(self, params: Array, phase: bool = False) -> Array:
         none = jnp.zeros((0, *(1,) * (params.ndim - 1)), params.dtype)
-        return _simulate.run(_simulate.plan(self.program), params, none, phase)
+        return _simulate.run(_simulate.plan(self.program, memory=self.memory), params, none, phase)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Statevector(_OfParams):
 @dataclass(frozen=True)
 class Unitary(_OfParams):
     def _of(self, params: Array) -> Array:
-        matrix = _state.to_complex(_simulate.columns(self.program, params))  # (2**n, *batch, 2**n)
+        matrix = _state.to_complex(_simulate.columns(self.program, params, self.memory))  # (2**n, *batch, 2**n)
         return jnp.moveaxis(matrix, -1, 1)
 
 
@@ -152,7 +153,7 @@ class Sample(Compiled):
         return self._run(params, key)
 
     def _trace(self, params: Array, key: Array) -> Array:
-        p = Probabilities(self.program, self.qubits)._trace(params)  # (..., 2**k)
+        p = Probabilities(self.program, self.qubits, memory=_simulate.MEMORY)._trace(params)  # (..., 2**k)
         return sample_index(p, key, self.shots)
 
 
@@ -160,7 +161,7 @@ def sample_index(p: Array, key: Array, shots: int) -> Array:
     """(..., K) unnormalised probabilities -> (..., shots) indices, by inversion of the distribution function."""
     cdf = jnp.cumsum(p, axis=-1)
     u = jax.random.uniform(key, (*p.shape[:-1], shots), p.dtype) * cdf[..., -1:]
-    find = functools.partial(jnp.searchsorted, side="right", method="sort" if shots > p.shape[-1] else "scan")
+    find = functools.partial(jnp.searchsorted, side="right")
     for _ in range(p.ndim - 1):
         find = jax.vmap(find)
     # Rounding of the sums must not reach an outcome of probability 0: the last possible one before it, or the first.
@@ -208,6 +209,12 @@ def check_qubits(qubits: Sequence[int] | None, program: Program, name: str = "qu
     return chosen
 
 
+def check_memory(memory: int) -> int:
+    if not isinstance(memory, int | np.integer) or isinstance(memory, bool) or memory < 0:
+        raise ValueError(f"`memory` must be a number of bytes, such as 2**30, but is {memory!r}.")
+    return int(memory)
+
+
 def read_observables(observables: Any, program: Program) -> tuple[tuple[Observable, ...], bool]:
     """The observables as a tuple, and whether a single one was given instead of a list."""
     single = not isinstance(observables, list | tuple)
@@ -217,11 +224,12 @@ def read_observables(observables: Any, program: Program) -> tuple[tuple[Observab
     return tuple(_observables.observable(o, program.num_qubits) for o in listed), single
 
 
-def statevector(circuit: Any) -> Statevector:
+def statevector(circuit: Any, *, memory: int = _simulate.MEMORY) -> Statevector:
     """The function that gives the state a circuit prepares from |0...0>.
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+        memory: Bytes of states that a gradient may keep, as for `expectation`.
 
     Returns:
         ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex
@@ -244,14 +252,15 @@ def statevector(circuit: Any) -> Statevector:
         "Use `expectation` or `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches."
     )
     check_size(program.num_qubits, MAX_QUBITS, "The statevector", way_out)
-    return Statevector(_unmeasured(program))
+    return Statevector(_unmeasured(program), memory=check_memory(memory))
 
 
-def unitary(circuit: Any) -> Unitary:
+def unitary(circuit: Any, *, memory: int = _simulate.MEMORY) -> Unitary:
     """The function that gives the unitary matrix of a circuit.
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+        memory: Bytes of states that a gradient may keep, as for `expectation`.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., 2**n, 2**n); column j is what
@@ -270,16 +279,19 @@ def unitary(circuit: Any) -> Unitary:
     """
     program = parse(circuit)
     check_size(program.num_qubits, MAX_UNITARY_QUBITS, "The unitary matrix", "Use `statevector` instead.")
-    return Unitary(_unmeasured(program))
+    return Unitary(_unmeasured(program), memory=check_memory(memory))
 
 
-def probabilities(circuit: Any, qubits: Sequence[int] | None = None) -> Probabilities:
+def probabilities(
+    circuit: Any, qubits: Sequence[int] | None = None, *, memory: int = _simulate.MEMORY
+) -> Probabilities:
     """The function that gives the probabilities of measurement outcomes.
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read: `qubits`
             says what is measured.
         qubits: The qubits to measure, all by default; bit j of an outcome is `qubits[j]`. Idle qubits read 0.
+        memory: Bytes of states that a gradient may keep, as for `expectation`.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to probabilities of shape (..., 2**k).
@@ -298,10 +310,10 @@ def probabilities(circuit: Any, qubits: Sequence[int] | None = None) -> Probabil
     chosen = check_qubits(qubits, program)
     check_size(len(chosen), MAX_QUBITS, "The distribution", "Name fewer `qubits`.")
     small, kept = touched(program, chosen)
-    return Probabilities(_unmeasured(small), tuple(kept.index(q) for q in chosen))
+    return Probabilities(_unmeasured(small), tuple(kept.index(q) for q in chosen), memory=check_memory(memory))
 
 
-def expectation(circuit: Any, observables: Any) -> Expectation:
+def expectation(circuit: Any, observables: Any, *, memory: int = _simulate.MEMORY) -> Expectation:
     """The function that gives expectation values in the state a circuit prepares from |0...0>.
 
     Args:
@@ -309,6 +321,8 @@ def expectation(circuit: Any, observables: Any) -> Expectation:
         observables: One observable or a list: a label such as "ZIX" (the last letter is qubit 0), also with the
             projectors 0 1 + - r l; a `Pauli`, `SparsePauliOp` or `SparseObservable`; or a mapping of labels to real
             coefficients.
+        memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
+            the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a
@@ -330,7 +344,7 @@ def expectation(circuit: Any, observables: Any) -> Expectation:
     program = parse(circuit)
     read, single = read_observables(observables, program)
     small, kept = touched(program)
-    return Expectation(_unmeasured(small), tuple(o.on(kept) for o in read), single)
+    return Expectation(_unmeasured(small), tuple(o.on(kept) for o in read), single, memory=check_memory(memory))
 
 
 def sample(circuit: Any, shots: int) -> Sample:
@@ -392,7 +406,7 @@ def metric_tensor(circuit: Any) -> MetricTensor:
         J. Stokes, J. Izaac, N. Killoran, G. Carleo, "Quantum Natural Gradient", Quantum 4, 269 (2020), section 2.
     """
     small, _ = touched(parse(circuit))
-    return MetricTensor(_unmeasured(small))
+    return MetricTensor(_unmeasured(small), memory=_simulate.MEMORY)
 
 
 def _unmeasured(program: Program) -> Program:

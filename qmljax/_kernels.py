@@ -1,9 +1,11 @@
 """Quantum kernels: N states and one matrix product, instead of N**2 circuits."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -22,6 +24,7 @@ class FidelityKernel(Compiled):
     program: Program
     features: tuple[int, ...]
     weights: tuple[int, ...]
+    memory: int = field(kw_only=True)
 
     @property
     def num_features(self) -> int:
@@ -58,16 +61,53 @@ class FidelityKernel(Compiled):
 
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
         dtype = jnp.result_type(x, weights, x if y is None else y)
-        states = self._states(x, weights, dtype)
+        state = 2 * dtype.itemsize << self.program.num_qubits
+        # Running a batch of states takes some copies of them, and squaring a tile of products some of it.
+        tile = max(1, min(self.memory // (8 * state), math.isqrt(self.memory // (8 * dtype.itemsize))))
+        if max(len(x), 0 if y is None else len(y)) <= tile:
+            return self._block(x, y, weights, dtype)
+        return self._tiles(x, y, weights, dtype, tile)
+
+    def _block(self, x: Array, y: Array | None, weights: Array, dtype: Any) -> Array:
+        left = self._states(x, weights, dtype)
+        if y is not None:
+            return _fidelities(left, self._states(y, weights, dtype))
+        gram = _fidelities(left, left)
+        gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
+        exact = jnp.eye(len(x), dtype=bool) & ~jnp.isnan(gram)  # a point that is NaN stays visible
+        return jnp.where(exact, jnp.ones((), dtype), gram)
+
+    def _tiles(self, x: Array, y: Array | None, weights: Array, dtype: Any, tile: int) -> Array:
+        """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again."""
+
+        def cut(points: Array) -> Array:
+            padded = jnp.pad(points, ((0, -len(points) % tile), (0, 0)), mode="edge")
+            return padded.reshape(-1, tile, points.shape[1])
+
+        rows, columns = cut(x), cut(x if y is None else y)
+        off = jax.checkpoint(lambda i, j: self._block(rows[i], columns[j], weights, dtype))
+        gram = jnp.zeros((len(rows) * tile, len(columns) * tile), dtype)
+
+        def add(gram: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+            i, j = pair
+            block = off(i, j)
+            gram = lax.dynamic_update_slice(gram, block, (i * tile, j * tile))
+            return gram if y is not None else lax.dynamic_update_slice(gram, block.T, (j * tile, i * tile)), None
+
+        def add_diagonal(gram: Array, i: Array) -> tuple[Array, None]:
+            block = jax.checkpoint(lambda i: self._block(rows[i], None, weights, dtype))(i)
+            return lax.dynamic_update_slice(gram, block, (i * tile, i * tile)), None
+
         if y is None:
-            gram = _fidelities(states, states)
-            gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
-            exact = jnp.eye(len(x), dtype=bool) & ~jnp.isnan(gram)  # a point that is NaN stays visible
-            return jnp.where(exact, jnp.ones((), dtype), gram)
-        return _fidelities(states, self._states(y, weights, dtype))
+            gram, _ = lax.scan(add_diagonal, gram, np.arange(len(rows)))
+            pairs = np.triu_indices(len(rows), 1)
+        else:
+            pairs = np.indices((len(rows), len(columns))).reshape(2, -1)
+        gram, _ = lax.scan(add, gram, tuple(pairs))
+        return gram[: len(x), : len(x if y is None else y)]
 
     def _states(self, x: Array, weights: Array, dtype: Any) -> Array:
-        plan = _simulate.plan(self.program, self.features, self.weights)
+        plan = _simulate.plan(self.program, self.features, self.weights, self.memory)
         states = _simulate.run(plan, weights.astype(dtype)[:, None], x.astype(dtype).T)  # (C, 2**n, N)
         # Norms a few roundings above 1 would cost a Gram matrix of unit diagonal its positive eigenvalues.
         return states * lax.stop_gradient(lax.rsqrt(jnp.sum(states * states, axis=(0, 1), keepdims=True)))
@@ -79,7 +119,10 @@ def _fidelities(left: Array, right: Array) -> Array:
     fidelities = real * real
     if len(left) == 2:
         imag = jnp.matmul(left[0].T, right[1], precision=_state.PRECISION)
-        imag = imag - jnp.matmul(left[1].T, right[0], precision=_state.PRECISION)
+        if left is right:
+            imag = imag - imag.T
+        else:
+            imag = imag - jnp.matmul(left[1].T, right[0], precision=_state.PRECISION)
         fidelities = fidelities + imag * imag
     # Rounding may exceed 1. `minimum` would drop the derivatives there, of which the second is not 0 at equal points.
     return fidelities - lax.stop_gradient(jnp.maximum(fidelities - 1, 0))
@@ -106,7 +149,9 @@ class _OnBackend(FidelityKernel):
         return jnp.concatenate(both, axis=1)[:, np.argsort(self.features + self.weights)]
 
 
-def fidelity_kernel(feature_map: Any, *, weights: Sequence[Any] = (), backend: Any = None) -> FidelityKernel:
+def fidelity_kernel(
+    feature_map: Any, *, weights: Sequence[Any] = (), backend: Any = None, memory: int = _simulate.MEMORY
+) -> FidelityKernel:
     """The fidelity kernel of a feature map: ``k(x, y) = |<psi(x)|psi(y)>|**2``.
 
     Args:
@@ -115,11 +160,13 @@ def fidelity_kernel(feature_map: Any, *, weights: Sequence[Any] = (), backend: A
             vector. All others are features, in the order of the circuit.
         backend: What measures the fidelities: an object with `fidelity(circuit)`, which returns a function of two
             arrays of parameters (pairs, P) to fidelities (pairs,). Default: the simulator.
+        memory: About how many bytes it may take beside the matrix; 512 MiB by default. If all states took more, the
+            matrix is computed by tiles, and a gradient computes states again.
 
     Returns:
         ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M),
         entries in [0, 1]. Without `y` it is (N, N), exactly symmetric, with an exact 1 on its diagonal. Differentiable
-        in all arguments. It holds N + M states of 2**n amplitudes.
+        in all arguments.
 
     Raises:
         ValueError: A weight is unknown or named twice, the points have another number of features, or weights are
@@ -134,10 +181,11 @@ def fidelity_kernel(feature_map: Any, *, weights: Sequence[Any] = (), backend: A
     References:
         V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
+    memory = _functions.check_memory(memory)
     program, _ = _functions.touched(parse(feature_map))
     place = {name: k for k, name in enumerate(program.parameters)}
     trained = positions(weights, "weights", place)
     features = tuple(k for k in place.values() if k not in trained)
     if backend is not None:
-        return _OnBackend(program, features, trained, backend.fidelity(feature_map))
-    return FidelityKernel(program, features, trained)
+        return _OnBackend(program, features, trained, backend.fidelity(feature_map), memory=memory)
+    return FidelityKernel(program, features, trained, memory=memory)

@@ -185,7 +185,7 @@ def expectation(observables: tuple[Observable, ...], state: Array) -> Array:
                 other = _operations.run("permute", rotated, tables * 2)
             if group.real is not None:
                 owners += group.real[0]
-                values.append(_weigh(jnp.sum(other * rotated, axis=0), group.real[1]))
+                values.append(_weigh(_state.real_product(other, rotated), group.real[1]))
             if group.imag is not None and len(rotated) == 2:
                 owners += group.imag[0]
                 values.append(_weigh(other[0] * rotated[1] - other[1] * rotated[0], group.imag[1]))

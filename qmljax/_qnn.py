@@ -6,7 +6,7 @@ that occurs many times, in expressions with weights (data re-uploading), needs n
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ class _Model(Compiled):
     inputs: tuple[int, ...]
     weights: tuple[int, ...]
     output_shape: tuple[int, ...]
+    memory: int = field(kw_only=True)
 
     @property
     def num_inputs(self) -> int:
@@ -55,7 +56,8 @@ class _Model(Compiled):
         batch = x.shape[:-1]
         if batch:
             x, weights = x.reshape(math.prod(batch), x.shape[-1]), weights[:, None]
-        state = _simulate.run(_simulate.plan(self.program, self.inputs, self.weights), weights, x.T)
+        plan = _simulate.plan(self.program, self.inputs, self.weights, self.memory)
+        state = _simulate.run(plan, weights, x.T)
         out = self._read(state)  # (number of outputs, *batch)
         return out.T.reshape(*batch, *self.output_shape) if batch else out.reshape(self.output_shape)
 
@@ -107,6 +109,7 @@ def estimator_qnn(
     inputs: Sequence[Any],
     weights: Sequence[Any] | None = None,
     backend: Any = None,
+    memory: int = _simulate.MEMORY,
 ) -> _Model:
     """A QNN whose outputs are expectation values.
 
@@ -119,6 +122,7 @@ def estimator_qnn(
             in the order of the circuit.
         backend: What executes the circuit: an object with `expectation(circuit, observables)`, which returns a function
             like that of `qmljax.expectation`. Default: the simulator.
+        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to values of shape (..., n_obs),
@@ -138,14 +142,16 @@ def estimator_qnn(
     """
     program = parse(circuit)
     ins, ws = _split(program, inputs, weights)
+    memory = _functions.check_memory(memory)
     if observables is None:
         observables = "Z" * program.num_qubits
     read, _ = _functions.read_observables(observables, program)
     if backend is not None:
         listed = list(observables) if isinstance(observables, list | tuple) else [observables]
-        return _OnBackend(program, ins, ws, (len(read),), backend.expectation(circuit, listed), None)
+        function = backend.expectation(circuit, listed)
+        return _OnBackend(program, ins, ws, (len(read),), function, None, memory=memory)
     small, kept = _functions.touched(program)
-    return EstimatorQNN(small, ins, ws, (len(read),), tuple(o.on(kept) for o in read))
+    return EstimatorQNN(small, ins, ws, (len(read),), tuple(o.on(kept) for o in read), memory=memory)
 
 
 def sampler_qnn(
@@ -156,6 +162,7 @@ def sampler_qnn(
     interpret: Callable[[int], int | tuple[int, ...]] | None = None,
     output_shape: int | tuple[int, ...] | None = None,
     backend: Any = None,
+    memory: int = _simulate.MEMORY,
 ) -> _Model:
     """A QNN whose outputs are the probabilities of measurement outcomes, or of what these are interpreted as.
 
@@ -171,6 +178,7 @@ def sampler_qnn(
             gives.
         backend: What executes the circuit: an object with `probabilities(circuit, qubits)`, which returns a function
             like that of `qmljax.probabilities`. Default: the simulator.
+        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to probabilities of shape (...,
@@ -189,13 +197,14 @@ def sampler_qnn(
     """
     program = parse(circuit)
     ins, ws = _split(program, inputs, weights)
+    memory = _functions.check_memory(memory)
     qubits = tuple(range(program.num_qubits)) if program.measured is None else program.measured
     _functions.check_size(len(qubits), 24, "The distribution", "Measure fewer qubits.")
     index, shape = _interpretation(interpret, output_shape, 1 << len(qubits))
     if backend is not None:
-        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index)
+        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index, memory=memory)
     small, kept = _functions.touched(program, qubits)
-    return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index)
+    return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index, memory=memory)
 
 
 def _interpretation(

@@ -22,11 +22,11 @@ from qmljax._expressions import Affine, evaluate, parameters
 from qmljax._layers import TABLE_QUBITS, Combination, Layers, Level, Permutation, schedule
 from qmljax._program import Program
 
-UNROLL = 24  # of how many levels a program consists at most, loops counted once
-REPEATS = 4  # levels that are repeated so often become a loop
+UNROLL = 24  # of so many levels a program consists at most, loops counted once
+REPEATS = 4  # levels that are repeated so often become a loop, which compiles sooner
 PERIOD = 8  # of so many levels at most
 RUNS = 6  # a deep circuit that is not periodic is cut into at most this many runs of levels of one kind
-MEMORY = 1 << 29  # bytes of states above which the backward pass recomputes them instead of keeping them
+MEMORY = 1 << 29  # bytes of states that the backward pass keeps by default; if there were more, it recomputes them
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +38,18 @@ class Plan:
     inputs: tuple[int, ...]  # positions in the circuit's parameters
     weights: tuple[int, ...]
     batched: frozenset[int]  # expressions that depend on an input
+    memory: int = MEMORY
 
 
 @functools.lru_cache(maxsize=256)
-def plan(program: Program, inputs: tuple[int, ...] = (), weights: tuple[int, ...] | None = None) -> Plan:
+def plan(
+    program: Program, inputs: tuple[int, ...] = (), weights: tuple[int, ...] | None = None, memory: int = MEMORY
+) -> Plan:
     """`inputs` and `weights` are positions in `program.parameters`; together they name every parameter once."""
     weights = tuple(range(program.num_parameters)) if weights is None else weights
     among = set(inputs)
     batched = frozenset(k for k, e in enumerate(program.expressions) if among & parameters(e))
-    return Plan(program, schedule(program), inputs, weights, batched)
+    return Plan(program, schedule(program), inputs, weights, batched, memory)
 
 
 def run(plan: Plan, weights: Array, inputs: Array, phase: bool = False) -> Array:
@@ -63,9 +66,10 @@ def run(plan: Plan, weights: Array, inputs: Array, phase: bool = False) -> Array
     return jnp.broadcast_to(state, (*state.shape[:2], *batch))
 
 
-def columns(program: Program, params: Array) -> Array:
+def columns(program: Program, params: Array, memory: int = MEMORY) -> Array:
     """The columns of the unitary matrix: `params` (P, *batch) -> (C, 2**n, *batch, 2**n)."""
-    everything = Plan(program, schedule(program, from_zero=False), (), tuple(range(len(params))), frozenset())
+    layers = schedule(program, from_zero=False)
+    everything = Plan(program, layers, (), tuple(range(len(params))), frozenset(), memory)
     params = params[..., None]
     angles = _Angles(everything, params, params[:0])
     size = 1 << program.num_qubits
@@ -90,11 +94,13 @@ def _levels(plan: Plan, levels: Sequence[Level], angles: "_Angles", state: Array
     """Runs levels, by whichever backward pass fits: one that keeps a state per layer, or one that recomputes them."""
     layers = plan.layers
     deep = len(levels) > UNROLL
-    segments = [_Segment(rounds, layers) for rounds in _rounds(levels, plan)]
-    values = _angles_of(segments, angles)
-    kept = sum(len(v) * segment.rounds for v, segment in zip(values, segments, strict=True))
+    segments = [_Segment(rounds, layers) for rounds in _rounds(levels, plan, REPEATS)]
+    kept = sum(segment.rounds for segment in segments for part in segment.parts if part.slots)
     size = (2 - layers.real) * state.shape[1] * math.prod(batch) * state.dtype.itemsize
-    adjoint = kept > 1 and kept * size > MEMORY
+    adjoint = kept > 1 and kept * size > plan.memory
+    if adjoint:  # a loop as soon as there can be one, because XLA uses the same memory for all its rounds
+        segments = [_Segment(rounds, layers) for rounds in _rounds(levels, plan, 2)]
+    values = _angles_of(segments, angles)
     full = (2 - layers.real, state.shape[1], *batch)
     if deep or adjoint:
         state = jnp.broadcast_to(_complexify(state, layers.real), full)
@@ -203,9 +209,13 @@ def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
             qubit = jnp.stack([-sin[q], cos[q]] if bits[q] else [cos[q], sin[q]])
             half = (qubit[:, None] * half[None]).reshape(2 * len(half), *a.shape[1:])
         halves.append(half)
-    # Without the barriers XLA would compute each amplitude as a product over qubits, wherever it is used.
     low, high = lax.optimization_barrier(halves)
-    state = lax.optimization_barrier((high[:, None] * low[None]).reshape(1 << n, *a.shape[1:]))
+    if math.prod(a.shape[1:]) == 1:  # as a product of matrices: else XLA multiplies elements wherever they are used
+        columns, rows = (jnp.stack([x.reshape(-1), jnp.zeros(len(x), dtype)]) for x in (high, low))
+        state = lax.dot_general(columns, rows, (((0,), (0,)), ((), ())), precision=_state.PRECISION)
+    else:
+        state = lax.optimization_barrier(high[:, None] * low[None])
+    state = state.reshape(1 << n, *a.shape[1:])
     rest = Level(dense=levels[0].dense)
     return state[None], (rest, *levels[1:]) if rest else levels[1:]
 
@@ -215,7 +225,7 @@ def _complexify(state: Array, real: bool) -> Array:
     return state if real or len(state) == 2 else jnp.concatenate([state, jnp.zeros_like(state)])
 
 
-def _rounds(levels: Sequence[Level], plan: Plan) -> list[list[tuple[Level, ...]]]:
+def _rounds(levels: Sequence[Level], plan: Plan, repeats: int) -> list[list[tuple[Level, ...]]]:
     """Cuts levels into segments. The rounds of a segment are so many levels each, with the same parts in turn.
 
     A circuit that is not periodic becomes a few long segments, whose rounds are single levels and which differ in what
@@ -237,7 +247,7 @@ def _rounds(levels: Sequence[Level], plan: Plan) -> list[list[tuple[Level, ...]]
             r = 1
             while kinds[at + r * p : at + (r + 1) * p] == kinds[at : at + p]:
                 r += 1
-            if r >= REPEATS and r * p > period * count:
+            if r >= repeats and r * p > period * count:
                 period, count = p, r
         segments.append([tuple(levels[at + r * period : at + (r + 1) * period]) for r in range(count)])
         at += period * count

@@ -24,6 +24,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -39,7 +40,21 @@ def to_complex(state: Array) -> Array:
 
 def square(state: Array) -> Array:
     """(C, 2**n, *batch) -> probabilities of shape (2**n, *batch)."""
-    return jnp.sum(state * state, axis=0)
+    return real_product(state, state)
+
+
+@jax.custom_jvp
+def real_product(left: Array, right: Array) -> Array:
+    """The real part of conj(left) right, for each amplitude: (2**n, *batch)."""
+    products = [x * y for x, y in zip(left, right, strict=True)]  # XLA's sum over the first axis takes far longer
+    return products[0] if len(products) == 1 else products[0] + products[1]
+
+
+@real_product.defjvp
+def _real_product_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (left, right), (dleft, dright) = primals, tangents
+    # A sum all the same, since its transpose spreads a value where that of a part would pad it with zeros.
+    return real_product(left, right), jnp.sum(dleft * right + left * dright, axis=0)
 
 
 # The product layer: RY(2 a_q) on every qubit q.

@@ -627,3 +627,41 @@ def test_metric_tensor_is_differentiable():
 def test_a_missing_key_is_refused(key):
     with pytest.raises(TypeError, match=r"`key` must be a JAX random key, such as jax.random.key\(0\)"):
         qj.sample(QuantumCircuit(1), 5)([], key)
+
+
+def test_gradients_within_a_budget_of_memory():
+    circuit, weights = QuantumCircuit(4), ParameterVector("w", 80)
+    for k in range(20):
+        for q in range(4):
+            circuit.rx(weights[4 * k + q], q)
+            circuit.cx(q, (q + 1) % 4)
+    w = np.random.default_rng(0).normal(size=(2, len(weights)))
+    with jax.enable_x64(True):
+        results = []
+        for memory in (0, 1 << 30):
+            f = qj.expectation(circuit, ["ZZII", "XIYI"], memory=memory)
+            assert ("qmljax_evolve" in str(jax.make_jaxpr(f)(w))) == (memory == 0)
+            p = qj.probabilities(circuit, memory=memory)
+            results.append((jax.jacobian(f)(w), jax.jacobian(p)(w[0]), jax.hessian(f)(w[0])))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-12), *results)
+
+
+@pytest.mark.parametrize("depth", [10, 40])
+def test_the_adjoint_method_needs_few_states_at_any_depth(depth):
+    n = 12
+    circuit, weights = QuantumCircuit(n), ParameterVector("w", depth * n)
+    for k in range(depth):
+        for q in range(n):
+            circuit.rx(weights[n * k + q], q)
+        for q in range(n):
+            circuit.cx(q, (q + 1) % n)
+    f = qj.expectation(circuit, "Z" * n, memory=0)
+    compiled = jax.jit(jax.grad(f)).lower(np.zeros(len(weights), np.float32)).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 10 * (8 << n)
+
+
+@pytest.mark.parametrize("memory", [-1, 0.5, "1 GiB", True, None])
+@pytest.mark.parametrize("build", [qj.statevector, qj.unitary, qj.probabilities, qj.fidelity_kernel])
+def test_memory_is_a_number_of_bytes(memory, build):
+    with pytest.raises(ValueError, match="`memory` must be a number of bytes"):
+        build(QuantumCircuit(1), memory=memory)

@@ -181,6 +181,28 @@ def test_few_points_and_none(n, m):
         np.testing.assert_array_equal(kernel(x), [[1]])
 
 
+@pytest.mark.parametrize("columns", [None, 3, 7])
+@pytest.mark.parametrize("memory", [0, 1200, 3000])
+def test_tiles_are_the_whole_matrix(memory, columns):
+    rng = np.random.default_rng(3)
+    x, w, out = rng.normal(size=(11, 2)), rng.normal(size=2), rng.normal(size=(11, columns or 11))
+    y = None if columns is None else rng.normal(size=(columns, 2))
+    with jax.enable_x64(True):
+        results = []
+        for kernel in (qj.fidelity_kernel(trainable(), weights=("w", "a"), memory=m) for m in (memory, 1 << 30)):
+
+            def loss(x, w, kernel=kernel):
+                return jnp.sum(out * kernel(x, y, weights=w))
+
+            gram = kernel(x, y, weights=w)
+            if y is None:
+                assert (gram == gram.T).all() and (jnp.diagonal(gram) == 1).all()
+            results.append((gram, jax.grad(loss, (0, 1))(x, w), jax.jvp(loss, (x, w), (x, w))))
+            loops = str(jax.make_jaxpr(kernel)(x, y, weights=w)).count("scan[")
+            assert (loops > 0) == (kernel.memory == memory)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *results)
+
+
 def test_under_vmap_and_jit():
     kernel = build("trainable")
     x, weights = points(kernel, 6).reshape(2, 3, 2), np.float32([[0.1, 0.2], [-0.3, 0.4]])

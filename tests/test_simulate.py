@@ -73,7 +73,8 @@ def oracle(circuit: QuantumCircuit, params: np.ndarray) -> np.ndarray:
 def psi(circuit: QuantumCircuit, params) -> jax.Array:
     """The state by `run`, all parameters as weights."""
     params = jnp.asarray(params)
-    return _state.to_complex(run(plan(qj.parse(circuit)), params, jnp.zeros((0, *params.shape[1:])), phase=True))
+    everything = plan(qj.parse(circuit), memory=_simulate.MEMORY)
+    return _state.to_complex(run(everything, params, jnp.zeros((0, *params.shape[1:])), phase=True))
 
 
 def execute(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
@@ -128,7 +129,7 @@ def test_state_gradient_and_hessian(name, mode, monkeypatch):
 def test_batches_vmap_and_inputs_apart_from_weights(name, mode, batch, monkeypatch):
     execute(monkeypatch, mode)
     circuit = CIRCUITS[name]
-    apart = plan(qj.parse(circuit), inputs=(3, 2), weights=(1, 0))  # in the user's order
+    apart = plan(qj.parse(circuit), inputs=(3, 2), weights=(1, 0), memory=_simulate.MEMORY)  # in the user's order
 
     def loss(amplitudes):
         return jnp.sum(jnp.real(amplitudes) ** 3)
@@ -163,7 +164,7 @@ def test_batches_vmap_and_inputs_apart_from_weights(name, mode, batch, monkeypat
 
 def test_what_the_batch_shares_is_computed_once(monkeypatch):
     program = qj.parse(periodic(3))
-    apart = plan(program, inputs=(2, 3), weights=(0, 1))
+    apart = plan(program, inputs=(2, 3), weights=(0, 1), memory=_simulate.MEMORY)
     for mode in MODES[:2]:
         execute(monkeypatch, mode)
         jaxpr = jax.make_jaxpr(lambda w, x: run(apart, w, x))(P[:2, :1], P[2:])
@@ -197,7 +198,7 @@ def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
     circuit.rx(X[1], 0)
     apart = plan(qj.parse(circuit), inputs=(2, 3), weights=(0, 1))
     w, x = P[:2, :1], P[2:]
-    assert len(_simulate._rounds(apart.layers.levels, apart)) <= runs
+    assert len(_simulate._rounds(apart.layers.levels, apart, _simulate.REPEATS)) <= runs
     state = jax.jit(lambda w, x: _state.to_complex(run(apart, w, x)))(w, x)
     close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, x.shape), x]))) ** 2)
 
@@ -219,7 +220,8 @@ def test_repeated_levels_become_a_loop(monkeypatch):
 
     def compute():
         apart = plan(program, tuple(range(len(w), len(w) + n)), tuple(range(len(w))))
-        loops = {len(rounds): len(rounds[0]) for rounds in _simulate._rounds(apart.layers.levels, apart)}
+        segments = _simulate._rounds(apart.layers.levels, apart, _simulate.REPEATS)
+        loops = {len(rounds): len(rounds[0]) for rounds in segments}
 
         def value(w, x):
             return jnp.sum(_state.square(run(apart, w, x))[3])
