@@ -96,12 +96,15 @@ def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
     split = state.reshape(len(state), state.shape[1] // (size << q), size, 1 << q, *state.shape[2:])
     parts = [split[:, :, k] for k in range(size)]  # (C, left, right, *batch)
 
+    # An entry of the matrix of both is a product of one of each. Each product is written once: tracing takes time.
+    each = [(c, s, -s) for c, s in zip(cos, sin, strict=True)]
+    products = {(k,): value for k, value in enumerate(each[0])}
+    if len(each) == 2:
+        products = {(*kinds, k): value * other for kinds, value in products.items() for k, other in enumerate(each[1])}
+
     def entry(row: int, column: int) -> Array:
-        factors = []
-        for k in range(len(cos)):
-            i, j = row >> k & 1, column >> k & 1
-            factors.append(cos[k] if i == j else sin[k] if i else -sin[k])
-        return math.prod(factors[1:], start=factors[0])[None, None, None]
+        bits = [(row >> k & 1, column >> k & 1) for k in range(len(cos))]
+        return products[tuple(0 if i == j else 1 if i else 2 for i, j in bits)][None, None, None]
 
     new = [sum(entry(i, j) * parts[j] for j in range(1, size)) + entry(i, 0) * parts[0] for i in range(size)]
     both = jnp.stack(new, axis=2)
