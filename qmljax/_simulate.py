@@ -80,6 +80,19 @@ def columns(program: Program, params: Array, memory: int = MEMORY) -> Array:
     return jnp.broadcast_to(state, (*state.shape[:2], *batch))
 
 
+def uncompute(plan: Plan, weights: Array, inputs: Array, state: Array) -> Array:
+    """The inverse of the whole circuit acts on any state (C, 2**n, *batch); the global phase is left out."""
+    whole = dataclasses.replace(plan, layers=schedule(plan.program, from_zero=False))
+    angles = _Angles(whole, weights, inputs)
+    segments = [_Segment(rounds, whole.layers) for rounds in _rounds(whole.layers.levels, whole, REPEATS)]
+    batch = np.broadcast_shapes(weights.shape[1:], inputs.shape[1:], state.shape[2:])
+    state = _complexify(state, whole.layers.real)
+    state = jnp.broadcast_to(state, (*state.shape[:2], *batch))
+    for segment, values in zip(reversed(segments), reversed(_angles_of(segments, angles)), strict=True):
+        state, _, _ = segment.backward(values, state, state)
+    return state
+
+
 def change_basis(program: Program, state: Array) -> Array:
     """Runs a program without parameters on any state (C, 2**n, *batch); the global phase is left out."""
     everything = Plan(program, schedule(program, from_zero=False), (), (), frozenset())

@@ -21,8 +21,7 @@ of the two kinds there are three functions here:
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +29,8 @@ import numpy as np
 from jax import Array, lax
 
 PRECISION = lax.Precision.HIGHEST  # a GPU may otherwise round float32 products to TF32
-ELEMENTWISE = 8  # batches of at least this size are rotated elementwise
+ELEMENTWISE = 8  # batches of at least this size are rotated elementwise ...
+SINGLE = 12  # ... and so are states of at most so many qubits
 
 
 def to_complex(state: Array) -> Array:
@@ -67,10 +67,10 @@ def block_widths(n: int) -> list[int]:
 
 
 def rotate(a: Array, state: Array) -> Array:
-    """A batch is rotated elementwise, two qubits at a time; a single state by matrix products on blocks of qubits."""
+    """Elementwise, two qubits at a time; single states of many qubits by matrix products on blocks of qubits."""
     cos, sin = jnp.cos(a), jnp.sin(a)
     batch = np.broadcast_shapes(a.shape[1:], state.shape[2:])
-    if not 0 < math.prod(batch) < ELEMENTWISE:
+    if len(a) <= SINGLE or not 0 < math.prod(batch) < ELEMENTWISE:
         for q in range(0, len(a), 2):
             state = _rotate_pair(cos[q : q + 2], sin[q : q + 2], q, state)
         return state
@@ -80,9 +80,8 @@ def rotate(a: Array, state: Array) -> Array:
         each = [rotate(a[:, k], state[:, :, k]) for k in range(a.shape[-1])]
         return jnp.stack(each, axis=-1).reshape(*state.shape[:2], *batch)
     shape = state.shape
-    for block, _ in reversed(
-        _blocks(len(a))
-    ):  # the lowest block, which is last, moves to the front; in the end all have
+    # The lowest block, which is last, moves to the front; in the end all have.
+    for block, _ in reversed(_blocks(len(a))):
         matrix = _kron(cos, sin, block)
         each = jnp.broadcast_to(matrix, (shape[0], *matrix.shape))
         rows = state.reshape(shape[0], -1, len(matrix))
@@ -92,10 +91,8 @@ def rotate(a: Array, state: Array) -> Array:
 
 def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
     """The rotations of the qubits q and q + 1, or of q alone when `cos` has one element, as one sum of products."""
-    size = 1 << len(cos)
-    split = state.reshape(len(state), state.shape[1] // (size << q), size, 1 << q, *state.shape[2:])
-    parts = [split[:, :, k] for k in range(size)]  # (C, left, right, *batch)
-
+    parts, join = _split(state, q, len(cos))
+    size = len(parts)
     # An entry of the matrix of both is a product of one of each. Each product is written once: tracing takes time.
     each = [(c, s, -s) for c, s in zip(cos, sin, strict=True)]
     products = {(k,): value for k, value in enumerate(each[0])}
@@ -107,24 +104,32 @@ def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
         return products[tuple(0 if i == j else 1 if i else 2 for i, j in bits)][None, None, None]
 
     new = [sum(entry(i, j) * parts[j] for j in range(1, size)) + entry(i, 0) * parts[0] for i in range(size)]
-    both = jnp.stack(new, axis=2)
-    return both.reshape(len(state), state.shape[1], *both.shape[4:])
+    return join(new)
 
 
 def rotate_generate(a: Array, state: Array) -> Array:
     total = None
-    for q in range(len(a)):
-        zero, one, pair = _pair(state, q)
-        weight = a[q][None, None, None]
-        term = pair(-weight * one, weight * zero)
-        total = term if total is None else total + term
+    for q in range(0, len(a), 2):
+        parts, join = _split(state, q, min(2, len(a) - q))
+        terms = []
+        for i in range(len(parts)):
+            term = None
+            for k in range(len(parts).bit_length() - 1):
+                one = a[q + k][None, None, None] * parts[i ^ 1 << k]
+                one = one if i >> k & 1 else -one
+                term = one if term is None else term + one
+            terms.append(term)
+        pair = join(terms)
+        total = pair if total is None else total + pair
     return total
 
 
 def rotate_moments(left: Array, state: Array, batch: Sequence[int]) -> Array:
     n = state.shape[1].bit_length() - 1
     if not all(size == 1 for size in batch):
-        return jnp.stack([_sum_to(_moment(left, state, q), batch) for q in range(n)])
+        together = n if n * left.size <= _TOGETHER else 1
+        parts = [_moments_of(left, state, range(q, min(q + together, n))) for q in range(0, n, together)]
+        return _sum_to(jnp.concatenate(parts), batch)
     moments = []  # of the qubits in ascending order
     for block, (rows, size, right) in reversed(_blocks(n)):
         outer = _outer(left, state, rows, size, right)  # (size, size): sum over all else of left_i state_j
@@ -175,22 +180,31 @@ def _outer(left: Array, state: Array, rows: int, size: int, right: int) -> Array
     return jnp.einsum("aib,ajb->aij", left.reshape(shape), state.reshape(shape), precision=PRECISION).sum(axis=0)
 
 
-def _pair(state: Array, q: int) -> tuple[Array, Array, Any]:
-    """The halves of a state where qubit q is 0 and 1, and the function that joins two such halves."""
-    split = state.reshape(len(state), state.shape[1] >> (q + 1), 2, 1 << q, *state.shape[2:])
+def _split(state: Array, q: int, count: int) -> tuple[list[Array], Callable[[list[Array]], Array]]:
+    """The parts (C, left, right, *batch) of a state by the values of `count` qubits from q on, and what joins such."""
+    size = 1 << count
+    split = state.reshape(len(state), state.shape[1] // (size << q), size, 1 << q, *state.shape[2:])
 
-    def join(zero: Array, one: Array) -> Array:
-        both = jnp.stack([zero, one], axis=2)
+    def join(parts: list[Array]) -> Array:
+        both = jnp.stack(parts, axis=2)
         return both.reshape(len(state), state.shape[1], *both.shape[4:])
 
-    return split[:, :, 0], split[:, :, 1], join
+    return [split[:, :, k] for k in range(size)], join
 
 
-def _moment(left: Array, state: Array, q: int) -> Array:
-    """``<left, G_q state>`` for each element of the batch."""
-    left_zero, left_one, _ = _pair(left, q)
-    zero, one, _ = _pair(state, q)
-    return jnp.sum(left_one * zero - left_zero * one, axis=(0, 1, 2))
+_TOGETHER = 1 << 20  # products of amplitudes that are summed as one array: fewer operations for small states
+
+
+def _moments_of(left: Array, state: Array, qubits: Sequence[int]) -> Array:
+    """``<left, G_q state>`` for some qubits and each element of the batch."""
+    products = []
+    for q in qubits:
+        (left_zero, left_one), _ = _split(left, q, 1)
+        (zero, one), _ = _split(state, q, 1)
+        product = left_one * zero - left_zero * one
+        products.append(product.reshape(math.prod(product.shape[:3]), *product.shape[3:]))
+    stacked = jnp.stack(products, axis=1)  # (C * 2**(n-1), qubits, *batch)
+    return jnp.tensordot(jnp.ones(len(stacked), stacked.dtype), stacked, 1, precision=PRECISION)
 
 
 def _sum_to(values: Array, batch: Sequence[int]) -> Array:

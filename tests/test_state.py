@@ -53,8 +53,10 @@ def test_blocks_cover_the_qubits(n):
     assert len(widths) == (1 if n <= 7 else 2 if n <= 12 else -(-n // 5))
 
 
+@pytest.mark.parametrize("single", [0, 12])  # by matrices, and elementwise
 @pytest.mark.parametrize("n, components", [(1, 2), (7, 2), (8, 1), (8, 2)])  # one block up to 7 qubits, two above
-def test_rotate_shared_and_per_sample_is_the_kronecker_product(n, components):
+def test_rotate_shared_and_per_sample_is_the_kronecker_product(n, components, single, monkeypatch):
+    monkeypatch.setattr(_state, "SINGLE", single)
     rng = np.random.default_rng(n)
     a, state = rng.normal(size=n), rng.normal(size=(components, 1 << n, 9))
     expected = np.einsum("ij,cjb->cib", kron([ry(x) for x in a]), state, optimize=True)
@@ -76,8 +78,10 @@ def test_rotate_in_three_blocks():  # 13 qubits: a product state stays one
     close(_state.rotate(a[:, None], batch), np.stack([expected, -expected, 2 * expected], -1))
 
 
+@pytest.mark.parametrize("together", [0, 1 << 20])  # qubit by qubit, and all at once
 @pytest.mark.parametrize("n, components", [(1, 2), (3, 1), (8, 2)])
-def test_generators_of_rotations(n, components):
+def test_generators_of_rotations(n, components, together, monkeypatch):
+    monkeypatch.setattr(_state, "_TOGETHER", together)
     rng = np.random.default_rng(n)
     a, (left, state) = rng.normal(size=(n, 3)), rng.normal(size=(2, components, 1 << n, 3))
     images = np.stack([np.einsum("ij,cjb->cib", on_qubit(TURN, q, n), state) for q in range(n)])
