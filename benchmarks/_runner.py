@@ -215,9 +215,14 @@ def versions() -> dict[str, str]:
 
 
 def stamp() -> dict[str, str]:
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
+    git = ["git", "-C", str(HERE)]
+    written = [":/", f":(exclude){RESULTS.name}", ":(exclude)README.md"]  # by the benchmarks themselves
     try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        if subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *written]).returncode:
+            commit += "-dirty"
     except (OSError, subprocess.CalledProcessError):
         commit = "unknown"
     return {"commit": commit, "time": datetime.now(UTC).isoformat(timespec="seconds")}
