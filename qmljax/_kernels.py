@@ -1,5 +1,12 @@
-"""Quantum kernels: N states and one matrix product, instead of N**2 circuits."""
+"""Quantum kernels: N states and one matrix product, instead of N**2 circuits.
 
+A kernel is a function of the points' representations: their states, of which it takes overlaps, or expectation values
+in them, of which it takes distances. Where there are too many states for the memory allowed, they are computed by
+tiles.
+"""
+
+import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax import _functions, _simulate, _state
-from qmljax._functions import Compiled, real_array
+from qmljax import _functions, _observables, _simulate, _state
+from qmljax._functions import Compiled, Statevector, real_array
+from qmljax._observables import Observable
 from qmljax._parse import parse
 from qmljax._program import Program
 from qmljax._qnn import positions
 
 
 @dataclass(frozen=True)
-class FidelityKernel(Compiled):
+class _Kernel(Compiled):
     """`kernel(x, y=None, *, weights=None)`; `features` and `weights` are positions in the program's parameters."""
 
     program: Program
@@ -36,6 +44,9 @@ class FidelityKernel(Compiled):
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
         """`x` (N, d), `y` (M, d) -> (N, M); without `y`, (N, N)."""
+        return self._run(*self._arguments(x, y, weights))
+
+    def _arguments(self, x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
         x = self._points(x, "x")
         y = None if y is None else self._points(y, "y")
         names = [self.program.parameters[k] for k in self.weights]
@@ -48,7 +59,7 @@ class FidelityKernel(Compiled):
         weights = real_array(weights, "weights", len(self.weights), names)
         if weights.ndim > 1:
             raise ValueError(f"`weights` must have shape ({len(names)},), but has shape {weights.shape}.")
-        return self._run(x, y, weights)
+        return x, y, weights
 
     def _points(self, value: Any, name: str) -> Any:
         array = real_array(value, name, len(self.features), [self.program.parameters[k] for k in self.features])
@@ -59,8 +70,25 @@ class FidelityKernel(Compiled):
             )
         return array
 
+    def _state_of(self, x: Array, weights: Array, dtype: Any) -> Array:
+        """The states of points, (C, 2**n, N)."""
+        plan = _simulate.plan(self.program, self.features, self.weights, self.memory)
+        return _simulate.run(plan, weights.astype(dtype)[:, None], x.astype(dtype).T)
+
+    def _params(self, x: Array, weights: Array, dtype: Any) -> Array:
+        """The parameters of points in the order of the circuit, (N, P)."""
+        both = [x.astype(dtype), jnp.broadcast_to(weights.astype(dtype), (len(x), len(weights)))]
+        return jnp.concatenate(both, axis=1)[:, np.argsort(self.features + self.weights)]
+
+
+def _dtype(x: Array, y: Array | None, weights: Array) -> Any:
+    return jnp.result_type(x, weights, x if y is None else y)
+
+
+@dataclass(frozen=True)
+class FidelityKernel(_Kernel):
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
-        dtype = jnp.result_type(x, weights, x if y is None else y)
+        dtype = _dtype(x, y, weights)
         state = 2 * dtype.itemsize << self.program.num_qubits
         # Running a batch of states takes some copies of them, and squaring a tile of products some of it.
         tile = max(1, min(self.memory // (8 * state), math.isqrt(self.memory // (8 * dtype.itemsize))))
@@ -107,8 +135,7 @@ class FidelityKernel(Compiled):
         return gram[: len(x), : len(x if y is None else y)]
 
     def _states(self, x: Array, weights: Array, dtype: Any) -> Array:
-        plan = _simulate.plan(self.program, self.features, self.weights, self.memory)
-        states = _simulate.run(plan, weights.astype(dtype)[:, None], x.astype(dtype).T)  # (C, 2**n, N)
+        states = self._state_of(x, weights, dtype)
         # Norms a few roundings above 1 would cost a Gram matrix of unit diagonal its positive eigenvalues.
         return states * lax.stop_gradient(lax.rsqrt(jnp.sum(states * states, axis=(0, 1), keepdims=True)))
 
@@ -129,37 +156,243 @@ def _fidelities(left: Array, right: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _OnBackend(FidelityKernel):
+class LocalFidelityKernel(_Kernel):
+    """The mean over qubits of the probability to measure 0 when y's circuit is undone on x's state."""
+
+    num_qubits: int  # idle ones included
+
+    def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
+        dtype = _dtype(x, y, weights)
+        plan = _simulate.plan(self.program, self.features, self.weights, self.memory)
+        z = np.arange(1 << self.program.num_qubits)
+        zeros = (1 - np.bitwise_count(z) / self.num_qubits).astype(dtype)
+        states = self._state_of(x, weights, dtype)
+
+        def column(point: Array) -> Array:
+            undone = _simulate.uncompute(plan, weights.astype(dtype)[:, None], point.astype(dtype)[:, None], states)
+            return jnp.tensordot(zeros, _state.square(undone), 1, precision=_state.PRECISION)
+
+        gram = lax.map(jax.checkpoint(column), x if y is None else y).T  # (N, M)
+        return gram if y is not None else _mirrored(gram)
+
+
+def _mirrored(gram: Array) -> Array:
+    """The symmetric matrix with the entries above the diagonal, and 1 on it, or NaN."""
+    upper = jnp.triu(gram, 1)
+    return (
+        upper + upper.T + jnp.where(jnp.isnan(jnp.diag(jnp.diagonal(gram))), gram, jnp.eye(len(gram), dtype=gram.dtype))
+    )
+
+
+@dataclass(frozen=True)
+class Shots:
+    """A backend for `fidelity_kernel`: what so many shots would give for each entry, without noise.
+
+    Attributes:
+        shots: How often the compute-uncompute circuit of an entry is run; the entry is the part of runs that give 0.
+        key: A JAX random key. The noise depends on it and on the exact values: the same question gets the same answer.
+
+    Example:
+        >>> from qiskit.circuit.library import zz_feature_map
+        >>> kernel = fidelity_kernel(zz_feature_map(2), backend=Shots(100, jax.random.key(0)))
+        >>> gram = kernel(np.random.default_rng(0).normal(size=(5, 2)))
+        >>> bool((gram == gram.T).all() and (gram * 100 == (gram * 100).round()).all())
+        True
+    """
+
+    shots: int
+    key: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shots, int | np.integer) or isinstance(self.shots, bool) or self.shots < 1:
+            raise ValueError(f"`shots` must be a positive integer, but is {self.shots!r}.")
+        if isinstance(self.key, tuple):
+            return
+        if not isinstance(self.key, jax.Array | np.ndarray):
+            raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {self.key!r}.")
+        typed = jnp.issubdtype(self.key.dtype, jax.dtypes.prng_key)
+        data = jax.random.key_data(self.key) if typed else self.key
+        name = str(jax.random.key_impl(self.key)) if typed else None
+        object.__setattr__(self, "key", (name, tuple(np.asarray(data).tolist())))  # equal by value
+
+    def estimate(self, gram: Array, symmetric: bool) -> Array:
+        """The frequencies in place of the probabilities `gram`; a gradient is that of the probabilities."""
+        name, data = self.key
+        key = jax.random.wrap_key_data(np.array(data, np.uint32), impl=name)
+        bits = lax.bitcast_convert_type(lax.stop_gradient(gram).astype(np.float32), np.uint32)
+        key = jax.random.fold_in(key, jnp.sum(bits, dtype=np.uint32))
+        exact = lax.stop_gradient(gram)
+        drawn = jax.random.binomial(key, self.shots, jnp.clip(exact, 0, 1), dtype=gram.dtype) / self.shots
+        drawn = jnp.where(exact >= 1, 1, drawn)
+        if symmetric:
+            drawn = _mirrored(drawn)
+        return gram + jnp.where(jnp.isnan(exact), 0, drawn - exact)
+
+
+@dataclass(frozen=True)
+class _WithShots(_Kernel):
+    """A kernel with the noise of finitely many shots."""
+
+    exact: _Kernel
+    backend: Shots
+
+    def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
+        return self.backend.estimate(self.exact._trace(x, y, weights), y is None)
+
+
+@dataclass(frozen=True)
+class _PairsOnBackend(_Kernel):
     """A kernel whose entries `function` gives, one for each pair of rows of two (pairs, P) arrays of parameters."""
 
     function: Callable[[Array, Array], Array]
+    duplicates: str
 
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
-        dtype = jnp.result_type(x, weights, x if y is None else y)
+        dtype = _dtype(x, y, weights)
         left = self._params(x, weights, dtype)
+        right = left if y is None else self._params(y, weights, dtype)
         if y is not None:
-            rows, columns = np.indices((len(x), len(y))).reshape(2, -1)
-            return self.function(left[rows], self._params(y, weights, dtype)[columns]).reshape(len(x), len(y))
-        rows, columns = np.triu_indices(len(x), 1)  # the symmetric half alone
-        half = jnp.zeros((len(x), len(x)), left.dtype).at[rows, columns].set(self.function(left[rows], left[columns]))
-        return half + half.T + jnp.eye(len(x), dtype=left.dtype)
+            rows, columns = np.indices((len(left), len(right))).reshape(2, -1)
+            gram = self.function(left[rows], right[columns]).reshape(len(left), len(right))
+        else:  # the symmetric half alone
+            rows, columns = np.triu_indices(len(x), 0 if self.duplicates == "all" else 1)
+            half = jnp.zeros((len(x), len(x)), dtype).at[rows, columns].set(self.function(left[rows], left[columns]))
+            gram = half + jnp.triu(half, 1).T
+            if self.duplicates != "all":
+                gram = gram + jnp.eye(len(x), dtype=dtype)
+        if self.duplicates == "none":
+            gram = jnp.where((left[:, None] == right[None]).all(axis=-1), jnp.ones((), dtype), gram)
+        return gram
 
-    def _params(self, x: Array, weights: Array, dtype: Any) -> Array:
-        both = [x.astype(dtype), jnp.broadcast_to(weights.astype(dtype), (len(x), len(weights)))]
-        return jnp.concatenate(both, axis=1)[:, np.argsort(self.features + self.weights)]
+
+@dataclass(frozen=True)
+class ProjectedKernel(_Kernel):
+    """`kernel(x, y=None, *, weights=None, gamma=None)`; `project` instead of `observables` where a backend measures."""
+
+    observables: tuple[Observable, ...]
+    gamma: float | None  # of the RBF kernel; None stands for the linear one
+    project: Callable[[Array], Array] | None = None  # (N, P) -> (N, observables)
+
+    def __call__(self, x: Any, y: Any = None, *, weights: Any = None, gamma: Any = None) -> Array:
+        """`x` (N, d), `y` (M, d) -> (N, M); without `y`, (N, N)."""
+        if gamma is not None and self.gamma is None:
+            raise ValueError("A linear kernel has no `gamma`.")
+        gamma = self.gamma if gamma is None else gamma
+        return self._run(*self._arguments(x, y, weights), None if gamma is None else jnp.asarray(gamma))
+
+    def projections(self, x: Any, *, weights: Any = None) -> Array:
+        """The representation of points: (N, d) -> (N, number of observables)."""
+        x, _, weights = self._arguments(x, None, weights)
+        return _projector(self)(x, weights)
+
+    def _trace(self, x: Array, y: Array | None, weights: Array, gamma: Array | None) -> Array:
+        dtype = _dtype(x, y, weights)
+        left = self._project(x, weights, dtype)
+        right = left if y is None else self._project(y, weights, dtype)
+        products = jnp.matmul(left.T, right, precision=_state.PRECISION)
+        if gamma is None:
+            return products
+        distances = jnp.sum(left * left, axis=0)[:, None] + jnp.sum(right * right, axis=0)[None] - 2 * products
+        distances = distances - lax.stop_gradient(jnp.minimum(distances, 0))  # rounding errors
+        if y is None:
+            distances = (distances + distances.T) / 2
+            distances = jnp.where(jnp.eye(len(x), dtype=bool) & ~jnp.isnan(distances), 0, distances)
+        return jnp.exp(-gamma.astype(dtype) * distances)
+
+    def _project(self, x: Array, weights: Array, dtype: Any) -> Array:
+        """(N, d) -> (number of observables, N)."""
+        if self.project is not None:
+            return self.project(self._params(x, weights, dtype)).T
+        # The states of some points at a time; products of amplitudes take some copies of them.
+        size = max(1, self.memory // (8 * (2 * dtype.itemsize << self.program.num_qubits)))
+
+        def some(points: Array) -> Array:
+            return _observables.expectation(self.observables, self._state_of(points, weights, dtype))
+
+        if len(x) <= size:
+            return some(x)
+        padded = jnp.pad(x, ((0, -len(x) % size), (0, 0)), mode="edge").reshape(-1, size, x.shape[1])
+        values = lax.map(jax.checkpoint(some), padded)  # (chunks, observables, size)
+        return jnp.moveaxis(values, 0, 1).reshape(len(self.observables), -1)[:, : len(x)]
+
+
+@functools.lru_cache(maxsize=256)
+def _projector(kernel: ProjectedKernel) -> Callable[[Array, Array], Array]:
+    return jax.jit(lambda x, weights: kernel._project(x, weights, _dtype(x, None, weights)).T)
+
+
+@dataclass(frozen=True)
+class Fidelity(Compiled):
+    """`f(params_a, params_b)`."""
+
+    left: Statevector
+    right: Statevector
+
+    def __call__(self, params_a: Any, params_b: Any) -> Array:
+        arrays = [
+            real_array(value, name, len(f.program.parameters), f.program.parameters)
+            for value, name, f in ((params_a, "params_a", self.left), (params_b, "params_b", self.right))
+        ]
+        return self._run(*arrays)
+
+    def _trace(self, params_a: Array, params_b: Array) -> Array:
+        left, right = jnp.broadcast_arrays(self.left._trace(params_a), self.right._trace(params_b))
+        overlap = jnp.sum(left.conj() * right, axis=-1)
+        return overlap.real**2 + overlap.imag**2
+
+
+def fidelity(circuit_a: Any, circuit_b: Any) -> Fidelity:
+    """The function that gives the fidelity of the states of two circuits: ``|<psi_a|psi_b>|**2``.
+
+    Args:
+        circuit_a: A `QuantumCircuit`, or anything else that `parse` takes.
+        circuit_b: Another, on as many qubits.
+
+    Returns:
+        ``f(params_a, params_b)``: parameters of shape (..., P_a) and (..., P_b), whose leading dimensions broadcast, to
+        fidelities in [0, 1] of shape (...).
+
+    Raises:
+        ValueError: The circuits have different numbers of qubits, or more than 30.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> zero, plus = QuantumCircuit(1), QuantumCircuit(1)
+        >>> _ = plus.h(0)
+        >>> fidelity(zero, plus)([], []).round(3)
+        Array(0.5, dtype=float32)
+    """
+    left, right = _functions.statevector(circuit_a), _functions.statevector(circuit_b)
+    if left.program.num_qubits != right.program.num_qubits:
+        raise ValueError(
+            "The circuits must act on as many qubits as each other, but have "
+            f"{left.program.num_qubits} and {right.program.num_qubits}."
+        )
+    return Fidelity(left, right)
 
 
 def fidelity_kernel(
-    feature_map: Any, *, weights: Sequence[Any] = (), backend: Any = None, memory: int = _simulate.MEMORY
-) -> FidelityKernel:
+    feature_map: Any,
+    *,
+    weights: Sequence[Any] = (),
+    local: bool = False,
+    backend: Any = None,
+    evaluate_duplicates: str = "off_diagonal",
+    memory: int = _simulate.MEMORY,
+) -> _Kernel:
     """The fidelity kernel of a feature map: ``k(x, y) = |<psi(x)|psi(y)>|**2``.
 
     Args:
         feature_map: A `QuantumCircuit`, or anything else that `parse` takes.
         weights: Parameters that are no features but trained: `Parameter` objects or names, in the order of the weight
             vector. All others are features, in the order of the circuit.
-        backend: What measures the fidelities: an object with `fidelity(circuit)`, which returns a function of two
-            arrays of parameters (pairs, P) to fidelities (pairs,). Default: the simulator.
+        local: Whether to take the mean over qubits of the probabilities to measure 0 on each after compute and
+            uncompute, instead of the probability to measure 0 on all of them, which concentrates less. It needs N**2
+            simulations. It is not symmetric by itself; without `y` the upper half counts.
+        backend: What measures the fidelities: `Shots`, or an object with `fidelity(circuit)`, which returns a function
+            of two arrays of parameters (pairs, P) to fidelities (pairs,). Default: the simulator, exactly.
+        evaluate_duplicates: Which entries of equal points a backend evaluates instead of taking them as 1: "all";
+            "off_diagonal", all but the diagonal without `y`; or "none".
         memory: About how many bytes it may take beside the matrix; 512 MiB by default. If all states took more, the
             matrix is computed by tiles, and a gradient computes states again.
 
@@ -182,10 +415,98 @@ def fidelity_kernel(
         V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
     memory = _functions.check_memory(memory)
-    program, _ = _functions.touched(parse(feature_map))
+    whole = parse(feature_map)
+    program, _ = _functions.touched(whole)
+    features, trained = _split(program, weights)
+    if evaluate_duplicates not in ("all", "off_diagonal", "none"):
+        raise ValueError(
+            f"`evaluate_duplicates` must be 'all', 'off_diagonal' or 'none', but is {evaluate_duplicates!r}."
+        )
+    common = {"program": program, "features": features, "weights": trained, "memory": memory}
+    if backend is not None and not isinstance(backend, Shots):
+        if local:
+            raise ValueError("A backend measures the fidelity of whole states. Leave out `local`.")
+        return _PairsOnBackend(**common, function=backend.fidelity(feature_map), duplicates=evaluate_duplicates)
+    kernel = LocalFidelityKernel(**common, num_qubits=whole.num_qubits) if local else FidelityKernel(**common)
+    return kernel if backend is None else _WithShots(**common, exact=kernel, backend=backend)
+
+
+def projected_kernel(
+    feature_map: Any,
+    *,
+    observables: Any = None,
+    gamma: float | None = 1.0,
+    weights: Sequence[Any] = (),
+    backend: Any = None,
+    memory: int = _simulate.MEMORY,
+) -> ProjectedKernel:
+    """The kernel of expectation values p(x) in a feature map's states: ``exp(-gamma |p(x) - p(y)|**2)``.
+
+    Args:
+        feature_map: A `QuantumCircuit`, or anything else that `parse` takes.
+        observables: A list of observables, as `expectation` takes them, or an integer k: all Pauli strings on 1 to k
+            qubits, which determine the reduced density matrices of k qubits. Default 1: X, Y and Z on every qubit, in
+            this order on qubit 0, then on qubit 1, ... The squared distance of projections is then twice that of
+            one-qubit density matrices in the Frobenius norm, as Huang et al. use it: their gamma is twice this one.
+        gamma: The width of the kernel, or None for the linear kernel ``p(x) . p(y)``. A call may replace it.
+        weights: Parameters that are no features but trained: `Parameter` objects or names, in the order of the weight
+            vector. All others are features, in the order of the circuit.
+        backend: What measures: an object with `expectation(circuit, observables)`, which returns a function like that
+            of `qmljax.expectation`. It has to run N circuits, not N**2. Default: the simulator.
+        memory: About how many bytes the states may take; 512 MiB by default. More states are computed one part after
+            the other.
+
+    Returns:
+        ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
+        (N, M); without `y`, (N, N). Differentiable in all arguments. ``kernel.projections(x)`` gives p(x), of shape
+        (N, n_obs).
+
+    Raises:
+        ValueError: As for `fidelity_kernel` and `expectation`.
+
+    Example:
+        >>> from qiskit.circuit.library import zz_feature_map
+        >>> kernel = projected_kernel(zz_feature_map(2), gamma=0.5)
+        >>> kernel(np.zeros((3, 2)), np.ones((4, 2))).shape, kernel.projections(np.zeros((3, 2))).shape
+        ((3, 4), (3, 6))
+
+    References:
+        H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021),
+        equations (8) and (9).
+    """
+    memory = _functions.check_memory(memory)
+    if gamma is not None and not (isinstance(gamma, int | float | np.number) and gamma >= 0):
+        raise ValueError(f"`gamma` must be a number from 0 on, or None for the linear kernel, but is {gamma!r}.")
+    program = parse(feature_map)
+    n = program.num_qubits
+    if observables is None or isinstance(observables, int):
+        observables = _paulis(n, 1 if observables is None else observables)
+    listed = list(observables) if isinstance(observables, list | tuple) else [observables]
+    read, _ = _functions.read_observables(listed, program)
+    small, kept = _functions.touched(program)
+    features, trained = _split(small, weights)
+    project = None if backend is None else backend.expectation(feature_map, listed)
+    gamma = None if gamma is None else float(gamma)
+    return ProjectedKernel(small, features, trained, tuple(o.on(kept) for o in read), gamma, project, memory=memory)
+
+
+def _paulis(n: int, weight: int) -> list[str]:
+    """The labels of all Pauli strings on 1 to `weight` of n qubits."""
+    if not 1 <= weight <= max(n, 1):
+        raise ValueError(f"`observables` as a number of qubits must be between 1 and {n}, but is {weight}.")
+    labels = []
+    for k in range(1, min(weight, n) + 1):
+        for qubits in itertools.combinations(range(n), k):
+            for letters in itertools.product("XYZ", repeat=k):
+                label = ["I"] * n
+                for q, letter in zip(qubits, letters, strict=True):
+                    label[n - 1 - q] = letter
+                labels.append("".join(label))
+    return labels
+
+
+def _split(program: Program, weights: Sequence[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The positions of features and of weights in the circuit's parameters."""
     place = {name: k for k, name in enumerate(program.parameters)}
     trained = positions(weights, "weights", place)
-    features = tuple(k for k in place.values() if k not in trained)
-    if backend is not None:
-        return _OnBackend(program, features, trained, backend.fidelity(feature_map), memory=memory)
-    return FidelityKernel(program, features, trained, memory=memory)
+    return tuple(k for k in place.values() if k not in trained), trained

@@ -31,7 +31,7 @@ FLOORS = [
     ["_observables"],
     ["_functions"],
     ["_qnn"],
-    ["_kernels"],
+    ["_kernels", "datasets", "gram"],
     ["_fit"],
     ["__init__"],
     ["flax", "primitives", "sklearn", "torch"],
@@ -53,7 +53,8 @@ LIBRARIES = {
 }
 # ... and, besides those, the modules that may import it inside a function, once it is called.
 LIBRARIES_IN_FUNCTIONS = {
-    "scipy": {"_fit"},
+    "scipy": {"_fit", "gram"},
+    "sklearn": {"gram"},
     "tqdm": {"_fit", "_kernels"},
 }
 

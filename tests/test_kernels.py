@@ -13,7 +13,7 @@ from numpy import ndarray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import pauli_feature_map, z_feature_map, zz_feature_map
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import Pauli, Statevector, partial_trace
 
 import qmljax as qj
 from qmljax import _kernels
@@ -348,3 +348,264 @@ def test_gradients_pass_through_a_backend(dtype):
     gradients = [jax.jit(jax.grad(lambda x, w, k=k: jnp.sum(k(x, y, weights=w) ** 2), (0, 1))) for k in (kernel, other)]
     for a, b in zip(*(of(x, w) for of in gradients), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+
+
+# Projected kernels.
+
+
+def paulis(circuit: QuantumCircuit, points: ndarray, labels: list[str]) -> ndarray:
+    states = [Statevector(circuit.assign_parameters(point)) for point in points]
+    return np.array([[psi.expectation_value(Pauli(label)).real for label in labels] for psi in states])
+
+
+ONE = ["IIX", "IIY", "IIZ", "IXI", "IYI", "IZI", "XII", "YII", "ZII"]
+
+
+def test_projected_kernels_are_functions_of_qiskits_expectation_values():
+    circuit = MAPS["zz"][0]()
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
+    left, right = paulis(circuit, x, ONE), paulis(circuit, y, ONE)
+    distances = ((left[:, None] - right[None]) ** 2).sum(axis=-1)
+    with jax.enable_x64(True):
+        kernel = qj.projected_kernel(circuit, gamma=0.7)
+        np.testing.assert_allclose(kernel(x, y), np.exp(-0.7 * distances), atol=1e-10)
+        np.testing.assert_allclose(kernel(x, y, gamma=0.2), np.exp(-0.2 * distances), atol=1e-10)
+        np.testing.assert_allclose(kernel.projections(x), left, atol=1e-10)
+        slope = jax.grad(lambda g: kernel(x, y, gamma=g).sum())(0.2)
+        np.testing.assert_allclose(slope, -(distances * np.exp(-0.2 * distances)).sum(), rtol=1e-10)
+        np.testing.assert_allclose(qj.projected_kernel(circuit, gamma=None)(x, y), left @ right.T, atol=1e-10)
+        some = qj.projected_kernel(circuit, observables=["XXI", {"ZZZ": 0.5, "IIY": 1.0}], gamma=1.0)
+        a, b, c = paulis(circuit, x, ["XXI", "ZZZ", "IIY"]).T
+        np.testing.assert_allclose(some.projections(x), np.stack([a, b / 2 + c], axis=1), atol=1e-10)
+        gram = kernel(x)
+        assert (gram == gram.T).all() and (jnp.diagonal(gram) == 1).all()
+        np.testing.assert_allclose(gram, kernel(x, x), atol=1e-10)
+
+
+def test_projections_are_reduced_density_matrices():
+    circuit = MAPS["zz"][0]()
+    x = np.random.default_rng(1).normal(size=(2, 3))
+    one, two = (qj.projected_kernel(circuit, observables=k).projections(x) for k in (1, 2))
+    assert one.shape == (2, 9) and two.shape == (2, 9 + 27)
+    rho = [
+        [
+            partial_trace(Statevector(circuit.assign_parameters(p)), [r for r in range(3) if r != q]).data
+            for q in range(3)
+        ]
+        for p in x
+    ]
+    expected = (abs(np.subtract(*rho)) ** 2).sum()
+    np.testing.assert_allclose(((one[0] - one[1]) ** 2).sum() / 2, expected, rtol=1e-4)
+    np.testing.assert_allclose(two[:, :9], one, atol=1e-6)
+
+
+def test_projected_kernels_train_and_differentiate():
+    circuit, weights = MAPS["trainable"][0](), MAPS["trainable"][1]
+    rng = np.random.default_rng(2)
+    x, w = rng.normal(size=(4, 2)), rng.normal(size=2)
+    with jax.enable_x64(True):
+        kernel = qj.projected_kernel(circuit, weights=weights, gamma=0.3)
+        out = rng.normal(size=(4, 4))
+
+        def loss(x, w):
+            return jnp.sum(out * kernel(x, weights=w))
+
+        slopes = jax.grad(loss, (0, 1))(x, w)
+        for value, slope, k in ((x, slopes[0], 0), (w, slopes[1], 1)):
+            for index in np.ndindex(value.shape):
+                change = np.zeros_like(value)
+                change[index] = 1e-5
+                plus, minus = ((x + s * change, w) if k == 0 else (x, w + s * change) for s in (1, -1))
+                np.testing.assert_allclose(slope[index], (loss(*plus) - loss(*minus)) / 2e-5, atol=1e-6)
+        small = qj.projected_kernel(circuit, weights=weights, gamma=0.3, memory=0)  # one state at a time
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12),
+            (kernel(x, weights=w), slopes),
+            (small(x, weights=w), jax.grad(lambda x, w: jnp.sum(out * small(x, weights=w)), (0, 1))(x, w)),
+        )
+
+
+def test_idle_qubits_of_projected_kernels():
+    circuit = QuantumCircuit(40)
+    circuit.ry(Parameter("x"), 7)
+    projections = qj.projected_kernel(circuit).projections([[0.3]])
+    assert projections.shape == (1, 120)
+    np.testing.assert_allclose(projections[0, 21:24], [np.sin(0.3), 0, np.cos(0.3)], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(projections)[0, 2::3][[0, 39]], 1)
+
+
+class Meter:
+    """A backend that measures exactly, and counts the circuits it is asked to run."""
+
+    def __init__(self):
+        self.rows = 0
+
+    def expectation(self, circuit, observables):
+        exact = qj.expectation(circuit, observables)
+
+        def run(params):
+            self.rows += len(params)
+            return exact(params)
+
+        return run
+
+
+def test_a_backend_measures_n_circuits():
+    circuit, (x, y) = MAPS["trainable"][0](), np.random.default_rng(3).normal(size=(2, 5, 2))
+    meter, w = Meter(), [0.3, 0.4]
+    kernel = qj.projected_kernel(circuit, weights=("w", "a"), backend=meter)
+    exact = qj.projected_kernel(circuit, weights=("w", "a"))
+    np.testing.assert_allclose(kernel(x, weights=w), exact(x, weights=w), atol=1e-5)
+    assert meter.rows == 5
+    np.testing.assert_allclose(kernel(x, y, weights=w), exact(x, y, weights=w), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"gamma": -1}, "`gamma` must be"),
+        ({"gamma": "wide"}, "`gamma` must be"),
+        ({"observables": 0}, "must be between 1 and 2"),
+        ({"observables": 3}, "must be between 1 and 2"),
+        ({"observables": ["XYZ"]}, "qubits"),
+    ],
+)
+def test_what_a_projected_kernel_is_not_made_of(options, match):
+    with pytest.raises(ValueError, match=match):
+        qj.projected_kernel(angles(), **options)
+    with pytest.raises(ValueError, match="no `gamma`"):
+        qj.projected_kernel(angles(), gamma=None)(np.zeros((2, 2)), gamma=1.0)
+
+
+# Fidelities of different circuits, and local ones.
+
+
+def test_fidelity_of_two_circuits():
+    one, two = MAPS["zz"][0](), MAPS["entangled"][0]()
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(4, 1, 3)), rng.normal(size=(5, 3))
+    with jax.enable_x64(True):
+        f = qj.fidelity(one, two)
+        values = f(a, b)
+        for i, j in np.ndindex(4, 5):
+            overlap = Statevector(one.assign_parameters(a[i, 0])).inner(Statevector(two.assign_parameters(b[j])))
+            np.testing.assert_allclose(values[i, j], abs(overlap) ** 2, atol=1e-12)
+        np.testing.assert_allclose(qj.fidelity(one, one)(b, b), 1)
+        np.testing.assert_allclose(
+            jax.grad(lambda p: f(p, b[0]))(b[0]), jax.grad(lambda p: f(a[0, 0] * 0 + p, b[0]))(b[0])
+        )
+    assert f == qj.fidelity(one, two)
+    with pytest.raises(ValueError, match="as many qubits"):
+        qj.fidelity(one, angles(2))
+
+
+@pytest.mark.parametrize("name", ["zz", "entangled", "trainable"])
+def test_local_fidelities_are_qiskits(name):
+    circuit, weights = MAPS[name][0](), MAPS[name][1]
+    rng = np.random.default_rng(5)
+    names = [p.name for p in circuit.parameters]
+    features = [k for k, p in enumerate(names) if p not in weights]
+    x, y, w = rng.normal(size=(4, len(features))), rng.normal(size=(3, len(features))), rng.normal(size=len(weights))
+
+    def bound(point):
+        values = np.zeros(len(names))
+        values[features] = point
+        values[[names.index(p) for p in weights]] = w
+        return circuit.assign_parameters(values)
+
+    def local(a, b):
+        psi = Statevector(bound(a).compose(bound(b).inverse()))
+        return np.mean([psi.probabilities([q])[0] for q in range(circuit.num_qubits)])
+
+    with jax.enable_x64(True):
+        kernel = qj.fidelity_kernel(circuit, weights=weights, local=True)
+        np.testing.assert_allclose(kernel(x, y, weights=w), [[local(a, b) for b in y] for a in x], atol=1e-10)
+        gram = kernel(x, weights=w)
+        np.testing.assert_allclose(gram[0, 1:], [local(x[0], b) for b in x[1:]], atol=1e-10)
+        assert (gram == gram.T).all() and (jnp.diagonal(gram) == 1).all()
+        slope = jax.grad(lambda x: kernel(x, y, weights=w).sum())(x)
+        change = 1e-5 * np.eye(len(features))[0]
+        expected = sum(local(x[0] + change, b) - local(x[0] - change, b) for b in y) / 2e-5
+        np.testing.assert_allclose(slope[0, 0], expected, atol=1e-7)
+
+
+def test_idle_qubits_count_in_local_fidelities():
+    circuit = angles(1)
+    wide = QuantumCircuit(4)
+    wide.compose(circuit, [2], inplace=True)
+    one, four = (qj.fidelity_kernel(c, local=True)([[0.0]], [[1.0]]) for c in (circuit, wide))
+    np.testing.assert_allclose(4 * four - 3, one, atol=1e-6)
+
+
+# Finitely many shots.
+
+
+def test_shots_are_binomial_and_symmetric():
+    x = np.random.default_rng(6).normal(size=(30, 2))
+    exact = qj.fidelity_kernel(angles())(x)
+    kernel = qj.fidelity_kernel(angles(), backend=qj.Shots(200, jax.random.key(1)))
+    gram = kernel(x)
+    assert (gram == gram.T).all() and (jnp.diagonal(gram) == 1).all()
+    np.testing.assert_allclose(200 * gram, (200 * gram).round(), atol=1e-3)
+    off = np.triu_indices(30, 1)
+    deviations = ((gram - exact) / np.sqrt(exact * (1 - exact) / 200 + 1e-9))[off]
+    assert abs(deviations.mean()) < 0.25 and 0.8 < deviations.std() < 1.2
+    other = qj.fidelity_kernel(angles(), backend=qj.Shots(200, jax.random.key(2)))(x)
+    assert (gram == kernel(x)).all() and (gram != other).any() and (kernel(x + 0.1) != gram).any()
+    assert kernel == qj.fidelity_kernel(angles(), backend=qj.Shots(200, jax.random.key(1)))
+    cross = kernel(x[:5], x)
+    assert cross.shape == (5, 30)
+    np.testing.assert_allclose(cross[np.arange(5), np.arange(5)], 1)  # equal points: no shot is lost
+
+
+def test_gradients_with_shots_are_those_of_the_probability():
+    x = np.random.default_rng(7).normal(size=(5, 2))
+    noisy, exact = qj.fidelity_kernel(angles(), backend=qj.Shots(10, jax.random.key(0))), qj.fidelity_kernel(angles())
+    slopes = [jax.grad(lambda x, kernel=kernel: kernel(x)[0, 1:].sum())(x) for kernel in (noisy, exact)]
+    np.testing.assert_allclose(*slopes, atol=1e-6)
+    jax.jit(jax.vmap(noisy))(np.stack([x, x + 1]))
+
+
+@pytest.mark.parametrize(
+    "arguments, error", [((0, jax.random.key), ValueError), ((2.0, jax.random.key), ValueError), ((5, None), TypeError)]
+)
+def test_shots_need_a_number_and_a_key(arguments, error):
+    shots, key = arguments
+    with pytest.raises(error):
+        qj.Shots(shots, key and key(0))
+
+
+class Pairs:
+    """A backend that says what it is asked: every entry is 1/4."""
+
+    def __init__(self):
+        self.pairs = []
+
+    def fidelity(self, circuit):
+        def run(left, right):
+            self.pairs.append(len(left))
+            return jnp.full(len(left), 0.25, left.dtype)
+
+        return run
+
+
+@pytest.mark.parametrize(
+    "policy, pairs, diagonal, duplicate", [("all", 6, 0.25, 0.25), ("off_diagonal", 3, 1, 0.25), ("none", 3, 1, 1)]
+)
+def test_policies_of_duplicates(policy, pairs, diagonal, duplicate):
+    backend = Pairs()
+    kernel = qj.fidelity_kernel(angles(), backend=backend, evaluate_duplicates=policy)
+    x = np.array([[0.1, 0.2], [0.3, 0.4], [0.1, 0.2]])
+    gram = kernel(x)
+    assert backend.pairs == [pairs]
+    assert (jnp.diagonal(gram) == diagonal).all() and gram[0, 2] == gram[2, 0] == duplicate and gram[0, 1] == 0.25
+    cross = kernel(x, x[:2])
+    assert cross[0, 0] == (1 if policy == "none" else 0.25) and cross[0, 1] == 0.25
+
+
+def test_options_that_do_not_go_together():
+    with pytest.raises(ValueError, match="evaluate_duplicates"):
+        qj.fidelity_kernel(angles(), evaluate_duplicates="some")
+    with pytest.raises(ValueError, match="Leave out `local`"):
+        qj.fidelity_kernel(angles(), local=True, backend=Pairs())
