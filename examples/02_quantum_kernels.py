@@ -81,7 +81,7 @@ def draw(x, y, components, stages):
         points.scatter(*x[y == label].T, s=14, color=color, label=f"label {label:+d}")
         principal.scatter(*components[y == label].T, s=14, color=color)
     points.set(title="The points", xlabel="feature 0 (rad)", ylabel="feature 1 (rad)")
-    points.legend(loc="upper right", fontsize=8)
+    principal.legend(*points.get_legend_handles_labels(), loc="upper right", fontsize=8)
     principal.set(title="Kernel PCA of the quantum kernel", xlabel="component 0", ylabel="component 1")
     steps, alignments, accuracies = zip(*stages, strict=True)
     training.plot(steps, alignments, color="#009E73", label="alignment, training")
