@@ -32,6 +32,7 @@ from qiskit.circuit.library import z_feature_map, zz_feature_map
 from qmljax._functions import statevector
 from qmljax._kernels import fidelity_kernel, projected_kernel
 
+MOST_FEATURES = 12
 FLOATS = [np.float64, np.float32]
 KEPT = 1 << 28  # bytes of kernel matrices that are kept for the next fit on the same points
 
@@ -39,6 +40,11 @@ _matrices: OrderedDict[tuple[Callable, bytes], np.ndarray] = OrderedDict()
 
 
 def _default_map(num_features: int) -> Any:
+    if num_features > MOST_FEATURES:
+        raise ValueError(
+            f"The default feature map has a qubit for each feature, at most {MOST_FEATURES}, but the points have "
+            f"{num_features} features. Reduce them, as by PCA, or pass a feature map or kernel of your own."
+        )
     return zz_feature_map(num_features) if num_features > 1 else z_feature_map(1)
 
 
@@ -82,6 +88,14 @@ def kernel_matrix(kernel: Callable | None, x: Any, y: Any = None, *, weights: An
     return matrix
 
 
+def _modest(tags: Any) -> Any:
+    """The default kernel is periodic in the features: on data that are not scaled to angles its scores are poor."""
+    for of_kind in (tags.classifier_tags, tags.regressor_tags):
+        if of_kind is not None:
+            of_kind.poor_score = True
+    return tags
+
+
 def _dense(x: Any) -> np.ndarray:
     return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
 
@@ -94,6 +108,9 @@ class _QuantumKernel:
         regression = isinstance(self, SVR)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, y_numeric=regression)  # noqa: N806
         return super().fit(_dense(X), y, sample_weight)
+
+    def __sklearn_tags__(self) -> Any:
+        return _modest(super().__sklearn_tags__())
 
     def _validate_for_predict(self, X: Any) -> np.ndarray:  # noqa: N803
         check_is_fitted(self)
@@ -257,6 +274,9 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
             np.stack([self._steps(gram, np.where(index == k, 1.0, -1.0), draws) for k in positive]) * scale
         )
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        return _modest(super().__sklearn_tags__())
 
     def _steps(self, gram: np.ndarray, signs: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """How often each point violated its margin, with its sign."""
