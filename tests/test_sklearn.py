@@ -34,7 +34,7 @@ def points(n: int = 24, d: int = 2, seed: int = 0) -> np.ndarray:
 
 
 def expected_failures(estimator) -> dict[str, str]:
-    """The check has 30 features, which are 30 qubits of the default map. (scikit-learn's own SVC and SVR fail it, too.)"""
+    """The check has 30 features, so 30 qubits of the default map. (scikit-learn's own SVC and SVR fail it, too.)"""
     if isinstance(estimator, qs.QuantumFeatureMap):
         return {}
     kinds = ("dense", "sparse")
