@@ -106,33 +106,39 @@ class FidelityKernel(_Kernel):
         return jnp.where(exact, jnp.ones((), dtype), gram)
 
     def _tiles(self, x: Array, y: Array | None, weights: Array, dtype: Any, tile: int) -> Array:
-        """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again."""
+        """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again.
 
-        def cut(points: Array) -> Array:
-            padded = jnp.pad(points, ((0, -len(points) % tile), (0, 0)), mode="edge")
-            return padded.reshape(-1, tile, points.shape[1])
+        The last tile of a row may overlap the one before it, so that nothing is cut off in the end. Tiles on the
+        diagonal come last: they alone have its exact ones, and are symmetric where tiles overlap.
+        """
+        columns = x if y is None else y
+        height, width = min(tile, len(x)), min(tile, len(columns))
+        rows_at, columns_at = (
+            np.minimum(np.arange(0, len(points), size), len(points) - size)
+            for points, size in ((x, height), (columns, width))
+        )
 
-        rows, columns = cut(x), cut(x if y is None else y)
-        off = jax.checkpoint(lambda i, j: self._block(rows[i], columns[j], weights, dtype))
-        gram = jnp.zeros((len(rows) * tile, len(columns) * tile), dtype)
+        def block(i: Array, j: Array | None) -> Array:
+            left = lax.dynamic_slice_in_dim(x, i, height)
+            right = None if j is None else lax.dynamic_slice_in_dim(columns, j, width)
+            return self._block(left, right, weights, dtype)
 
-        def add(gram: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
-            i, j = pair
-            block = off(i, j)
-            gram = lax.dynamic_update_slice(gram, block, (i * tile, j * tile))
-            return gram if y is not None else lax.dynamic_update_slice(gram, block.T, (j * tile, i * tile)), None
+        def add(gram: Array, at: tuple[Array, Array]) -> tuple[Array, None]:
+            i, j = at
+            new = jax.checkpoint(block)(i, j)
+            gram = lax.dynamic_update_slice(gram, new, (i, j))
+            return gram if y is not None else lax.dynamic_update_slice(gram, new.T, (j, i)), None
 
         def add_diagonal(gram: Array, i: Array) -> tuple[Array, None]:
-            block = jax.checkpoint(lambda i: self._block(rows[i], None, weights, dtype))(i)
-            return lax.dynamic_update_slice(gram, block, (i * tile, i * tile)), None
+            return lax.dynamic_update_slice(gram, jax.checkpoint(lambda i: block(i, None))(i), (i, i)), None
 
+        gram = jnp.zeros((len(x), len(columns)), dtype)
+        half = np.triu_indices(len(rows_at), 1)
+        pairs = half if y is None else np.indices((len(rows_at), len(columns_at))).reshape(2, -1)
+        gram, _ = lax.scan(add, gram, (rows_at[pairs[0]], columns_at[pairs[1]]))
         if y is None:
-            gram, _ = lax.scan(add_diagonal, gram, np.arange(len(rows)))
-            pairs = np.triu_indices(len(rows), 1)
-        else:
-            pairs = np.indices((len(rows), len(columns))).reshape(2, -1)
-        gram, _ = lax.scan(add, gram, tuple(pairs))
-        return gram[: len(x), : len(x if y is None else y)]
+            gram, _ = lax.scan(add_diagonal, gram, rows_at)
+        return gram
 
     def _states(self, x: Array, weights: Array, dtype: Any) -> Array:
         states = self._state_of(x, weights, dtype)
