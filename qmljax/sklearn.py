@@ -107,6 +107,8 @@ class _QuantumKernel:
         """Trains on points (N, d) and labels or targets (N,), with optional weights (N,)."""
         regression = isinstance(self, SVR)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, y_numeric=regression)  # noqa: N806
+        if sample_weight is not None:
+            _check_sample_weight(sample_weight, X)  # before the kernel matrix is computed
         return super().fit(_dense(X), y, sample_weight)
 
     def __sklearn_tags__(self) -> Any:
