@@ -130,14 +130,14 @@ class MetricTensor(_OfParams):
     def _of(self, params: Array) -> Array:
         if params.ndim == 2:
             return jax.vmap(self._of, in_axes=-1, out_axes=-1)(params)
-        psi, pushforward = jax.linearize(self._state, params)
-        tangents = jax.vmap(pushforward)(jnp.eye(len(params), dtype=params.dtype))  # (P, C, 2**n)
-        gram = jnp.einsum("icz,jcz->ij", tangents, tangents, precision=_state.PRECISION)
-        if len(psi) == 1:  # a real state stays normalised: <psi|d psi> = 0
+        jet = _simulate.jet(_simulate.plan(self.program, memory=self.memory), params)
+        products = functools.partial(jnp.einsum, "czi,czj->ij", precision=_state.PRECISION)  # Re <l|r>
+        gram = products(jet, jet)[1:, 1:]
+        if len(jet) == 1:  # a real state stays normalised: <psi|d psi> = 0
             return gram
-        inner = functools.partial(jnp.einsum, "iz,z->i", precision=_state.PRECISION)
-        berry = inner(tangents[:, 1], psi[0]) - inner(tangents[:, 0], psi[1])
-        return gram - berry[:, None] * berry[None, :]
+        turned = jnp.stack([-jet[1], jet[0]])[:, :, :1]
+        berry = products(turned, jet)[:, 1:]
+        return gram - berry.T * berry
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,11 @@ def undo(kind: str, state: Array, tables: Sequence[Array], angles: Array | None 
     return _linear.bind(state, *_inverse(kind, tables), kind=kind)
 
 
+def generate(kind: str, angles: Array, state: Array, tables: Sequence[Array]) -> Array:
+    """sum_k a_k G_k state, for the generators of a layer with angles: the shapes are those of `run`."""
+    return _generate.bind(angles, state, *tables, layer=kind)
+
+
 def moments(kind: str, left: Array, state: Array, tables: Sequence[Array], batch: tuple[int, ...]) -> Array:
     """``<left, G_k state>`` for each generator of a layer with angles: (K, *batch), summed where `batch` is 1."""
     return _moments.bind(left, state, *tables, layer=kind, batch=batch)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -78,6 +79,36 @@ def columns(program: Program, params: Array, memory: int = MEMORY) -> Array:
     state = _levels(everything, everything.layers.levels, angles, state, batch)
     state = _turn(state, everything.layers.phase, angles)
     return jnp.broadcast_to(state, (*state.shape[:2], *batch))
+
+
+def jet(plan: Plan, params: Array) -> Array:
+    """The state and its derivative in each parameter: (P,) -> (C, 2**n, 1 + P), the state first.
+
+    They run through the circuit as one batch, which a derivative joins where its parameter first acts.
+    """
+    layers = plan.layers
+    angles, slopes = _Angles(plan, params, params[:0]), _Slopes(plan.program, params)
+    state, levels = _first(layers, angles)
+    state = state[..., None]
+    if levels is not layers.levels:
+        state = _derive(state, "rotations", _only(slopes([layers.levels[0].rotations])), ())
+    segments = [_Segment(rounds, layers) for rounds in _rounds(levels, plan, REPEATS)]
+    for segment, values in zip(segments, _angles_of(segments, angles), strict=True):
+        slots = [part.slots for part in segment.parts if part.slots]
+        own = [slopes(rows) for rows in slots]
+        if segment.rounds > 1:  # what a loop carries has one shape: all columns are there before it
+            own = [slopes(rows) for rows in slots]
+            missing = 1 + len(slopes.column) - state.shape[2]
+            state = jnp.pad(_complexify(state, layers.real), [(0, 0), (0, 0), (0, missing)])
+        else:
+            own = [_only(slope) for slope in own]
+        state = segment.forward([x[..., None] for x in values], state, own)
+    if len(levels) > UNROLL:
+        state = state / jnp.sqrt(_state.square(state[:, :, 0]).sum())  # as in `_levels`
+    if len(slopes.column) < len(params):  # some parameters do nothing
+        state = jnp.pad(state, [(0, 0), (0, 0), (0, 1)])
+    columns = [0, *(slopes.column.get(k, -1) for k in range(len(params)))]
+    return state if columns == list(range(len(columns))) else state[:, :, np.array(columns)]
 
 
 def uncompute(plan: Plan, weights: Array, inputs: Array, state: Array) -> Array:
@@ -194,6 +225,64 @@ class _Angles:
         return result
 
 
+def _only(slope: "_Slope") -> "_Slope":
+    """Without the dimension of rounds, of which there is one."""
+    return jax.tree.map(lambda x: x[0], slope)
+
+
+_Slope = tuple[list[Any], list[Any]]
+
+
+class _Slopes:
+    """The derivatives of angles in the parameters, which have columns in the order in which they first act.
+
+    Column 0 is that of the state itself.
+    """
+
+    def __init__(self, program: Program, params: Array):
+        self.expressions = program.expressions
+        self.column: dict[int, int] = {}  # of a parameter
+        if all(isinstance(e, Affine) for e in self.expressions):
+            self.values = np.zeros((len(self.expressions), 1 + len(params)), params.dtype)  # XLA knows them
+            for row, expression in zip(self.values, self.expressions, strict=True):
+                for parameter, coefficient in expression.terms:
+                    row[1 + parameter] = coefficient
+        else:
+            self.values = jnp.pad(jax.jacfwd(functools.partial(evaluate, self.expressions))(params), [(0, 0), (1, 0)])
+
+    def __call__(self, rows: Sequence[Sequence[Combination]]) -> _Slope:
+        """The derivatives of the slots of each round, as `_derive` takes them. Parameters that are new get a column."""
+        weights = np.zeros((len(rows), max(map(len, rows)), len(self.expressions)), self.values.dtype)
+        for r, row in enumerate(rows):
+            for k, slot in enumerate(row):
+                weights[r, k, [e for e in slot if e >= 0]] = [c for e, c in slot.items() if e >= 0]
+        used = {p for e in np.flatnonzero(weights.any((0, 1))) for p in parameters(self.expressions[e])}
+        known = list(self.column)
+        new = sorted(used.difference(known))
+        self.column.update({parameter: 1 + len(known) + k for k, parameter in enumerate(new)})
+
+        def of(columns: list[int]) -> Any:
+            with jax.default_matmul_precision("highest"):
+                return weights @ self.values[:, np.array(columns)]
+
+        return (
+            [of([0, *(1 + p for p in known)])] if used.intersection(known) else [],
+            [of([1 + p for p in new])] if new else [],
+        )
+
+
+def _derive(state: Array, kind: str, slope: _Slope, tables: Sequence[Array]) -> Array:
+    """A layer has acted on a state and its derivatives, (C, 2**n, columns): this adds what its angles contribute.
+
+    `slope` has the derivatives of its angles (K, columns) in the columns that are there, unless they are all zero, and
+    those (K, new) in new ones.
+    """
+    for old in slope[0]:
+        state = state + _operations.generate(kind, old, state[:, :, :1], tables)
+    new = [_operations.generate(kind, x, state[:, :, :1], tables) for x in slope[1]]
+    return jnp.concatenate([state, *new], axis=2) if new else state
+
+
 def _placed(positions: tuple[int, ...], values: Array, program: Program) -> Array:
     """`values` in the order of the program's parameters; zero where there is none."""
     if positions == tuple(range(program.num_parameters)):
@@ -292,21 +381,24 @@ class _Segment:
         columns = zip(*rounds, strict=True)
         self.parts = [part for levels in columns for part in _parts(levels, layers.num_qubits, layers.real)]
 
-    def forward(self, angles: Sequence[Array], state: Array) -> Array:
-        """The state after the segment."""
+    def forward(self, angles: Sequence[Array], state: Array, slopes: Sequence[Array] = ()) -> Array:
+        """The state after the segment; with the `slopes` of its angles, the state and its derivatives (see `jet`)."""
 
-        def run_round(state: Array, angles: Sequence[Array], tables: Sequence[Sequence[Array]]) -> Array:
-            values = iter(angles)
+        def run_round(state, angles, slopes, tables):
+            values, own = iter(angles), iter(slopes)
             for part, constants in zip(self.parts, tables, strict=True):
                 if part.kind in ("phases", "transform") or part.kind == "multiply" and constants[0].ndim == 2:
                     state = _complexify(state, self.real)
                 state = _operations.run(part.kind, state, constants, next(values) if part.slots else None)
+                if part.slots and slopes:
+                    state = _derive(state, part.kind, next(own), constants)
             return state
 
         tables, per_round = self._tables(state.dtype)
         if self.rounds == 1:
-            return run_round(state, angles, tables(()))
-        return lax.scan(lambda s, xs: (run_round(s, xs[0], tables(xs[1])), None), state, (list(angles), per_round))[0]
+            return run_round(state, angles, slopes, tables(()))
+        xs = (list(angles), list(slopes), per_round)
+        return lax.scan(lambda s, xs: (run_round(s, *xs[:2], tables(xs[2])), None), state, xs)[0]
 
     def backward(self, angles: Sequence[Array], state: Array, cotangent: Array) -> tuple[Array, Array, list[Array]]:
         """From the segment's output and its cotangent: the input, its cotangent, and those of the angles."""

@@ -108,6 +108,12 @@ def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
 
 
 def rotate_generate(a: Array, state: Array) -> Array:
+    if a.ndim > 1 and math.prod(state.shape[2:]) == 1 < math.prod(a.shape[1:]):  # one state: a product of matrices
+        z = np.arange(state.shape[1])
+        flips = np.stack([z ^ 1 << q for q in range(len(a))], axis=1)
+        signs = np.stack([np.where(z >> q & 1, 1, -1) for q in range(len(a))], axis=1).astype(state.dtype)
+        each = state.reshape(state.shape[:2]).at[:, flips].get(mode="promise_in_bounds") * signs[None]
+        return jnp.tensordot(each, a, 1, precision=PRECISION)
     total = None
     for q in range(0, len(a), 2):
         parts, join = _split(state, q, min(2, len(a) - q))

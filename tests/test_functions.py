@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import efficient_su2
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
 import qmljax as qj
@@ -596,9 +597,8 @@ def test_metric_tensor_closed_forms():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", ["no parameters", "only a global phase", "real", "complex", "deep"])
-def test_metric_tensor_is_that_of_finite_differences(name):
-    circuit = CIRCUITS[name]
+@pytest.mark.parametrize("circuit", [*CIRCUITS.values(), efficient_su2(2, reps=8)], ids=[*CIRCUITS, "a loop"])
+def test_metric_tensor_is_that_of_finite_differences(circuit):
     params = point(circuit, 2)
     f = qj.metric_tensor(circuit)
     metric = np.asarray(f(params))
@@ -610,8 +610,7 @@ def test_metric_tensor_is_that_of_finite_differences(name):
         assert not g.size or np.linalg.eigvalsh(g).min() > -1e-12
     close(f(params[0]), metric[0])
     assert f(params[None, None]).shape == (1, 1, *metric.shape)
-    if name == "complex":
-        close(jax.vmap(f)(params), metric)
+    close(jax.vmap(f)(params), metric)
 
 
 @pytest.mark.usefixtures("x64")
