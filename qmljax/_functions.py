@@ -132,12 +132,12 @@ class MetricTensor(_OfParams):
             return jax.vmap(self._of, in_axes=-1, out_axes=-1)(params)
         jet = _simulate.jet(_simulate.plan(self.program, memory=self.memory), params)
         products = functools.partial(jnp.einsum, "czi,czj->ij", precision=_state.PRECISION)  # Re <l|r>
-        gram = products(jet, jet)[1:, 1:]
         if len(jet) == 1:  # a real state stays normalised: <psi|d psi> = 0
-            return gram
-        turned = jnp.stack([-jet[1], jet[0]])[:, :, :1]
-        berry = products(turned, jet)[:, 1:]
-        return gram - berry.T * berry
+            return products(jet, jet)[1:, 1:]
+        turned = jnp.stack([-jet[1], jet[0]])[:, :, :1]  # i psi
+        gram = products(jnp.concatenate([jet[:, :, 1:], turned], axis=2), jet[:, :, 1:])
+        berry = gram[-1:]
+        return gram[:-1] - berry.T * berry
 
 
 @dataclass(frozen=True)
