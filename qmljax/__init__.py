@@ -1,5 +1,6 @@
 """qmljax turns a Qiskit `QuantumCircuit` into a pure JAX function."""
 
+from qmljax import circuits as circuits
 from qmljax import datasets as datasets
 from qmljax import gram as gram
 from qmljax._fit import FitResult as FitResult

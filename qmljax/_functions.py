@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from qmljax import _observables, _simulate, _state
+from qmljax._expressions import Affine
 from qmljax._observables import Observable
 from qmljax._parse import parse
 from qmljax._program import Program
@@ -63,6 +64,26 @@ def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
     return array
 
 
+def check_amplitudes(program: Program, positions: Sequence[int], values: Any, name: str) -> None:
+    """Refuses a vector of amplitudes that are all zero, where it can be seen: `values` (..., len(positions))."""
+    if not program.loads or isinstance(values, jax.core.Tracer):
+        return
+    column = {position: k for k, position in enumerate(positions)}
+    for op in program.loads:
+        used = [program.expressions[int(e)] for e, _ in op.table.array if e >= 0]
+        single = all(isinstance(e, Affine) and len(e.terms) == 1 and e.const == 0 for e in used)
+        places = [e.terms[0][0] for e in used] if single and len(used) == len(op.table.array) else []
+        if not places or not set(places) <= column.keys():
+            continue
+        null = np.argwhere(~np.asarray(values)[..., [column[p] for p in places]].any(axis=-1))
+        if len(null):
+            row = f" at {tuple(null[0].tolist())}" if null.size else ""
+            raise ValueError(
+                f"`{name}`{row} is zero in all features that become amplitudes, so there is no state with these "
+                "amplitudes. Leave out the point, or add a constant feature."
+            )
+
+
 def check_size(n: int, limit: int, what: str, way_out: str) -> None:
     if n > limit:
         raise ValueError(f"{what} of {n} qubits does not fit: the limit is {limit} qubits. {way_out}")
@@ -78,7 +99,9 @@ class _OfParams(Compiled):
     def __call__(self, params: Any = None) -> Array:
         if params is None and not self.program.parameters:
             params = np.zeros((0,), jnp.result_type(float))
-        return self._run(real_array(params, "params", len(self.program.parameters), self.program.parameters))
+        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        check_amplitudes(self.program, range(len(self.program.parameters)), params, "params")
+        return self._run(params)
 
     def _trace(self, params: Array) -> Array:
         batch = params.shape[:-1]
@@ -150,6 +173,7 @@ class Sample(Compiled):
         if not isinstance(key, jax.Array | np.ndarray):
             raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        check_amplitudes(self.program, range(len(self.program.parameters)), params, "params")
         return self._run(params, key)
 
     def _trace(self, params: Array, key: Array) -> Array:
@@ -278,6 +302,8 @@ def unitary(circuit: Any, *, memory: int = _simulate.MEMORY) -> Unitary:
                [0.+1.j, 0.+0.j]], dtype=complex64)
     """
     program = parse(circuit)
+    if program.loads:
+        raise ValueError("A circuit that loads amplitudes has no unitary matrix. Use `statevector`.")
     check_size(program.num_qubits, MAX_UNITARY_QUBITS, "The unitary matrix", "Use `statevector` instead.")
     return Unitary(_unmeasured(program), memory=check_memory(memory))
 
@@ -309,8 +335,8 @@ def probabilities(
     program = parse(circuit)
     chosen = check_qubits(qubits, program)
     check_size(len(chosen), MAX_QUBITS, "The distribution", "Name fewer `qubits`.")
-    small, kept = touched(program, chosen)
-    return Probabilities(_unmeasured(small), tuple(kept.index(q) for q in chosen), memory=check_memory(memory))
+    small, kept = touched(program.cone(dict.fromkeys(chosen, True)), chosen)
+    return Probabilities(small, tuple(kept.index(q) for q in chosen), memory=check_memory(memory))
 
 
 def expectation(circuit: Any, observables: Any, *, memory: int = _simulate.MEMORY) -> Expectation:
@@ -326,7 +352,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = _simulate.MEMOR
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a
-        list. Only the qubits that the circuit touches are simulated.
+        list. Only the gates and qubits that the observables can feel are simulated (their light cone).
 
     Raises:
         TypeError: An observable is of another type.
@@ -343,8 +369,8 @@ def expectation(circuit: Any, observables: Any, *, memory: int = _simulate.MEMOR
     """
     program = parse(circuit)
     read, single = read_observables(observables, program)
-    small, kept = touched(program)
-    return Expectation(_unmeasured(small), tuple(o.on(kept) for o in read), single, memory=check_memory(memory))
+    small, kept = touched(program.cone(_observables.reads(read)))
+    return Expectation(small, tuple(o.on(kept) for o in read), single, memory=check_memory(memory))
 
 
 def sample(circuit: Any, shots: int) -> Sample:
@@ -374,8 +400,8 @@ def sample(circuit: Any, shots: int) -> Sample:
         raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
     chosen = program.measured if program.measured is not None else tuple(range(program.num_qubits))
     check_size(len(chosen), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
-    small, kept = touched(program, chosen)
-    return Sample(_unmeasured(small), tuple(kept.index(q) for q in chosen), int(shots))
+    small, kept = touched(program.cone(dict.fromkeys(chosen, True)), chosen)
+    return Sample(small, tuple(kept.index(q) for q in chosen), int(shots))
 
 
 def metric_tensor(circuit: Any) -> MetricTensor:

@@ -68,6 +68,7 @@ class _Kernel(Compiled):
                 f"`{name}` must have shape (N, {len(self.features)}), one row for each point, but has shape "
                 f"{array.shape}."
             )
+        _functions.check_amplitudes(self.program, self.features, array, name)
         return array
 
     def _state_of(self, x: Array, weights: Array, dtype: Any) -> Array:
@@ -339,6 +340,8 @@ class Fidelity(Compiled):
             real_array(value, name, len(f.program.parameters), f.program.parameters)
             for value, name, f in ((params_a, "params_a", self.left), (params_b, "params_b", self.right))
         ]
+        for array, name, f in zip(arrays, ("params_a", "params_b"), (self.left, self.right), strict=True):
+            _functions.check_amplitudes(f.program, range(len(f.program.parameters)), array, name)
         return self._run(*arrays)
 
     def _trace(self, params_a: Array, params_b: Array) -> Array:
@@ -428,6 +431,8 @@ def fidelity_kernel(
         raise ValueError(
             f"`evaluate_duplicates` must be 'all', 'off_diagonal' or 'none', but is {evaluate_duplicates!r}."
         )
+    if local and program.loads:
+        raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
     common = {"program": program, "features": features, "weights": trained, "memory": memory}
     if backend is not None and not isinstance(backend, Shots):
         if local:
@@ -489,7 +494,7 @@ def projected_kernel(
         observables = _paulis(n, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read, _ = _functions.read_observables(listed, program)
-    small, kept = _functions.touched(program)
+    small, kept = _functions.touched(program.cone(_observables.reads(read)))
     features, trained = _split(small, weights)
     project = None if backend is None else backend.expectation(feature_map, listed)
     gamma = None if gamma is None else float(gamma)

@@ -66,7 +66,8 @@ class Level:
 class Layers:
     """The canonical form of a program: exp(i phase) * levels[-1] ... levels[0], acting on the basis state `start`.
 
-    `real` says that in all levels there is nothing complex, so that a real state stays real.
+    If there are `loads`, they act first. `real` says that in all levels there is nothing complex, so that a real state
+    stays real.
     """
 
     num_qubits: int
@@ -74,6 +75,7 @@ class Layers:
     start: int
     phase: Combination
     real: bool
+    loads: tuple[Op, ...] = ()
 
 
 @functools.lru_cache(maxsize=256)
@@ -88,9 +90,10 @@ def schedule(program: Program, from_zero: bool = True) -> Layers:
     n = program.num_qubits
     scheduler = _Scheduler(n)
     for op in program.ops:
-        scheduler.add(op)
+        if op.kind != "load":
+            scheduler.add(op)
     start = 0
-    for draft in scheduler.levels if from_zero else ():
+    for draft in scheduler.levels if from_zero and not program.loads else ():
         start = draft.monomial.start(start, scheduler.phase)
         if draft.finish():
             break
@@ -101,7 +104,7 @@ def schedule(program: Program, from_zero: bool = True) -> Layers:
         and (level.dense is None or not np.iscomplexobj(level.dense))
         for level in levels
     )
-    return Layers(n, tuple(levels), start, scheduler.phase, real)
+    return Layers(n, tuple(levels), start, scheduler.phase, real, program.loads)
 
 
 class _Scheduler:

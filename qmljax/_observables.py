@@ -48,6 +48,15 @@ class Observable:
         return Observable(len(qubits), tuple(terms.items()))
 
 
+def reads(observables: Sequence[Observable]) -> dict[int, bool]:
+    """The qubits that the observables act on; True for those of which they read the bit alone."""
+    result: dict[int, bool] = {}
+    for obs in observables:
+        for product, _ in obs.terms:
+            result |= {q: letter in "Z01" and result.get(q, True) for q, letter in product}
+    return result
+
+
 def observable(value: Any, num_qubits: int) -> Observable:
     """Reads one observable.
 

@@ -16,7 +16,7 @@ not a scatter.
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,56 +28,70 @@ from jax.interpreters import ad, batching, mlir
 from qmljax import _state
 
 
-def run(kind: str, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
+class Rotations(NamedTuple):
+    """The kind of a product layer, which acts on some qubits, in ascending order."""
+
+    qubits: tuple[int, ...]
+
+
+Kind = str | Rotations
+
+
+def run(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
     """A layer acts on a state (C, 2**n, *batch).
 
-    - "rotations": RY(2 a_q) on every qubit q; `angles` (n, *batch).
+    - `Rotations(qubits)`: RY(2 a_k) on each of the qubits; `angles` (K, *batch).
     - "phases": exp(i sum_k a_k c_k(z)); `angles` (K, *batch), `tables` low, or low and high, of `_basis.Tables`.
     - "permute": new[y] = state[source(y)]; `tables` two of source and two of its inverse, as in `_layers.Permutation`.
     - "multiply": a constant diagonal; `tables` one of shape (2**n,), or (2, 2**n) if complex.
     - "transform": a constant matrix on the highest qubits; `tables` one of shape (C K, C K), on (Re, Im) stacked.
     """
-    if kind in _APPLY:
+    if isinstance(kind, Rotations):
+        return _apply.bind(angles, state, jnp.cos(angles), jnp.sin(angles), layer=kind)
+    if kind == "phases":
         return _apply.bind(angles, state, *tables, layer=kind)
     return _linear.bind(state, *tables, kind=kind)
 
 
-def undo(kind: str, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
+def undo(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
     """The inverse of `run`, and its transpose: all layers are orthogonal."""
-    if kind in _APPLY:
-        return _apply.bind(-angles, state, *tables, layer=kind)
+    if isinstance(kind, Rotations) or kind == "phases":
+        return run(kind, state, tables, -angles)
     return _linear.bind(state, *_inverse(kind, tables), kind=kind)
 
 
-def generate(kind: str, angles: Array, state: Array, tables: Sequence[Array]) -> Array:
+def generate(kind: Kind, angles: Array, state: Array, tables: Sequence[Array]) -> Array:
     """sum_k a_k G_k state, for the generators of a layer with angles: the shapes are those of `run`."""
+    tables = () if isinstance(kind, Rotations) else tables
     return _generate.bind(angles, state, *tables, layer=kind)
 
 
-def moments(kind: str, left: Array, state: Array, tables: Sequence[Array], batch: tuple[int, ...]) -> Array:
+def moments(kind: Kind, left: Array, state: Array, tables: Sequence[Array], batch: tuple[int, ...]) -> Array:
     """``<left, G_k state>`` for each generator of a layer with angles: (K, *batch), summed where `batch` is 1."""
     return _moments.bind(left, state, *tables, layer=kind, batch=batch)
 
 
 # What the primitives compute.
 
-_APPLY = {"rotations": _state.rotate, "phases": _state.shift_phases}
-_GENERATE = {"rotations": _state.rotate_generate, "phases": _state.phases_generate}
-_MOMENTS = {"rotations": _state.rotate_moments, "phases": _state.phases_moments}
-
 
 def _do_apply(a, state, *tables, layer):
-    return _broadcast(_APPLY[layer](a, state, *tables), a, state)
+    if isinstance(layer, Rotations):
+        return _broadcast(_state.rotate(*tables, state, layer.qubits), a, state)
+    return _broadcast(_state.shift_phases(a, state, *tables), a, state)
 
 
 def _do_generate(a, state, *tables, layer):
-    return _broadcast(_GENERATE[layer](a, state, *tables), a, state)
+    if isinstance(layer, Rotations):
+        return _broadcast(_state.rotate_generate(a, state, layer.qubits), a, state)
+    return _broadcast(_state.phases_generate(a, state, *tables), a, state)
 
 
 def _do_moments(left, state, *tables, layer, batch):
     full = np.broadcast_shapes(left.shape, state.shape)
     left, state = jnp.broadcast_to(left, full), jnp.broadcast_to(state, full)
-    return _MOMENTS[layer](left, state, batch, *tables)
+    if isinstance(layer, Rotations):
+        return _state.rotate_moments(left, state, batch, layer.qubits)
+    return _state.phases_moments(left, state, batch, *tables)
 
 
 def _broadcast(new: Array, a: Array, state: Array) -> Array:
@@ -106,7 +120,7 @@ def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
 
 
 def _shape_of_moments(left, state, *tables, layer, batch):
-    count = state[1].bit_length() - 1 if layer == "rotations" else tables[-1][0]
+    count = len(layer.qubits) if isinstance(layer, Rotations) else tables[-1][0]
     full = np.broadcast_shapes(left[2:], state[2:])
     return (count, *(1 if kept == 1 else size for size, kept in zip(full, batch, strict=True)))
 
@@ -140,13 +154,15 @@ def _apply_jvp(primals, tangents, *, layer):
     out = _apply.bind(*primals, layer=layer)
     terms = [] if _is_zero(dstate) else [_apply.bind(a, dstate, *tables, layer=layer)]
     if not _is_zero(da):
-        terms.append(_generate.bind(da, out, *tables, layer=layer))
+        terms.append(generate(layer, da, out, tables))
     return out, _sum(terms, out)
 
 
 def _apply_transpose(cotangent, a, state, *tables, layer):
     if _is_zero(cotangent):
         return [None] * (2 + len(tables))
+    if isinstance(layer, Rotations):
+        tables = tables[0], -tables[1]
     back = _apply.bind(-a, cotangent, *tables, layer=layer)
     return [None, sum_batch(back, state.aval.shape)] + [None] * len(tables)
 
@@ -234,16 +250,17 @@ for _p, _jvp, _transpose in (
 
 def _batch_last(primitive: Primitive, operands: int) -> None:
     def rule(args, dims, **params):
-        if any(d is not None for d in dims[operands:]):
+        count = len(args) if isinstance(params.get("layer"), Rotations) else operands  # no tables
+        if any(d is not None for d in dims[count:]):
             return _loop(primitive, args, dims, params)
         heads = [
             jnp.expand_dims(x, x.ndim) if d is None else jnp.moveaxis(x, d, -1)
-            for x, d in zip(args[:operands], dims, strict=False)
+            for x, d in zip(args[:count], dims, strict=False)
         ]
         if "batch" in params:
             (size,) = np.broadcast_shapes(*(x.shape[-1:] for x in heads))
             params = {**params, "batch": (*params["batch"], size)}
-        out = primitive.bind(*heads, *args[operands:], **params)
+        out = primitive.bind(*heads, *args[count:], **params)
         return out, out.ndim - 1
 
     batching.primitive_batchers[primitive] = rule

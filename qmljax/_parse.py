@@ -47,6 +47,7 @@ from qmljax import _gates
 from qmljax._expressions import Affine, Expression, from_qiskit
 from qmljax._gates import NONE, RULES, Control
 from qmljax._program import Angle, Op, Program, Table, constant, inverse
+from qmljax.circuits import AmplitudeEncoding
 
 _programs: "weakref.WeakKeyDictionary[Program, weakref.ref[Program]]" = weakref.WeakKeyDictionary()
 _VERSION = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*OPENQASM\s+(\d)", re.DOTALL)  # after spaces and comments
@@ -254,6 +255,8 @@ class _Reader:
             if operation.base_gate.name == "u" and len(operation.params) == 4:  # CU: the fourth angle is a phase
                 self.global_phase(self.angle(operation.params[3]), inner)
             self.read_unitary(operation.base_gate, qubits[count:], clbits, inner)
+        elif isinstance(operation, AmplitudeEncoding) or name == "ParameterizedInitialize":  # of Qiskit ML
+            self.read_amplitudes(operation, qubits, c)
         elif isinstance(operation, DiagonalGate):
             self.check_unmeasured(qubits)
             table = Table(np.angle(np.asarray(operation.params, complex)))
@@ -272,6 +275,19 @@ class _Reader:
             self.read_definition(definition, qubits, clbits, c)
         else:
             self.read_matrix(operation, qubits, c)
+
+    def read_amplitudes(self, operation: Any, qubits: tuple[int, ...], c: Control) -> None:
+        self.check_unmeasured(qubits)
+        if c.qubits or any(set(qubits) & {*op.qubits, *op.controls} for op in self.ops):
+            self.fail_to_load()
+        self.ops.append(Op("load", qubits, table=Table([self.angle(p) for p in operation.params])))
+
+    def fail_to_load(self) -> NoReturn:
+        self.fail(
+            NotImplementedError,
+            "amplitudes can be loaded only by the first instruction on their qubits, without controls or modifiers. "
+            "Put it first, or bind its parameters and use its `definition`, which is made of gates.",
+        )
 
     def add(self, ops: list[Op], qubits: Sequence[int], c: Control) -> None:
         self.check_unmeasured(qubits)
@@ -319,6 +335,8 @@ class _Reader:
         outside, self.ops = self.ops, []
         self.read_unitary(operation.base_op, qubits[start:], (), NONE)
         ops, self.ops = self.ops, outside
+        if any(op.kind == "load" for op in ops):
+            self.fail_to_load()
         for modifier in operation.modifiers:
             if isinstance(modifier, InverseModifier) or (isinstance(modifier, PowerModifier) and modifier.power < 0):
                 ops = [inverse(op) for op in reversed(ops)]

@@ -1,4 +1,4 @@
-"""A parsed circuit: six kinds of elementary operation on qubits, and the expressions their angles are made of.
+"""A parsed circuit: seven kinds of elementary operation on qubits, and the expressions their angles are made of.
 
 Everything here is static data: frozen, hashable, compared by value. A `Program` holds no array that could be
 differentiated; it is what shapes a trace.
@@ -13,6 +13,7 @@ An `Op` is one of these (angles in radians, `z` a basis state, `z_q` its bit of 
 | "flip"        | X on `qubits[0]`                                                                              |
 | "permutation" | sends the bits j of `qubits` to table[j]                                                      |
 | "dense"       | applies a unitary matrix to `qubits`, little endian                                           |
+| "load"        | turns ``|0...0>`` of `qubits` into amplitudes of their own; the first op on them, not controlled |
 
 All but "ry", "permutation" and "dense" may be controlled: the operation then acts only on those basis states whose bit
 of `controls[k]` is bit k of `pattern`, for every k. One-qubit Z rotations, controlled phases, RZZ and global phases are
@@ -20,7 +21,7 @@ all "phase"; X, CX, CCX and open controls are all "flip".
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
@@ -28,7 +29,7 @@ import numpy as np
 
 from qmljax._expressions import Expression
 
-Kind = Literal["ry", "phase", "diagonal", "flip", "permutation", "dense"]
+Kind = Literal["ry", "phase", "diagonal", "flip", "permutation", "dense", "load"]
 
 
 class Angle(NamedTuple):
@@ -191,9 +192,33 @@ class Program:
         return f"Program({self.num_qubits} qubits, {self.num_parameters} parameters, {len(self.ops)} ops)"
 
     @functools.cached_property
+    def loads(self) -> tuple[Op, ...]:
+        """The ops that load amplitudes. The rows of their tables are `Angle`s, which here are no angles."""
+        return tuple(op for op in self.ops if op.kind == "load")
+
+    @functools.cached_property
     def touched(self) -> tuple[int, ...]:
         """The qubits that some op acts on, ascending. All others stay in |0>."""
         return tuple(sorted({q for op in self.ops for q in op.qubits + op.controls}))
+
+    def cone(self, reads: Mapping[int, bool]) -> "Program":
+        """The ops that can matter to observables, their backward light cone; what is measured is forgotten.
+
+        Args:
+            reads: The qubits that the observables act on; True for those of which they read the bit alone, as Z does.
+        """
+        reads = dict(reads)
+        kept = []
+        for op in reversed(self.ops):
+            qubits = op.qubits + op.controls
+            diagonal = qubits if op.kind in ("phase", "diagonal") else op.controls
+            if all(reads.get(q, True) and q in diagonal for q in qubits if q in reads):
+                continue  # commutes with all that is read
+            kept.append(op)
+            # Basis states stay basis states, unless an op superposes them.
+            bits = op.kind not in ("ry", "dense", "load") and all(reads.get(q, True) for q in qubits)
+            reads |= {q: bits or q in diagonal and reads.get(q, True) for q in qubits}
+        return Program(self.num_qubits, self.parameters, self.expressions, tuple(reversed(kept)))
 
     def on_touched(self, keep: tuple[int, ...] = ()) -> "Program":
         """The same program on the touched qubits and those in `keep` alone, renumbered in ascending order."""

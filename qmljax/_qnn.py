@@ -48,7 +48,10 @@ class _Model(Compiled):
                 f"`weights` must have shape ({len(self.weights)},), but has shape {weights.shape}. "
                 "For an ensemble of weights use jax.vmap(model, in_axes=(0, None))."
             )
-        return self._run(weights, real_array(x, "x", len(self.inputs), [names[k] for k in self.inputs]))
+        x = real_array(x, "x", len(self.inputs), [names[k] for k in self.inputs])
+        _functions.check_amplitudes(self.program, self.inputs, x, "x")
+        _functions.check_amplitudes(self.program, self.weights, weights, "weights")
+        return self._run(weights, x)
 
     def _trace(self, weights: Array, x: Array) -> Array:
         dtype = jnp.promote_types(weights.dtype, x.dtype)
@@ -150,7 +153,7 @@ def estimator_qnn(
         listed = list(observables) if isinstance(observables, list | tuple) else [observables]
         function = backend.expectation(circuit, listed)
         return _OnBackend(program, ins, ws, (len(read),), function, None, memory=memory)
-    small, kept = _functions.touched(program)
+    small, kept = _functions.touched(program.cone(_observables.reads(read)))
     return EstimatorQNN(small, ins, ws, (len(read),), tuple(o.on(kept) for o in read), memory=memory)
 
 
@@ -203,7 +206,7 @@ def sampler_qnn(
     index, shape = _interpretation(interpret, output_shape, 1 << len(qubits))
     if backend is not None:
         return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index, memory=memory)
-    small, kept = _functions.touched(program, qubits)
+    small, kept = _functions.touched(program.cone(dict.fromkeys(qubits, True)), qubits)
     return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index, memory=memory)
 
 

@@ -90,8 +90,13 @@ def jet(plan: Plan, params: Array) -> Array:
     angles, slopes = _Angles(plan, params, params[:0]), _Slopes(plan.program, params)
     state, levels = _first(layers, angles)
     state = state[..., None]
-    if levels is not layers.levels:
-        state = _derive(state, "rotations", _only(slopes([layers.levels[0].rotations])), ())
+    if layers.loads:
+        derivatives = jax.jacfwd(lambda p: _loaded(layers, _Angles(plan, p, p[:0])))(params)  # (1, 2**n, P)
+        state = jnp.concatenate([state, derivatives], axis=2)
+        slopes.column.update({parameter: 1 + parameter for parameter in range(len(params))})
+    elif levels is not layers.levels:
+        every = _operations.Rotations(tuple(range(layers.num_qubits)))
+        state = _derive(state, every, _only(slopes([layers.levels[0].rotations])), ())
     segments = [_Segment(rounds, layers) for rounds in _rounds(levels, plan, REPEATS)]
     for segment, values in zip(segments, _angles_of(segments, angles), strict=True):
         slots = [part.slots for part in segment.parts if part.slots]
@@ -271,7 +276,7 @@ class _Slopes:
         )
 
 
-def _derive(state: Array, kind: str, slope: _Slope, tables: Sequence[Array]) -> Array:
+def _derive(state: Array, kind: _operations.Kind, slope: _Slope, tables: Sequence[Array]) -> Array:
     """A layer has acted on a state and its derivatives, (C, 2**n, columns): this adds what its angles contribute.
 
     `slope` has the derivatives of its angles (K, columns) in the columns that are there, unless they are all zero, and
@@ -296,6 +301,8 @@ def _placed(positions: tuple[int, ...], values: Array, program: Program) -> Arra
 def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
     """The state after the first level, if that is a product layer alone, and the levels that are left."""
     n, levels = layers.num_qubits, layers.levels
+    if layers.loads:
+        return _loaded(layers, angles), levels
     bits = [layers.start >> q & 1 for q in range(n)]
     dtype = angles.values[0].dtype
     if not levels or levels[0].rotations is None or levels[0].phases or levels[0].diagonal is not None:
@@ -320,6 +327,25 @@ def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
     state = state.reshape(1 << n, *a.shape[1:])
     rest = Level(dense=levels[0].dense)
     return state[None], (rest, *levels[1:]) if rest else levels[1:]
+
+
+def _loaded(layers: Layers, angles: _Angles) -> Array:
+    """|0...0> with amplitudes loaded into some qubits: (1, 2**n, *batch)."""
+    z = np.arange(1 << layers.num_qubits)
+    idle = functools.reduce(int.__or__, (1 << q for q in range(layers.num_qubits)))
+    state = None
+    for op in layers.loads:
+        slots = [{int(e): float(scale)} for e, scale in op.table.array]
+        (values,) = angles([(slots, False)])
+        scale = lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, keepdims=True))  # squares of large numbers would overflow
+        values = values / jnp.where(scale > 0, scale, 1)
+        norm = jnp.sum(values**2, axis=0, keepdims=True)
+        values = values / jnp.sqrt(jnp.where(norm > 0, norm, 1))
+        index = sum((z >> q & 1) << k for k, q in enumerate(op.qubits))
+        values = jnp.pad(values, [(0, (1 << len(op.qubits)) - len(values)), *[(0, 0)] * (values.ndim - 1)])
+        state = values[index] if state is None else state * values[index]
+        idle &= ~sum(1 << q for q in op.qubits)
+    return jnp.where((z & idle == 0).reshape(-1, *(1,) * (state.ndim - 1)), state, 0)[None]
 
 
 def _complexify(state: Array, real: bool) -> Array:
@@ -363,7 +389,7 @@ def _rounds(levels: Sequence[Level], plan: Plan, repeats: int) -> list[list[tupl
 class _Part(NamedTuple):
     """One layer of a segment: `slots[r]` are its angles in round r, if it has any, `tables[k][r]` its k-th table."""
 
-    kind: str
+    kind: _operations.Kind
     tables: tuple[tuple[np.ndarray, ...], ...]
     slots: tuple[Sequence[Combination], ...] = ()
     periodic: bool = True
@@ -491,7 +517,12 @@ def _parts(levels: Sequence[Level], n: int, real: bool) -> list[_Part]:
             ]
         parts.append(_Part("permute", tuple(zip(*tables, strict=True))))
     if any(level.rotations for level in levels):
-        parts.append(_Part("rotations", (), tuple(level.rotations or ({},) * n for level in levels)))
+        rotations = [level.rotations or ({},) * n for level in levels]
+        qubits = tuple(q for q in range(n) if any(slots[q] for slots in rotations))
+        if len(qubits) == 1 < n:  # alone its angle would be a scalar, whose sine XLA computes anew for each amplitude
+            qubits = (qubits[0], qubits[0] + 1) if qubits[0] + 1 < n else (qubits[0] - 1, qubits[0])
+        slots = tuple(tuple(slots[q] for q in qubits) for slots in rotations)
+        parts.append(_Part(_operations.Rotations(qubits), (), slots))
     if any(level.dense is not None for level in levels):
         size = max(len(level.dense) for level in levels if level.dense is not None)
         matrices = [_widen(level.dense, size) for level in levels]

@@ -21,7 +21,8 @@ of the two kinds there are three functions here:
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +58,7 @@ def _real_product_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array
     return real_product(left, right), jnp.sum(dleft * right + left * dright, axis=0)
 
 
-# The product layer: RY(2 a_q) on every qubit q.
+# The product layer: RY(2 a_k) on each of some qubits, which ascend.
 
 
 def block_widths(n: int) -> list[int]:
@@ -66,27 +67,41 @@ def block_widths(n: int) -> list[int]:
     return [n // count + (k < n % count) for k in range(count)]
 
 
-def rotate(a: Array, state: Array) -> Array:
-    """Elementwise, two qubits at a time; single states of many qubits by matrix products on blocks of qubits."""
-    cos, sin = jnp.cos(a), jnp.sin(a)
-    batch = np.broadcast_shapes(a.shape[1:], state.shape[2:])
-    if len(a) <= SINGLE or not 0 < math.prod(batch) < ELEMENTWISE:
-        for q in range(0, len(a), 2):
-            state = _rotate_pair(cos[q : q + 2], sin[q : q + 2], q, state)
+def rotate(cos: Array, sin: Array, state: Array, qubits: Sequence[int]) -> Array:
+    """Rotates by angles (K, *batch) with these cosines and sines.
+
+    Elementwise, two qubits at a time; many qubits of single large states by matrix products on blocks of qubits.
+    """
+    n = state.shape[1].bit_length() - 1
+    batch = np.broadcast_shapes(cos.shape[1:], state.shape[2:])
+    pairs = _pairs(qubits)
+    if n <= SINGLE or not 0 < math.prod(batch) < ELEMENTWISE or len(pairs) < len(block_widths(n)):
+        for k, count in pairs:
+            state = _rotate_pair(cos[k : k + count], sin[k : k + count], qubits[k], state)
         return state
     if math.prod(batch) > 1:
-        flat = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (a, state)]
-        a, state = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in flat)
-        each = [rotate(a[:, k], state[:, :, k]) for k in range(a.shape[-1])]
+        spread = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (cos, sin, state)]
+        cos, sin, flat = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in spread)
+        each = [rotate(cos[:, k], sin[:, k], flat[:, :, k], qubits) for k in range(flat.shape[-1])]
         return jnp.stack(each, axis=-1).reshape(*state.shape[:2], *batch)
     shape = state.shape
     # The lowest block, which is last, moves to the front; in the end all have.
-    for block, _ in reversed(_blocks(len(a))):
-        matrix = _kron(cos, sin, block)
+    for block, _ in reversed(_blocks(n)):
+        matrix = _kron({q: (cos[k], sin[k]) for k, q in enumerate(qubits)}, block, state.dtype)
         each = jnp.broadcast_to(matrix, (shape[0], *matrix.shape))
         rows = state.reshape(shape[0], -1, len(matrix))
         state = lax.dot_general(each, rows, (((2,), (2,)), ((0,), (0,))), precision=PRECISION)  # (C, size, rest)
     return state.reshape(shape)
+
+
+def _pairs(qubits: Sequence[int]) -> list[tuple[int, int]]:
+    """Cuts the qubits into pairs of neighbours and single ones: (position of the first, how many)."""
+    pairs, k = [], 0
+    while k < len(qubits):
+        count = 2 if k + 1 < len(qubits) and qubits[k + 1] == qubits[k] + 1 else 1
+        pairs.append((k, count))
+        k += count
+    return pairs
 
 
 def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
@@ -107,21 +122,21 @@ def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
     return join(new)
 
 
-def rotate_generate(a: Array, state: Array) -> Array:
+def rotate_generate(a: Array, state: Array, qubits: Sequence[int]) -> Array:
     if a.ndim > 1 and math.prod(state.shape[2:]) == 1 < math.prod(a.shape[1:]):  # one state: a product of matrices
         z = np.arange(state.shape[1])
-        flips = np.stack([z ^ 1 << q for q in range(len(a))], axis=1)
-        signs = np.stack([np.where(z >> q & 1, 1, -1) for q in range(len(a))], axis=1).astype(state.dtype)
+        flips = np.stack([z ^ 1 << q for q in qubits], axis=1)
+        signs = np.stack([np.where(z >> q & 1, 1, -1) for q in qubits], axis=1).astype(state.dtype)
         each = state.reshape(state.shape[:2]).at[:, flips].get(mode="promise_in_bounds") * signs[None]
         return jnp.tensordot(each, a, 1, precision=PRECISION)
     total = None
-    for q in range(0, len(a), 2):
-        parts, join = _split(state, q, min(2, len(a) - q))
+    for first, count in _pairs(qubits):
+        parts, join = _split(state, qubits[first], count)
         terms = []
         for i in range(len(parts)):
             term = None
-            for k in range(len(parts).bit_length() - 1):
-                one = a[q + k][None, None, None] * parts[i ^ 1 << k]
+            for k in range(count):
+                one = a[first + k][None, None, None] * parts[i ^ 1 << k]
                 one = one if i >> k & 1 else -one
                 term = one if term is None else term + one
             terms.append(term)
@@ -130,18 +145,19 @@ def rotate_generate(a: Array, state: Array) -> Array:
     return total
 
 
-def rotate_moments(left: Array, state: Array, batch: Sequence[int]) -> Array:
+def rotate_moments(left: Array, state: Array, batch: Sequence[int], qubits: Sequence[int]) -> Array:
     n = state.shape[1].bit_length() - 1
-    if not all(size == 1 for size in batch):
-        together = n if n * left.size <= _TOGETHER else 1
-        parts = [_moments_of(left, state, range(q, min(q + together, n))) for q in range(0, n, together)]
+    if not all(size == 1 for size in batch) or len(_pairs(qubits)) < len(block_widths(n)):
+        together = len(qubits) if len(qubits) * left.size <= _TOGETHER else 1
+        parts = [_moments_of(left, state, qubits[k : k + together]) for k in range(0, len(qubits), together)]
         return _sum_to(jnp.concatenate(parts), batch)
-    moments = []  # of the qubits in ascending order
+    moments = []
     for block, (rows, size, right) in reversed(_blocks(n)):
-        outer = _outer(left, state, rows, size, right)  # (size, size): sum over all else of left_i state_j
-        generators = np.asarray(_generators(len(block)), outer.dtype)
-        moments.append(jnp.tensordot(generators, outer.reshape(-1), 1, precision=PRECISION))
-    return jnp.concatenate(moments).reshape(n, *batch)
+        if chosen := [k for k, q in enumerate(block) if q in qubits]:
+            outer = _outer(left, state, rows, size, right)  # (size, size): sum over all else of left_i state_j
+            generators = np.asarray(_generators(len(block))[chosen], outer.dtype)
+            moments.append(jnp.tensordot(generators, outer.reshape(-1), 1, precision=PRECISION))
+    return jnp.concatenate(moments).reshape(len(qubits), *batch)
 
 
 @functools.lru_cache
@@ -163,17 +179,17 @@ def _blocks(n: int) -> list[tuple[range, tuple[int, int, int]]]:
     return result
 
 
-def _kron(cos: Array, sin: Array, block: range) -> Array:
-    """The Kronecker product of the 2x2 rotations of the qubits in `block`, the highest first."""
-    matrix = None
+def _kron(angles: Mapping[int, tuple[Array, Array]], block: range, dtype: Any) -> Array:
+    """The Kronecker product of the 2x2 rotations of the qubits in `block`, the highest first, by cosines and sines."""
+    matrix = jnp.ones((1, 1), dtype)
     for q in block:
-        c, s = cos[q].reshape(()), sin[q].reshape(())
-        small = jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])])
-        if matrix is None:
-            matrix = small
+        size = 2 * len(matrix)
+        if q in angles:
+            c, s = (x.reshape(()) for x in angles[q])
+            small = jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])])
         else:
-            size = 2 * len(matrix)
-            matrix = (small[:, None, :, None] * matrix[None, :, None, :]).reshape(size, size)
+            small = np.eye(2, dtype=dtype)
+        matrix = (small[:, None, :, None] * matrix[None, :, None, :]).reshape(size, size)
     return matrix
 
 

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 
 # From the ground up. A module imports only from floors below its own; neighbours do not know each other.
 FLOORS = [
-    ["_expressions", "_basis"],
+    ["_expressions", "_basis", "circuits"],
     ["_program"],
     ["_gates"],
     ["_parse"],
@@ -44,7 +44,7 @@ EVERYWHERE = set(FLOOR)
 LIBRARIES = {
     "jax": EVERYWHERE,
     "numpy": EVERYWHERE,
-    "qiskit": CONNECTORS | {"_parse"},
+    "qiskit": CONNECTORS | {"_parse", "circuits"},
     "optax": CONNECTORS | {"_fit"},
     "scipy": CONNECTORS,
     "flax": {"flax"},

@@ -26,7 +26,7 @@ TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
 class Layer(NamedTuple):
     """A parametric layer and its generators, dense: (K, C * 2**n, C * 2**n)."""
 
-    kind: str
+    kind: _operations.Kind
     tables: tuple[np.ndarray, ...]
     generators: np.ndarray
     components: int = 2
@@ -35,10 +35,10 @@ class Layer(NamedTuple):
         return _operations.run(self.kind, state, self.tables, a)
 
 
-def rotations(components: int) -> Layer:
-    factors = [[TURN if q == k else np.eye(2) for q in reversed(range(N))] for k in range(N)]
+def rotations(components: int, qubits: tuple[int, ...] = tuple(range(N))) -> Layer:
+    factors = [[TURN if q == k else np.eye(2) for q in reversed(range(N))] for k in qubits]
     generators = [np.kron(np.eye(components), functools.reduce(np.kron, f)) for f in factors]
-    return Layer("rotations", (), np.stack(generators), components)
+    return Layer(_operations.Rotations(qubits), (), np.stack(generators), components)
 
 
 def phases(*tables: np.ndarray) -> Layer:
@@ -51,6 +51,7 @@ rng = np.random.default_rng(7)
 LAYERS = {
     "rotations of a real state": rotations(1),
     "rotations of a complex state": rotations(2),
+    "rotations of two qubits": rotations(2, (0, 2)),
     "phases": phases(rng.normal(size=(4, SIZE))),
     "factored phases": phases(rng.normal(size=(2, 2)), rng.normal(size=(5, 2, 4))),
 }
@@ -274,7 +275,7 @@ def test_backpropagation_keeps_one_state_a_layer(layer):
 
 def test_float32_stays_float32():
     a, state, low = (np.ones(shape, np.float32) for shape in ((N,), (2, SIZE), (N, SIZE)))
-    assert _operations.run("rotations", state, (), a).dtype == np.float32
+    assert _operations.run(_operations.Rotations((0, 1, 2)), state, (), a).dtype == np.float32
     assert _operations.run("phases", state, (low,), a).dtype == np.float32
 
 
@@ -301,7 +302,7 @@ def full_tables(image: np.ndarray) -> list[np.ndarray]:
 class Constant(NamedTuple):
     """A layer without angles, and its dense matrix on a state of C components."""
 
-    kind: str
+    kind: _operations.Kind
     tables: tuple[np.ndarray, ...]
     matrix: np.ndarray
     components: int = 2

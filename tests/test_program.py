@@ -10,7 +10,7 @@ import qiskit.circuit.library as lib
 from circuits import CIRCUITS, LIBRARY, circuit_of, controlled_matrix, matrix, random_params
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.quantum_info import random_unitary
+from qiskit.quantum_info import Pauli, Statevector, random_unitary
 
 import qmljax as qj
 from qmljax._program import Angle, Op, Program, Table, constant, controlled, inverse
@@ -52,6 +52,60 @@ def test_controlled(name, pattern):
     expected = controlled_matrix(of(OPS[name]), 2, pattern)
     np.testing.assert_allclose(of(*controlled(op, (0, 1), pattern), n=5), expected, atol=1e-13)
     assert controlled(op, (), 0) == (op,)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_cone_keeps_what_observables_feel(seed):
+    """The expectation values of random observables on some qubits, those that read bits diagonal, stay as they were."""
+    rng, n = np.random.default_rng(seed), 5
+    kinds = list(OPS.values())
+    ops = [kinds[k].on(tuple(rng.permutation(n).tolist())) for k in rng.integers(len(kinds), size=12)]
+    reads = {int(q): bool(rng.integers(2)) for q in rng.permutation(n)[: rng.integers(1, 4)]}
+    observable = np.ones((1, 1))
+    for q in reversed(range(n)):
+        a = rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2))
+        factor = np.eye(2) if q not in reads else np.diag(rng.normal(size=2)) if reads[q] else a + a.conj().T
+        observable = np.kron(observable, factor)
+    whole = Program(n, (), (), tuple(ops))
+    cone = whole.cone(reads)
+    assert set(cone.ops) <= set(ops)
+    before, after = matrix(whole), matrix(cone)
+    np.testing.assert_allclose(
+        (after.conj().T @ observable @ after), (before.conj().T @ observable @ before), rtol=0, atol=1e-12
+    )
+
+
+def test_cone_of_known_circuits():
+    def left(circuit: QuantumCircuit, reads: dict[int, bool]) -> list[tuple[str, tuple[int, ...]]]:
+        return [(op.kind, op.qubits + op.controls) for op in qj.parse(circuit).cone(reads).ops]
+
+    ladder = QuantumCircuit(3)
+    for q in range(3):
+        ladder.ry(0.1 * q + 0.1, q)
+    ladder.cx(0, 1)
+    ladder.rz(0.3, 0)
+    ladder.cx(1, 2)
+    assert left(ladder, {0: True}) == [("ry", (0,))]  # a control that only its bit is read of
+    assert left(ladder, {0: False}) == [("ry", (0,)), ("ry", (1,)), ("flip", (1, 0)), ("phase", (0,))]
+    assert left(ladder, {1: True}) == [("ry", (0,)), ("ry", (1,)), ("flip", (1, 0))]
+    assert left(ladder, {}) == []
+    assert len(left(ladder, dict.fromkeys(range(3), True))) == 5  # all but the phase, though flips follow it
+
+
+def test_only_the_cone_is_simulated():
+    def brickwork(n: int) -> QuantumCircuit:
+        circuit = QuantumCircuit(n)
+        for layer in range(3):
+            for q in range(layer % 2, n - 1, 2):
+                circuit.ry(0.1 + layer, q)
+                circuit.cz(q, q + 1)
+        return circuit
+
+    x = qj.expectation(brickwork(1000), [499 * "I" + "X" + 500 * "I"])
+    assert x.program.num_qubits == 4
+    expected = Statevector(brickwork(12)).expectation_value(Pauli(5 * "I" + "X" + 6 * "I"))
+    np.testing.assert_allclose(x(), [expected.real], atol=1e-6)
+    assert abs(expected) > 0.1
 
 
 def test_controlled_twice():

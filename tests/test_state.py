@@ -1,6 +1,7 @@
 """The conventions, and how a layer acts. Oracle: Kronecker products in numpy, qubit n - 1 the first factor."""
 
 import functools
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +26,11 @@ def ry(a: float) -> np.ndarray:
     return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
 
 
+def rotate(a: np.ndarray, state: np.ndarray, qubits: Sequence[int] | None = None) -> np.ndarray:
+    a = jnp.asarray(a)
+    return np.asarray(_state.rotate(jnp.cos(a), jnp.sin(a), jnp.asarray(state), qubits or range(len(a))))
+
+
 def close(x, y) -> None:
     np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
 
@@ -34,7 +40,7 @@ def test_bit_q_of_an_index_is_qubit_q():
     for q in range(n):
         a = np.zeros(n)
         a[q] = np.pi / 2  # RY(pi)|0> = |1>
-        state = _state.rotate(a, np.eye(1, 1 << n))
+        state = rotate(a, np.eye(1, 1 << n))
         close(state[0], np.eye(1 << n)[1 << q])
 
 
@@ -60,11 +66,11 @@ def test_rotate_shared_and_per_sample_is_the_kronecker_product(n, components, si
     rng = np.random.default_rng(n)
     a, state = rng.normal(size=n), rng.normal(size=(components, 1 << n, 9))
     expected = np.einsum("ij,cjb->cib", kron([ry(x) for x in a]), state, optimize=True)
-    close(_state.rotate(a, state[..., 0]), expected[..., 0])
+    close(rotate(a, state[..., 0]), expected[..., 0])
     for batch in (3, 9):  # below and above ELEMENTWISE
         each = np.repeat(a[:, None], batch, 1)
-        close(_state.rotate(a[:, None], state[..., :batch]), expected[..., :batch])
-        close(_state.rotate(each, state[..., :batch]), expected[..., :batch])
+        close(rotate(a[:, None], state[..., :batch]), expected[..., :batch])
+        close(rotate(each, state[..., :batch]), expected[..., :batch])
 
 
 def test_rotate_in_three_blocks():  # 13 qubits: a product state stays one
@@ -73,9 +79,21 @@ def test_rotate_in_three_blocks():  # 13 qubits: a product state stays one
     before, a = rng.normal(size=(2, n))
     state = functools.reduce(np.kron, [ry(x)[:, :1] for x in before[::-1]])[None, :, 0]
     expected = functools.reduce(np.kron, [ry(x)[:, :1] for x in (before + a)[::-1]])[None, :, 0]
-    close(_state.rotate(a, state), expected)
+    close(rotate(a, state), expected)
     batch = np.stack([state, -state, 2 * state], -1)
-    close(_state.rotate(a[:, None], batch), np.stack([expected, -expected, 2 * expected], -1))
+    close(rotate(a[:, None], batch), np.stack([expected, -expected, 2 * expected], -1))
+
+
+@pytest.mark.parametrize("qubits", [(3,), (0, 1, 5), (1, 2, 3, 4, 6, 8, 9, 11, 12)])  # elementwise twice, matrices
+def test_rotate_some_of_13_qubits(qubits):
+    rng = np.random.default_rng(0)
+    state = rng.normal(size=(2, 1 << 13))
+    a = np.zeros(13)
+    a[list(qubits)] = rng.normal(size=len(qubits))
+    close(rotate(a[list(qubits)], state, qubits), rotate(a, state))
+    left = rng.normal(size=(2, 1 << 13))
+    moments = _state.rotate_moments(left, state, (), range(13))
+    close(_state.rotate_moments(left, state, (), qubits), moments[np.array(qubits)])
 
 
 @pytest.mark.parametrize("together", [0, 1 << 20])  # qubit by qubit, and all at once
@@ -85,11 +103,11 @@ def test_generators_of_rotations(n, components, together, monkeypatch):
     rng = np.random.default_rng(n)
     a, (left, state) = rng.normal(size=(n, 3)), rng.normal(size=(2, components, 1 << n, 3))
     images = np.stack([np.einsum("ij,cjb->cib", on_qubit(TURN, q, n), state) for q in range(n)])
-    close(_state.rotate_generate(a, state), np.einsum("qb,qcib->cib", a, images))
+    close(_state.rotate_generate(a, state, range(n)), np.einsum("qb,qcib->cib", a, images))
     moments = np.einsum("cib,qcib->qb", left, images)
-    close(_state.rotate_moments(left, state, (3,)), moments)
-    close(_state.rotate_moments(left, state, (1,)), moments.sum(axis=1, keepdims=True))
-    close(_state.rotate_moments(left[..., 0], state[..., 0], ()), moments[:, 0])
+    close(_state.rotate_moments(left, state, (3,), range(n)), moments)
+    close(_state.rotate_moments(left, state, (1,), range(n)), moments.sum(axis=1, keepdims=True))
+    close(_state.rotate_moments(left[..., 0], state[..., 0], (), range(n)), moments[:, 0])
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (1,)])
