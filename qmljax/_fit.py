@@ -11,6 +11,8 @@ import numpy as np
 import optax
 from jax import Array, lax
 
+from qmljax._functions import load_tqdm
+
 CHUNKS = 100  # visits to Python in a run: progress and callbacks need no more
 LOSSES = 1024  # room for the losses of a chunk; one length, so that another number of steps compiles nothing anew
 
@@ -180,8 +182,4 @@ class _NoBar:
 def _bar(steps: int, progress: bool) -> Any:
     if not progress:
         return _NoBar()
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError("A progress bar needs tqdm: pip install 'qmljax[progress]'.") from error
-    return tqdm(total=steps, unit="step")
+    return load_tqdm()(total=steps, unit="step")

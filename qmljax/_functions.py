@@ -6,7 +6,7 @@ alike and share one compiled function. All checks are made here, in Python, befo
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from qmljax._program import Program
 
 MAX_QUBITS = 30  # 2**30 amplitudes: 8 GiB in complex64
 MAX_UNITARY_QUBITS = 15
+LARGE_QUBITS = 20  # above, the memory of a gradient matters more than some gates
 
 
 class Compiled:
@@ -223,6 +224,17 @@ def touched(program: Program, keep: tuple[int, ...] = ()) -> tuple[Program, tupl
     return program.on_touched(keep), qubits
 
 
+def reduced(program: Program, reads: Mapping[int, bool], keep: tuple[int, ...] = ()) -> tuple[Program, tuple[int, ...]]:
+    """What observables can feel (`Program.cone`) as in `touched`.
+
+    Large states stay with all gates, unless some leave no qubit to act on: a backward pass needs the least memory where
+    layers are equal, and the cone trims the last.
+    """
+    cone = program.cone(reads)
+    whole = len(cone.touched) == len(program.touched) > LARGE_QUBITS
+    return touched(_unmeasured(program) if whole else cone, keep)
+
+
 def check_qubits(qubits: Sequence[int] | None, program: Program, name: str = "qubits") -> tuple[int, ...]:
     n = program.num_qubits
     if qubits is None:
@@ -237,6 +249,15 @@ def check_memory(memory: int) -> int:
     if not isinstance(memory, int | np.integer) or isinstance(memory, bool) or memory < 0:
         raise ValueError(f"`memory` must be a number of bytes, such as 2**30, but is {memory!r}.")
     return int(memory)
+
+
+def load_tqdm() -> Any:
+    """The class of progress bars."""
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError("A progress bar needs tqdm: pip install 'qmljax[progress]'.") from error
+    return tqdm
 
 
 def read_observables(observables: Any, program: Program) -> tuple[tuple[Observable, ...], bool]:
@@ -335,7 +356,7 @@ def probabilities(
     program = parse(circuit)
     chosen = check_qubits(qubits, program)
     check_size(len(chosen), MAX_QUBITS, "The distribution", "Name fewer `qubits`.")
-    small, kept = touched(program.cone(dict.fromkeys(chosen, True)), chosen)
+    small, kept = reduced(program, dict.fromkeys(chosen, True), chosen)
     return Probabilities(small, tuple(kept.index(q) for q in chosen), memory=check_memory(memory))
 
 
@@ -369,7 +390,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = _simulate.MEMOR
     """
     program = parse(circuit)
     read, single = read_observables(observables, program)
-    small, kept = touched(program.cone(_observables.reads(read)))
+    small, kept = reduced(program, _observables.reads(read))
     return Expectation(small, tuple(o.on(kept) for o in read), single, memory=check_memory(memory))
 
 
@@ -400,7 +421,7 @@ def sample(circuit: Any, shots: int) -> Sample:
         raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
     chosen = program.measured if program.measured is not None else tuple(range(program.num_qubits))
     check_size(len(chosen), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
-    small, kept = touched(program.cone(dict.fromkeys(chosen, True)), chosen)
+    small, kept = reduced(program, dict.fromkeys(chosen, True), chosen)
     return Sample(small, tuple(kept.index(q) for q in chosen), int(shots))
 
 

@@ -33,6 +33,7 @@ class _Kernel(Compiled):
     features: tuple[int, ...]
     weights: tuple[int, ...]
     memory: int = field(kw_only=True)
+    progress: bool = field(kw_only=True, default=False)
 
     @property
     def num_features(self) -> int:
@@ -80,6 +81,30 @@ class _Kernel(Compiled):
         """The parameters of points in the order of the circuit, (N, P)."""
         both = [x.astype(dtype), jnp.broadcast_to(weights.astype(dtype), (len(x), len(weights)))]
         return jnp.concatenate(both, axis=1)[:, np.argsort(self.features + self.weights)]
+
+
+class _Bar:
+    """The progress bar of a compiled loop."""
+
+    def __init__(self, rounds: int):
+        self.rounds = rounds
+        self.bar = None
+
+    def over(self, function: Callable) -> Callable:
+        """The function that is the loop's body, each call of which is a round."""
+
+        def counted(*args: Any) -> Any:
+            jax.debug.callback(self._advance)
+            return function(*args)
+
+        return counted
+
+    def _advance(self) -> None:
+        self.bar = self.bar or _functions.load_tqdm()(total=self.rounds, unit="part")
+        self.bar.update()
+        if self.bar.n == self.rounds:
+            self.bar.close()
+            self.bar = None
 
 
 def _dtype(x: Array, y: Array | None, weights: Array) -> Any:
@@ -136,6 +161,9 @@ class FidelityKernel(_Kernel):
         gram = jnp.zeros((len(x), len(columns)), dtype)
         half = np.triu_indices(len(rows_at), 1)
         pairs = half if y is None else np.indices((len(rows_at), len(columns_at))).reshape(2, -1)
+        if self.progress:
+            bar = _Bar(len(pairs[0]) + (len(rows_at) if y is None else 0))
+            add, add_diagonal = bar.over(add), bar.over(add_diagonal)
         gram, _ = lax.scan(add, gram, (rows_at[pairs[0]], columns_at[pairs[1]]))
         if y is None:
             gram, _ = lax.scan(add_diagonal, gram, rows_at)
@@ -179,7 +207,9 @@ class LocalFidelityKernel(_Kernel):
             undone = _simulate.uncompute(plan, weights.astype(dtype)[:, None], point.astype(dtype)[:, None], states)
             return jnp.tensordot(zeros, _state.square(undone), 1, precision=_state.PRECISION)
 
-        gram = lax.map(jax.checkpoint(column), x if y is None else y).T  # (N, M)
+        points = x if y is None else y
+        columns = jax.checkpoint(column)
+        gram = lax.map(_Bar(len(points)).over(columns) if self.progress else columns, points).T  # (N, M)
         return gram if y is not None else _mirrored(gram)
 
 
@@ -319,7 +349,8 @@ class ProjectedKernel(_Kernel):
         if len(x) <= size:
             return some(x)
         padded = jnp.pad(x, ((0, -len(x) % size), (0, 0)), mode="edge").reshape(-1, size, x.shape[1])
-        values = lax.map(jax.checkpoint(some), padded)  # (chunks, observables, size)
+        part = jax.checkpoint(some)
+        values = lax.map(_Bar(len(padded)).over(part) if self.progress else part, padded)  # (parts, observables, size)
         return jnp.moveaxis(values, 0, 1).reshape(len(self.observables), -1)[:, : len(x)]
 
 
@@ -388,6 +419,7 @@ def fidelity_kernel(
     backend: Any = None,
     evaluate_duplicates: str = "off_diagonal",
     memory: int = _simulate.MEMORY,
+    progress: bool = False,
 ) -> _Kernel:
     """The fidelity kernel of a feature map: ``k(x, y) = |<psi(x)|psi(y)>|**2``.
 
@@ -404,6 +436,8 @@ def fidelity_kernel(
             "off_diagonal", all but the diagonal without `y`; or "none".
         memory: About how many bytes it may take beside the matrix; 512 MiB by default. If all states took more, the
             matrix is computed by tiles, and a gradient computes states again.
+        progress: Whether to show a progress bar of tiles, if there are any, or of columns of local fidelities (needs
+            tqdm: the extra `progress`).
 
     Returns:
         ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M),
@@ -424,6 +458,8 @@ def fidelity_kernel(
         V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
     memory = _functions.check_memory(memory)
+    if progress:
+        _functions.load_tqdm()
     whole = parse(feature_map)
     program, _ = _functions.touched(whole)
     features, trained = _split(program, weights)
@@ -433,7 +469,7 @@ def fidelity_kernel(
         )
     if local and program.loads:
         raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
-    common = {"program": program, "features": features, "weights": trained, "memory": memory}
+    common = {"program": program, "features": features, "weights": trained, "memory": memory, "progress": progress}
     if backend is not None and not isinstance(backend, Shots):
         if local:
             raise ValueError("A backend measures the fidelity of whole states. Leave out `local`.")
@@ -450,6 +486,7 @@ def projected_kernel(
     weights: Sequence[Any] = (),
     backend: Any = None,
     memory: int = _simulate.MEMORY,
+    progress: bool = False,
 ) -> ProjectedKernel:
     """The kernel of expectation values p(x) in a feature map's states: ``exp(-gamma |p(x) - p(y)|**2)``.
 
@@ -466,6 +503,7 @@ def projected_kernel(
             of `qmljax.expectation`. It has to run N circuits, not N**2. Default: the simulator.
         memory: About how many bytes the states may take; 512 MiB by default. More states are computed one part after
             the other.
+        progress: Whether to show a progress bar of those parts (needs tqdm: the extra `progress`).
 
     Returns:
         ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
@@ -486,6 +524,8 @@ def projected_kernel(
         equations (8) and (9).
     """
     memory = _functions.check_memory(memory)
+    if progress:
+        _functions.load_tqdm()
     if gamma is not None and not (isinstance(gamma, int | float | np.number) and gamma >= 0):
         raise ValueError(f"`gamma` must be a number from 0 on, or None for the linear kernel, but is {gamma!r}.")
     program = parse(feature_map)
@@ -494,11 +534,12 @@ def projected_kernel(
         observables = _paulis(n, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read, _ = _functions.read_observables(listed, program)
-    small, kept = _functions.touched(program.cone(_observables.reads(read)))
+    small, kept = _functions.reduced(program, _observables.reads(read))
     features, trained = _split(small, weights)
     project = None if backend is None else backend.expectation(feature_map, listed)
     gamma = None if gamma is None else float(gamma)
-    return ProjectedKernel(small, features, trained, tuple(o.on(kept) for o in read), gamma, project, memory=memory)
+    observed = tuple(o.on(kept) for o in read)
+    return ProjectedKernel(small, features, trained, observed, gamma, project, memory=memory, progress=progress)
 
 
 def _paulis(n: int, weight: int) -> list[str]:

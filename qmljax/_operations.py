@@ -40,15 +40,13 @@ Kind = str | Rotations
 def run(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
     """A layer acts on a state (C, 2**n, *batch).
 
-    - `Rotations(qubits)`: RY(2 a_k) on each of the qubits; `angles` (K, *batch).
+    - `Rotations(qubits)`: RY(2 a_k) on each of the qubits; `angles` (K, *batch), `tables` their cosines and sines.
     - "phases": exp(i sum_k a_k c_k(z)); `angles` (K, *batch), `tables` low, or low and high, of `_basis.Tables`.
     - "permute": new[y] = state[source(y)]; `tables` two of source and two of its inverse, as in `_layers.Permutation`.
     - "multiply": a constant diagonal; `tables` one of shape (2**n,), or (2, 2**n) if complex.
     - "transform": a constant matrix on the highest qubits; `tables` one of shape (C K, C K), on (Re, Im) stacked.
     """
-    if isinstance(kind, Rotations):
-        return _apply.bind(angles, state, jnp.cos(angles), jnp.sin(angles), layer=kind)
-    if kind == "phases":
+    if isinstance(kind, Rotations) or kind == "phases":
         return _apply.bind(angles, state, *tables, layer=kind)
     return _linear.bind(state, *tables, kind=kind)
 
@@ -56,7 +54,7 @@ def run(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None 
 def undo(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
     """The inverse of `run`, and its transpose: all layers are orthogonal."""
     if isinstance(kind, Rotations) or kind == "phases":
-        return run(kind, state, tables, -angles)
+        return run(kind, state, _inverse(kind, tables), -angles)
     return _linear.bind(state, *_inverse(kind, tables), kind=kind)
 
 
@@ -68,6 +66,7 @@ def generate(kind: Kind, angles: Array, state: Array, tables: Sequence[Array]) -
 
 def moments(kind: Kind, left: Array, state: Array, tables: Sequence[Array], batch: tuple[int, ...]) -> Array:
     """``<left, G_k state>`` for each generator of a layer with angles: (K, *batch), summed where `batch` is 1."""
+    tables = () if isinstance(kind, Rotations) else tables
     return _moments.bind(left, state, *tables, layer=kind, batch=batch)
 
 
@@ -161,9 +160,7 @@ def _apply_jvp(primals, tangents, *, layer):
 def _apply_transpose(cotangent, a, state, *tables, layer):
     if _is_zero(cotangent):
         return [None] * (2 + len(tables))
-    if isinstance(layer, Rotations):
-        tables = tables[0], -tables[1]
-    back = _apply.bind(-a, cotangent, *tables, layer=layer)
+    back = undo(layer, cotangent, tables, a)
     return [None, sum_batch(back, state.aval.shape)] + [None] * len(tables)
 
 
@@ -226,8 +223,12 @@ def _linear_transpose(cotangent, state, *tables, kind):
     return [_linear.bind(cotangent, *_inverse(kind, tables), kind=kind), *rest]
 
 
-def _inverse(kind: str, tables: Sequence[Array]) -> Sequence[Array]:
-    """The tables of the inverse of a linear layer."""
+def _inverse(kind: Kind, tables: Sequence[Array]) -> Sequence[Array]:
+    """The tables of the inverse of a layer."""
+    if isinstance(kind, Rotations):
+        return [tables[0], -tables[1]]
+    if kind == "phases":
+        return tables
     if kind == "permute":
         return [*tables[2:], *tables[:2]]
     if kind == "multiply":

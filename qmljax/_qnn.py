@@ -153,7 +153,7 @@ def estimator_qnn(
         listed = list(observables) if isinstance(observables, list | tuple) else [observables]
         function = backend.expectation(circuit, listed)
         return _OnBackend(program, ins, ws, (len(read),), function, None, memory=memory)
-    small, kept = _functions.touched(program.cone(_observables.reads(read)))
+    small, kept = _functions.reduced(program, _observables.reads(read))
     return EstimatorQNN(small, ins, ws, (len(read),), tuple(o.on(kept) for o in read), memory=memory)
 
 
@@ -206,7 +206,7 @@ def sampler_qnn(
     index, shape = _interpretation(interpret, output_shape, 1 << len(qubits))
     if backend is not None:
         return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index, memory=memory)
-    small, kept = _functions.touched(program.cone(dict.fromkeys(qubits, True)), qubits)
+    small, kept = _functions.reduced(program, dict.fromkeys(qubits, True), qubits)
     return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index, memory=memory)
 
 

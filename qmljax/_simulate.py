@@ -337,7 +337,9 @@ def _loaded(layers: Layers, angles: _Angles) -> Array:
     for op in layers.loads:
         slots = [{int(e): float(scale)} for e, scale in op.table.array]
         (values,) = angles([(slots, False)])
-        scale = lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, keepdims=True))  # squares of large numbers would overflow
+        scale = lax.stop_gradient(
+            jnp.max(jnp.abs(values), axis=0, keepdims=True)
+        )  # squares of large numbers would overflow
         values = values / jnp.where(scale > 0, scale, 1)
         norm = jnp.sum(values**2, axis=0, keepdims=True)
         values = values / jnp.sqrt(jnp.where(norm > 0, norm, 1))
@@ -410,9 +412,9 @@ class _Segment:
     def forward(self, angles: Sequence[Array], state: Array, slopes: Sequence[Array] = ()) -> Array:
         """The state after the segment; with the `slopes` of its angles, the state and its derivatives (see `jet`)."""
 
-        def run_round(state, angles, slopes, tables):
+        def run_round(state, angles, turns, slopes, tables):
             values, own = iter(angles), iter(slopes)
-            for part, constants in zip(self.parts, tables, strict=True):
+            for part, constants in zip(self.parts, self._merge(tables, turns), strict=True):
                 if part.kind in ("phases", "transform") or part.kind == "multiply" and constants[0].ndim == 2:
                     state = _complexify(state, self.real)
                 state = _operations.run(part.kind, state, constants, next(values) if part.slots else None)
@@ -422,17 +424,17 @@ class _Segment:
 
         tables, per_round = self._tables(state.dtype)
         if self.rounds == 1:
-            return run_round(state, angles, slopes, tables(()))
-        xs = (list(angles), list(slopes), per_round)
-        return lax.scan(lambda s, xs: (run_round(s, *xs[:2], tables(xs[2])), None), state, xs)[0]
+            return run_round(state, angles, self._turns(angles), slopes, tables(()))
+        xs = (list(angles), self._turns(angles), list(slopes), per_round)
+        return lax.scan(lambda s, xs: (run_round(s, *xs[:3], tables(xs[3])), None), state, xs)[0]
 
     def backward(self, angles: Sequence[Array], state: Array, cotangent: Array) -> tuple[Array, Array, list[Array]]:
         """From the segment's output and its cotangent: the input, its cotangent, and those of the angles."""
 
-        def run_round(carry, angles, tables):
+        def run_round(carry, angles, turns, tables):
             state, cotangent = carry
             values, cotangents = list(angles), []
-            for part, constants in zip(reversed(self.parts), reversed(tables), strict=True):
+            for part, constants in zip(reversed(self.parts), reversed(self._merge(tables, turns)), strict=True):
                 angle = values.pop() if part.slots else None
                 if part.slots:
                     cotangents.append(_operations.moments(part.kind, cotangent, state, constants, angle.shape[1:]))
@@ -442,11 +444,23 @@ class _Segment:
         tables, per_round = self._tables(state.dtype)
         carry = (state, cotangent)
         if self.rounds == 1:
-            carry, cotangents = run_round(carry, angles, tables(()))
+            carry, cotangents = run_round(carry, angles, self._turns(angles), tables(()))
         else:
-            xs = (list(angles), per_round)
-            carry, cotangents = lax.scan(lambda c, xs: run_round(c, xs[0], tables(xs[1])), carry, xs, reverse=True)
+            xs = (list(angles), self._turns(angles), per_round)
+            carry, cotangents = lax.scan(lambda c, xs: run_round(c, *xs[:2], tables(xs[2])), carry, xs, reverse=True)
         return (*carry, cotangents)
+
+    def _turns(self, angles: Sequence[Array]) -> list[tuple[Array, Array]]:
+        """The cosines and sines of all rotations, shaped like their angles; XLA computes those of all rounds once."""
+        with_angles = (part for part in self.parts if part.slots)
+        both = zip(with_angles, angles, strict=True)
+        return [(jnp.cos(a), jnp.sin(a)) for part, a in both if isinstance(part.kind, _operations.Rotations)]
+
+    def _merge(self, tables: Sequence[list[Array]], turns: Sequence[tuple[Array, Array]]) -> list[Sequence[Array]]:
+        """The tables of all parts, for one round."""
+        rest = iter(turns)
+        rotations = (isinstance(part.kind, _operations.Rotations) for part in self.parts)
+        return [next(rest) if rotates else own for rotates, own in zip(rotations, tables, strict=True)]
 
     def _tables(self, dtype: np.dtype) -> tuple[Callable[[Any], list[list[Array]]], list]:
         """A function that gives the tables of all parts for one round, and what the scan hands to it for each round.

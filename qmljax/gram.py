@@ -299,6 +299,11 @@ def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) ->
         H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
         (5), and with a ridge equation (F15).
     """
+    return jnp.sqrt(jnp.linalg.eigvalsh(_relative(classical, quantum, ridge)[0])[-1])
+
+
+def _relative(classical: Any, quantum: Any, ridge: float) -> tuple[Array, Array]:
+    """``sqrt(K_Q) sqrt(K_C) (K_C + ridge)^-2 sqrt(K_C) sqrt(K_Q)`` and sqrt(K_Q)."""
     classical, _ = _checked(classical)
     quantum, _ = _checked(quantum)
     if classical.shape != quantum.shape:
@@ -307,7 +312,27 @@ def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) ->
     weights = jnp.where(values > 0, values / (values + ridge) ** 2, 0.0 if ridge else jnp.inf)
     root = _square_root(_unit_trace(quantum))
     inner = jnp.matmul(root, vectors, precision=PRECISION)
-    return jnp.sqrt(jnp.linalg.eigvalsh(jnp.matmul(inner * weights[None], inner.T, precision=PRECISION))[-1])
+    return jnp.matmul(inner * weights[None], inner.T, precision=PRECISION), root
+
+
+def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
+    """The real labels, (N,), of norm sqrt(N), that are hardest for the classical kernel, relative to the quantum one.
+
+    They saturate the geometric difference: their model complexities are in the ratio of its square. As labels of two
+    classes take their signs; classes of equal size are above and below the median.
+
+    Args:
+        classical: The kernel matrix K_C, (N, N).
+        quantum: The kernel matrix K_Q of the same points, training and test points together.
+        ridge: As in `geometric_difference`.
+
+    References:
+        H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
+        (G4) and what follows.
+    """
+    inner, root = _relative(classical, quantum, ridge)
+    labels = jnp.matmul(root, jnp.linalg.eigh(inner)[1][:, -1], precision=PRECISION)
+    return labels * jnp.sqrt(len(labels) / jnp.sum(labels**2))
 
 
 def model_complexity(gram: Any, y: Any, *, ridge: float = 0.0) -> Array:

@@ -1,7 +1,9 @@
 """Kernels. Oracles: closed forms, overlaps of Qiskit's `Statevector`s, and central differences of them."""
 
+import functools
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +120,34 @@ def test_in_double_precision(name):
     np.testing.assert_allclose(cross, oracle(name, x, y, *weights.values()), rtol=0, atol=1e-12)
 
 
+FEATURE_MAPS = {
+    "z": z_feature_map,
+    "zz": zz_feature_map,
+    "pauli": functools.partial(pauli_feature_map, paulis=["X", "ZY", "Z"]),
+}
+
+
+@pytest.mark.parametrize("entanglement", ["full", "linear", "circular"])
+@pytest.mark.parametrize("n", range(2, 7))
+@pytest.mark.parametrize("kind", FEATURE_MAPS)
+def test_feature_maps_of_any_entanglement(kind, n, entanglement):
+    """Against Qiskit's states and, where it is installed, the kernels of Qiskit Machine Learning."""
+    options = {} if kind == "z" else {"entanglement": entanglement}
+    circuit = FEATURE_MAPS[kind](n, reps=2, **options)
+    x, y = np.random.default_rng(n).uniform(-1, 1, (2, 4, n)).astype(np.float32)
+    kernel = qj.fidelity_kernel(circuit)
+    states = [np.array([Statevector(circuit.assign_parameters(p.astype(float))).data for p in z]) for z in (x, y)]
+    np.testing.assert_allclose(kernel(x, y), abs(states[0].conj() @ states[1].T) ** 2, atol=2e-6)
+    np.testing.assert_allclose(kernel(x), abs(states[0].conj() @ states[0].T) ** 2, atol=2e-6)
+    try:
+        from qiskit_machine_learning.kernels import FidelityQuantumKernel, FidelityStatevectorKernel
+    except ImportError:
+        return
+    with jax.enable_x64(True):
+        for theirs in (FidelityStatevectorKernel(feature_map=circuit), FidelityQuantumKernel(feature_map=circuit)):
+            np.testing.assert_allclose(kernel(x.astype(float), y.astype(float)), theirs.evaluate(x, y), atol=1e-6)
+
+
 def test_closed_form():
     x, y = np.random.default_rng(1).uniform(-4, 4, (2, 5, 2)).astype("float32")
     expected = np.prod(np.cos((x[:, None] - y[None]) / 2) ** 2, axis=-1)
@@ -201,6 +231,26 @@ def test_tiles_are_the_whole_matrix(memory, columns):
             loops = str(jax.make_jaxpr(kernel)(x, y, weights=w)).count("scan[")
             assert (loops > 0) == (kernel.memory == memory)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *results)
+
+
+@pytest.mark.parametrize("kind", ["fidelity", "local", "projected"])
+def test_progress_counts_the_parts(kind, capsys):
+    x = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
+    feature_map = zz_feature_map(2)
+    make = qj.projected_kernel if kind == "projected" else functools.partial(qj.fidelity_kernel, local=kind == "local")
+    quiet, loud = make(feature_map, memory=600), make(feature_map, memory=600, progress=True)
+    for _ in range(2):  # the second call is compiled
+        np.testing.assert_array_equal(loud(x), quiet(x))
+        jax.effects_barrier()
+        parts = {"fidelity": 10, "local": 7, "projected": 4}[kind]
+        assert f"{parts}/{parts}" in capsys.readouterr().err
+
+
+def test_progress_needs_tqdm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    for make in (qj.fidelity_kernel, qj.projected_kernel):
+        with pytest.raises(ImportError, match=r"pip install 'qmljax\[progress\]'"):
+            make(zz_feature_map(2), progress=True)
 
 
 def test_under_vmap_and_jit():

@@ -32,7 +32,10 @@ class Layer(NamedTuple):
     components: int = 2
 
     def apply(self, a, state):
-        return _operations.run(self.kind, state, self.tables, a)
+        return _operations.run(self.kind, state, self.turns(a) or self.tables, a)
+
+    def turns(self, a):
+        return (jnp.cos(a), jnp.sin(a)) if isinstance(self.kind, _operations.Rotations) else ()
 
 
 def rotations(components: int, qubits: tuple[int, ...] = tuple(range(N))) -> Layer:
@@ -175,7 +178,7 @@ def test_derivatives_of_a_nonlinear_loss(layer):
 def test_undo_and_moments(layer, batches):
     a, state = arguments(layer, *batches)
     _, left = arguments(layer, *batches, seed=1)
-    back = _operations.undo(layer.kind, layer.apply(a, state), layer.tables, a)
+    back = _operations.undo(layer.kind, layer.apply(a, state), layer.turns(a) or layer.tables, a)
     close(back, np.broadcast_to(state, back.shape))
     images = np.tensordot(layer.generators, state.reshape(-1, *batches[1]), 1)
     expected = np.einsum("z...,kz...->k...", left.reshape(-1, *batches[1]), images)
@@ -275,7 +278,7 @@ def test_backpropagation_keeps_one_state_a_layer(layer):
 
 def test_float32_stays_float32():
     a, state, low = (np.ones(shape, np.float32) for shape in ((N,), (2, SIZE), (N, SIZE)))
-    assert _operations.run(_operations.Rotations((0, 1, 2)), state, (), a).dtype == np.float32
+    assert _operations.run(_operations.Rotations((0, 1, 2)), state, (np.cos(a), np.sin(a)), a).dtype == np.float32
     assert _operations.run("phases", state, (low,), a).dtype == np.float32
 
 

@@ -84,6 +84,26 @@ def test_a_grid_search_evaluates_each_matrix_once(monkeypatch):
     assert len(calls) == 12  # two repetitions are the default, whose matrices are there
 
 
+def test_a_grid_search_over_kernel_weights_compiles_once(monkeypatch):
+    traces = []
+    original = _kernels.FidelityKernel._trace
+
+    def counted(self, *args):
+        traces.append(self)
+        return original(self, *args)
+
+    monkeypatch.setattr(_kernels.FidelityKernel, "_trace", counted)
+    w = ParameterVector("turn", 2)
+    circuit = QuantumCircuit(2)
+    for q in range(2):
+        circuit.rx(w[q], q)
+    kernel = qj.fidelity_kernel(circuit.compose(zz_feature_map(2)), weights=w)
+    x, y = points(30, seed=5), np.arange(30) % 2
+    settings = {"kernel_weights": [np.full(2, k / 10) for k in range(10)], "C": [1.0, 10.0]}
+    GridSearchCV(qs.QSVC(quantum_kernel=kernel), settings, cv=3, refit=False).fit(x, y)
+    assert len(traces) == 2  # for the shapes of training and of test matrices
+
+
 def test_clones_pickles_and_pipelines():
     x, y = points(), np.arange(24) % 2
     model = make_pipeline(MinMaxScaler((0, np.pi)), qs.QSVC(quantum_kernel=qj.projected_kernel(zz_feature_map(2))))
