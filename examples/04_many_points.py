@@ -62,6 +62,9 @@ def draw(rows, whole):
     right.axhline(whole[2], color="#009E73", ls="--", lw=1, label="seconds, whole matrix")
     right.set(title="Error and time", xlabel="landmarks")
     right.legend(fontsize=8)
+    for panel in (left, right):
+        panel.set_xticks(counts, counts)
+        panel.minorticks_off()
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=150)
 
