@@ -148,7 +148,7 @@ def _levels(plan: Plan, levels: Sequence[Level], angles: "_Angles", state: Array
     size = (2 - layers.real) * state.shape[1] * math.prod(batch) * state.dtype.itemsize
     adjoint = kept > 1 and kept * size > plan.memory
     if adjoint:  # a loop as soon as there can be one, because XLA uses the same memory for all its rounds
-        segments = [_Segment(rounds, layers) for rounds in _rounds(levels, plan, 2)]
+        segments = [_Segment(rounds, layers, lean=True) for rounds in _rounds(levels, plan, 2)]
     values = _angles_of(segments, angles)
     full = (2 - layers.real, state.shape[1], *batch)
     if deep or adjoint:
@@ -403,8 +403,9 @@ class _Segment:
     In a scan each part that some round has, all get: with zero angles or neutral tables where it was missing.
     """
 
-    def __init__(self, rounds: Sequence[Sequence[Level]], layers: Layers):
+    def __init__(self, rounds: Sequence[Sequence[Level]], layers: Layers, lean: bool = False):
         self.rounds = len(rounds)
+        self.lean = lean  # whether memory matters more than time
         self.real = layers.real
         columns = zip(*rounds, strict=True)
         self.parts = [part for levels in columns for part in _parts(levels, layers.num_qubits, layers.real)]
@@ -472,6 +473,8 @@ class _Segment:
             for column in part.tables:
                 keys: dict[bytes, int] = {}
                 index = np.array([keys.setdefault(t.tobytes(), len(keys)) for t in column], np.int32)
+                if self.lean and part.kind == "permute":  # else XLA makes an index of the whole state before the loop
+                    index = np.arange(len(column), dtype=np.int32)
                 distinct = np.stack([column[k] for k in np.unique(index, return_index=True)[1]])
                 stacks.append(distinct.astype(np.int32 if distinct.dtype.kind == "i" else dtype))
                 per_round.append(index if len(distinct) > 1 else None)

@@ -331,7 +331,8 @@ def permute(state: Array, high: Array, low: Array) -> Array:
     # Component by component: XLA puts the gathered axis first, and would transpose a state that has one before it. The
     # barrier keeps it from computing what is gathered, such as phases, in the order of the gather.
     state = lax.optimization_barrier(state)
-    return jnp.stack([part.at[source].get(mode="promise_in_bounds", unique_indices=True) for part in state])
+    options = {"mode": "promise_in_bounds", "unique_indices": True, "wrap_negative_indices": False}
+    return jnp.stack([part.at[source].get(**options) for part in state])
 
 
 def multiply(state: Array, diagonal: Array) -> Array:
