@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from qmljax import _observables, _simulate, _state
-from qmljax._expressions import Affine
+from qmljax._expressions import evaluate
 from qmljax._observables import Observable
 from qmljax._parse import parse
 from qmljax._program import Program
@@ -65,23 +65,30 @@ def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
     return array
 
 
-def check_amplitudes(program: Program, positions: Sequence[int], values: Any, name: str) -> None:
-    """Refuses a vector of amplitudes that are all zero, where it can be seen: `values` (..., len(positions))."""
-    if not program.loads or isinstance(values, jax.core.Tracer):
+def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> None:
+    """Refuses amplitudes that are all zero, where they can be seen.
+
+    `given` has the arguments of a call by name, each with the positions of its columns in the circuit's parameters.
+    """
+    if not program.loads or any(isinstance(values, jax.core.Tracer) for _, values in given.values()):
         return
-    column = {position: k for k, position in enumerate(positions)}
+    arrays = {name: np.asarray(values) for name, (_, values) in given.items()}
+    batch = np.broadcast_shapes(*(array.shape[:-1] for array in arrays.values()))
+    dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    params = np.zeros((len(program.parameters), *batch), dtype)
+    for (positions, _), array in zip(given.values(), arrays.values(), strict=True):
+        params[list(positions)] = np.moveaxis(np.broadcast_to(array, (*batch, array.shape[-1])), -1, 0)
+    with jax.ensure_compile_time_eval():
+        values = np.concatenate([np.asarray(evaluate(program.expressions, params)), np.ones((1, *batch), dtype)])
     for op in program.loads:
-        used = [program.expressions[int(e)] for e, _ in op.table.array if e >= 0]
-        single = all(isinstance(e, Affine) and len(e.terms) == 1 and e.const == 0 for e in used)
-        places = [e.terms[0][0] for e in used] if single and len(used) == len(op.table.array) else []
-        if not places or not set(places) <= column.keys():
-            continue
-        null = np.argwhere(~np.asarray(values)[..., [column[p] for p in places]].any(axis=-1))
+        index, scale = op.table.array.T
+        size = np.abs(values[index.astype(int)] * scale.reshape(-1, *(1,) * len(batch)).astype(dtype)).max(axis=0)
+        null = np.argwhere(size < np.finfo(dtype).tiny)
         if len(null):
-            row = f" at {tuple(null[0].tolist())}" if null.size else ""
+            where = f" at {tuple(null[0].tolist())}" if null.size else ""
             raise ValueError(
-                f"`{name}`{row} is zero in all features that become amplitudes, so there is no state with these "
-                "amplitudes. Leave out the point, or add a constant feature."
+                f"{' and '.join(f'`{name}`' for name in given)}{where}: all amplitudes are zero, so there is no such "
+                "state. Leave out the point, or add a constant feature."
             )
 
 
@@ -101,7 +108,7 @@ class _OfParams(Compiled):
         if params is None and not self.program.parameters:
             params = np.zeros((0,), jnp.result_type(float))
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
-        check_amplitudes(self.program, range(len(self.program.parameters)), params, "params")
+        check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params)
 
     def _trace(self, params: Array) -> Array:
@@ -174,7 +181,7 @@ class Sample(Compiled):
         if not isinstance(key, jax.Array | np.ndarray):
             raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
-        check_amplitudes(self.program, range(len(self.program.parameters)), params, "params")
+        check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params, key)
 
     def _trace(self, params: Array, key: Array) -> Array:

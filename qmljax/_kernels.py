@@ -60,6 +60,10 @@ class _Kernel(Compiled):
         weights = real_array(weights, "weights", len(self.weights), names)
         if weights.ndim > 1:
             raise ValueError(f"`weights` must have shape ({len(names)},), but has shape {weights.shape}.")
+        for name, points in (("x", x), ("y", y)):
+            if points is not None:
+                given = {name: (self.features, points), "weights": (self.weights, weights)}
+                _functions.check_amplitudes(self.program, **given)
         return x, y, weights
 
     def _points(self, value: Any, name: str) -> Any:
@@ -69,7 +73,6 @@ class _Kernel(Compiled):
                 f"`{name}` must have shape (N, {len(self.features)}), one row for each point, but has shape "
                 f"{array.shape}."
             )
-        _functions.check_amplitudes(self.program, self.features, array, name)
         return array
 
     def _state_of(self, x: Array, weights: Array, dtype: Any) -> Array:
@@ -115,6 +118,8 @@ def _dtype(x: Array, y: Array | None, weights: Array) -> Any:
 class FidelityKernel(_Kernel):
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
         dtype = _dtype(x, y, weights)
+        if 0 in (len(x), len(x if y is None else y)):
+            return jnp.zeros((len(x), len(x if y is None else y)), dtype)
         state = 2 * dtype.itemsize << self.program.num_qubits
         # Running a batch of states takes some copies of them, and squaring a tile of products some of it.
         tile = max(1, min(self.memory // (8 * state), math.isqrt(self.memory // (8 * dtype.itemsize))))
@@ -124,12 +129,15 @@ class FidelityKernel(_Kernel):
 
     def _block(self, x: Array, y: Array | None, weights: Array, dtype: Any) -> Array:
         left = self._states(x, weights, dtype)
+        same = _same(x.astype(dtype), None if y is None else y.astype(dtype))
         if y is not None:
-            return _fidelities(left, self._states(y, weights, dtype))
-        gram = _fidelities(left, left)
-        gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
-        exact = jnp.eye(len(x), dtype=bool) & ~jnp.isnan(gram)  # a point that is NaN stays visible
-        return jnp.where(exact, jnp.ones((), dtype), gram)
+            gram = _fidelities(left, self._states(y, weights, dtype))
+        else:
+            gram = _fidelities(left, left)
+            gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
+            same = same | jnp.eye(len(x), dtype=bool)
+        missing = jnp.where(same & (gram > 1 - 1e-4), 1 - gram, 0)  # a point that is NaN stays visible
+        return gram + lax.stop_gradient(missing)
 
     def _tiles(self, x: Array, y: Array | None, weights: Array, dtype: Any, tile: int) -> Array:
         """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again.
@@ -173,6 +181,18 @@ class FidelityKernel(_Kernel):
         states = self._state_of(x, weights, dtype)
         # Norms a few roundings above 1 would cost a Gram matrix of unit diagonal its positive eigenvalues.
         return states * lax.stop_gradient(lax.rsqrt(jnp.sum(states * states, axis=(0, 1), keepdims=True)))
+
+
+def _same(x: Array, y: Array | None) -> Array:
+    """Which points (N, d) and (M, d) are equal, (N, M): by sums of their bits, which few others share."""
+
+    def code(points: Array) -> Array:
+        bits = lax.bitcast_convert_type(points, np.uint32).reshape(len(points), -1)
+        odd = np.random.default_rng(0).integers(1 << 31, size=bits.shape[1], dtype=np.uint32) * np.uint32(2) + 1
+        return jnp.sum((bits ^ bits >> 15) * odd[None].astype(np.uint32), axis=1, dtype=np.uint32)
+
+    left = code(x)
+    return left[:, None] == (left if y is None else code(y))[None]
 
 
 def _fidelities(left: Array, right: Array) -> Array:
@@ -315,6 +335,8 @@ class ProjectedKernel(_Kernel):
         if gamma is not None and self.gamma is None:
             raise ValueError("A linear kernel has no `gamma`.")
         gamma = self.gamma if gamma is None else gamma
+        if gamma is not None:
+            _check_gamma(gamma)
         return self._run(*self._arguments(x, y, weights), None if gamma is None else jnp.asarray(gamma))
 
     def projections(self, x: Any, *, weights: Any = None) -> Array:
@@ -330,10 +352,11 @@ class ProjectedKernel(_Kernel):
         if gamma is None:
             return products
         distances = jnp.sum(left * left, axis=0)[:, None] + jnp.sum(right * right, axis=0)[None] - 2 * products
-        distances = distances - lax.stop_gradient(jnp.minimum(distances, 0))  # rounding errors
         if y is None:
             distances = (distances + distances.T) / 2
-            distances = jnp.where(jnp.eye(len(x), dtype=bool) & ~jnp.isnan(distances), 0, distances)
+        same = _same(x.astype(dtype), None if y is None else y.astype(dtype)) & (distances < 1e-3)
+        rounding = jnp.where(same, distances, jnp.minimum(distances, 0))
+        distances = distances - lax.stop_gradient(rounding)
         return jnp.exp(-gamma.astype(dtype) * distances)
 
     def _project(self, x: Array, weights: Array, dtype: Any) -> Array:
@@ -372,7 +395,7 @@ class Fidelity(Compiled):
             for value, name, f in ((params_a, "params_a", self.left), (params_b, "params_b", self.right))
         ]
         for array, name, f in zip(arrays, ("params_a", "params_b"), (self.left, self.right), strict=True):
-            _functions.check_amplitudes(f.program, range(len(f.program.parameters)), array, name)
+            _functions.check_amplitudes(f.program, **{name: (range(len(f.program.parameters)), array)})
         return self._run(*arrays)
 
     def _trace(self, params_a: Array, params_b: Array) -> Array:
@@ -467,12 +490,12 @@ def fidelity_kernel(
         raise ValueError(
             f"`evaluate_duplicates` must be 'all', 'off_diagonal' or 'none', but is {evaluate_duplicates!r}."
         )
+    if local and backend is not None:
+        raise ValueError("A backend measures the fidelity of whole states. Leave out `local`.")
     if local and program.loads:
         raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
     common = {"program": program, "features": features, "weights": trained, "memory": memory, "progress": progress}
     if backend is not None and not isinstance(backend, Shots):
-        if local:
-            raise ValueError("A backend measures the fidelity of whole states. Leave out `local`.")
         return _PairsOnBackend(**common, function=backend.fidelity(feature_map), duplicates=evaluate_duplicates)
     kernel = LocalFidelityKernel(**common, num_qubits=whole.num_qubits) if local else FidelityKernel(**common)
     return kernel if backend is None else _WithShots(**common, exact=kernel, backend=backend)
@@ -526,11 +549,11 @@ def projected_kernel(
     memory = _functions.check_memory(memory)
     if progress:
         _functions.load_tqdm()
-    if gamma is not None and not (isinstance(gamma, int | float | np.number) and gamma >= 0):
-        raise ValueError(f"`gamma` must be a number from 0 on, or None for the linear kernel, but is {gamma!r}.")
+    if gamma is not None:
+        _check_gamma(gamma)
     program = parse(feature_map)
     n = program.num_qubits
-    if observables is None or isinstance(observables, int):
+    if observables is None or isinstance(observables, int | np.integer):
         observables = _paulis(n, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read, _ = _functions.read_observables(listed, program)
@@ -540,6 +563,12 @@ def projected_kernel(
     gamma = None if gamma is None else float(gamma)
     observed = tuple(o.on(kept) for o in read)
     return ProjectedKernel(small, features, trained, observed, gamma, project, memory=memory, progress=progress)
+
+
+def _check_gamma(gamma: Any) -> None:
+    number = isinstance(gamma, int | float | np.number | np.ndarray | jax.Array) and np.ndim(gamma) == 0
+    if not number or not isinstance(gamma, jax.core.Tracer) and not 0 <= gamma < np.inf:
+        raise ValueError(f"`gamma` must be a finite number from 0 on, or None for the linear kernel, but is {gamma!r}.")
 
 
 def _paulis(n: int, weight: int) -> list[str]:

@@ -49,8 +49,7 @@ class _Model(Compiled):
                 "For an ensemble of weights use jax.vmap(model, in_axes=(0, None))."
             )
         x = real_array(x, "x", len(self.inputs), [names[k] for k in self.inputs])
-        _functions.check_amplitudes(self.program, self.inputs, x, "x")
-        _functions.check_amplitudes(self.program, self.weights, weights, "weights")
+        _functions.check_amplitudes(self.program, weights=(self.weights, weights), x=(self.inputs, x))
         return self._run(weights, x)
 
     def _trace(self, weights: Array, x: Array) -> Array:

@@ -32,7 +32,8 @@ def raw_feature_vector(num_features: int, name: str = "x") -> QuantumCircuit:
     """The amplitude encoding: the state has the features as its amplitudes, divided by their norm.
 
     To follow, other gates may be appended. A vector of zeros has no such state: qmljax refuses it, unless it is hidden
-    from it by a `jax.jit` or `jax.vmap` around the call, where its state is the null vector.
+    by a transformation of JAX around the call; then its state is the null vector, and its fidelities are NaN. What
+    Qiskit does to gates, such as `inverse` and `transpile`, needs bound parameters.
 
     Args:
         num_features: How many. If it is no power of two, zeros pad them.

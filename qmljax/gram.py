@@ -43,7 +43,11 @@ def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
         795 (2012), definition 4. N. Cristianini et al., "On Kernel-Target Alignment", NIPS 14 (2001).
     """
     gram, y = _checked(gram, y)
+    if not len(y):
+        raise ValueError("There are no points to align.")
     columns = y.reshape(len(y), -1)
+    largest = lax.stop_gradient(jnp.max(jnp.abs(columns)))
+    columns = columns / jnp.where(largest > 0, largest, 1.0)  # against overflow: their size does not matter
     if centred:
         columns = columns - columns.mean(axis=0, keepdims=True)
         gram = centre(gram)
@@ -85,7 +89,9 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:  # noqa: N803
         J. R. Glick et al., "Covariant quantum kernels for data with group structure", Nature Physics 20, 479 (2024),
         equation (9).
     """
-    gram, y = _checked(gram, y)
+    gram, y = _checked(gram, y, columns=False)
+    if not isinstance(y, jax.core.Tracer) and len(np.unique(y)) != 2:
+        raise ValueError(f"`y` must hold two classes, but has the values {np.unique(y)[:8].tolist()}.")
     return _dual_optimum(
         gram, jnp.where(y == y.max(), 1.0, -1.0).astype(gram.dtype), functools.partial(_solve_svc, C=C)
     )
@@ -97,7 +103,7 @@ def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Arra
     The largest ``y.b - epsilon |b|_1 - b^T K b / 2`` with |b_i| <= C and sum(b) = 0. Solved by scikit-learn, and
     differentiable once in `gram`.
     """
-    gram, y = _checked(gram, y)
+    gram, y = _checked(gram, y, columns=False)
     return _dual_optimum(gram, y, functools.partial(_solve_svr, C=C, epsilon=epsilon), epsilon)
 
 
@@ -107,6 +113,8 @@ def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     In closed form, ``ridge y^T (K + ridge)^{-1} y / 2``; differentiable to any order. `y` may be (N,) or (N, c).
     """
     gram, y = _checked(gram, y)
+    if not isinstance(ridge, jax.core.Tracer) and not ridge > 0:
+        raise ValueError(f"`ridge` must be positive, but is {ridge!r}.")
     matrix = gram + ridge * jnp.eye(len(gram), dtype=gram.dtype)
     return ridge * jnp.sum(y * jax.scipy.linalg.solve(matrix, y, assume_a="pos")) / 2
 
@@ -116,14 +124,14 @@ def huber_loss(gram: Any, y: Any, *, delta: float = 1.0, ridge: float = 1.0) -> 
 
     `y` is real, (N,). Differentiable once in `gram`.
     """
-    gram, y = _checked(gram, y)
+    gram, y = _checked(gram, y, columns=False)
     solve = functools.partial(_solve_box, bound=delta / ridge, quadratic=ridge)
     return ridge * _dual_optimum(gram, y, solve, quadratic=ridge)
 
 
 def absolute_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     """The least ``sum_i |f_i - y_i| + ridge |f|_K**2 / 2``; `y` is real, (N,). Differentiable once in `gram`."""
-    gram, y = _checked(gram, y)
+    gram, y = _checked(gram, y, columns=False)
     return ridge * _dual_optimum(gram, y, functools.partial(_solve_box, bound=1 / ridge, quadratic=0.0))
 
 
@@ -284,7 +292,7 @@ def concentration(gram: Any) -> tuple[Array, Array]:
 
 
 def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
-    """How much better than the classical kernel a quantum kernel can possibly predict, g(K_C || K_Q) >= 1.
+    """How much better than the classical kernel a quantum kernel can predict: g(K_C || K_Q), without a ridge >= 1.
 
     ``sqrt(| sqrt(K_Q) sqrt(K_C) (K_C + ridge)^-2 sqrt(K_C) sqrt(K_Q) |)``, the spectral norm, for matrices scaled to
     the trace N. If g is small, no labels exist that the quantum kernel learns from far fewer samples; g of about
@@ -299,20 +307,22 @@ def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) ->
         H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
         (5), and with a ridge equation (F15).
     """
-    return jnp.sqrt(jnp.linalg.eigvalsh(_relative(classical, quantum, ridge)[0])[-1])
+    inner, _, unbounded = _relative(classical, quantum, ridge)
+    return jnp.where(unbounded, jnp.inf, jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(inner)[-1], 0)))
 
 
-def _relative(classical: Any, quantum: Any, ridge: float) -> tuple[Array, Array]:
-    """``sqrt(K_Q) sqrt(K_C) (K_C + ridge)^-2 sqrt(K_C) sqrt(K_Q)`` and sqrt(K_Q)."""
+def _relative(classical: Any, quantum: Any, ridge: float) -> tuple[Array, Array, Array]:
+    """``sqrt(K_Q) sqrt(K_C) (K_C + ridge)^-2 sqrt(K_C) sqrt(K_Q)``, sqrt(K_Q), and whether the first is infinite."""
     classical, _ = _checked(classical)
     quantum, _ = _checked(quantum)
     if classical.shape != quantum.shape:
         raise ValueError(f"The kernel matrices must have one shape, but have {classical.shape} and {quantum.shape}.")
     values, vectors = jnp.linalg.eigh(_unit_trace(classical))
-    weights = jnp.where(values > 0, values / (values + ridge) ** 2, 0.0 if ridge else jnp.inf)
     root = _square_root(_unit_trace(quantum))
     inner = jnp.matmul(root, vectors, precision=PRECISION)
-    return jnp.matmul(inner * weights[None], inner.T, precision=PRECISION), root
+    weights = _inverse_weights(values, ridge, jnp.sum(inner**2, axis=0))
+    finite = jnp.where(jnp.isinf(weights), 0.0, weights)
+    return jnp.matmul(inner * finite[None], inner.T, precision=PRECISION), root, jnp.isinf(weights).any()
 
 
 def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
@@ -330,7 +340,7 @@ def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Ar
         H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
         (G4) and what follows.
     """
-    inner, root = _relative(classical, quantum, ridge)
+    inner, root, _ = _relative(classical, quantum, ridge)
     labels = jnp.matmul(root, jnp.linalg.eigh(inner)[1][:, -1], precision=PRECISION)
     return labels * jnp.sqrt(len(labels) / jnp.sum(labels**2))
 
@@ -347,8 +357,17 @@ def model_complexity(gram: Any, y: Any, *, ridge: float = 0.0) -> Array:
     """
     gram, y = _checked(gram, y)
     values, vectors = jnp.linalg.eigh(_unit_trace(gram))
-    weights = jnp.where(values > 0, values / (values + ridge) ** 2, 0.0 if ridge else jnp.inf)
-    return jnp.sum(weights * jnp.sum(jnp.matmul(vectors.T, y.reshape(len(y), -1), precision=PRECISION) ** 2, axis=1))
+    parts = jnp.sum(jnp.matmul(vectors.T, y.reshape(len(y), -1), precision=PRECISION) ** 2, axis=1)
+    weights = _inverse_weights(values, ridge, parts)
+    return jnp.sum(jnp.where(weights > 0, weights * parts, 0.0))
+
+
+def _inverse_weights(values: Array, ridge: Any, parts: Array) -> Array:
+    """``value / (value + ridge)**2``; of null values without a ridge, 0 where nothing lies there, else infinite."""
+    null = values + ridge <= len(values) * jnp.finfo(values.dtype).eps * values[-1]
+    nothing = parts <= len(values) * jnp.finfo(values.dtype).eps * jnp.sum(parts)
+    safe = jnp.where(null, 1.0, values + ridge)
+    return jnp.where(null, jnp.where(nothing, 0.0, jnp.inf), jnp.maximum(values, 0) / safe**2)
 
 
 def _unit_trace(gram: Array) -> Array:
@@ -416,16 +435,16 @@ def approximation_error(
     return error, jnp.where(error > 0, spread / (2 * jnp.where(error > 0, error, 1.0)), 0.0)
 
 
-def _checked(gram: Any, y: Any = None) -> tuple[Array, Array]:
+def _checked(gram: Any, y: Any = None, *, columns: bool = True) -> tuple[Array, Array]:
     gram = jnp.asarray(gram)
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not jnp.issubdtype(gram.dtype, jnp.floating):
         raise ValueError(f"A kernel matrix must be real, of shape (N, N), but is {gram.dtype} of shape {gram.shape}.")
     if y is None:
         return gram, gram[:0]
     y = y if isinstance(y, jax.Array) else np.asarray(y)
-    if y.ndim not in (1, 2) or len(y) != len(gram) or y.dtype.kind not in "fiub":
+    if y.ndim not in ((1, 2) if columns else (1,)) or len(y) != len(gram) or y.dtype.kind not in "fiub":
         raise ValueError(
-            f"`y` must hold a number for each of the {len(gram)} points, (N,), or one-hot labels (N, c), but is "
-            f"{y.dtype} of shape {y.shape}."
+            f"`y` must hold a number for each of the {len(gram)} points, (N,){', or one-hot labels (N, c)' * columns}, "
+            f"but is {y.dtype} of shape {y.shape}."
         )
     return gram, jnp.asarray(y, gram.dtype)

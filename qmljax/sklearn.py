@@ -29,7 +29,7 @@ except ImportError as error:
 
 from qiskit.circuit.library import z_feature_map, zz_feature_map
 
-from qmljax._functions import statevector
+from qmljax._functions import Compiled, statevector
 from qmljax._kernels import fidelity_kernel, projected_kernel
 
 MOST_FEATURES = 12
@@ -54,7 +54,7 @@ def _default_kernel(num_features: int) -> Callable:
 
 
 def kernel_matrix(kernel: Callable | None, x: Any, y: Any = None, *, weights: Any = None) -> np.ndarray:
-    """A kernel matrix as float64, which is kept: the next call with equal arguments costs a comparison.
+    """A kernel matrix as float64. That of a kernel of qmljax is kept: the next call with equal arguments is for free.
 
     Points in double precision, scikit-learn's default, are computed with in double precision, whatever JAX is set to.
 
@@ -70,6 +70,10 @@ def kernel_matrix(kernel: Callable | None, x: Any, y: Any = None, *, weights: An
     x = np.ascontiguousarray(_dense(x))
     y = None if y is None else np.ascontiguousarray(_dense(y))
     kernel = _default_kernel(x.shape[1]) if kernel is None else kernel
+    given = {} if weights is None else {"weights": weights}
+    if not isinstance(kernel, Compiled):  # may be changed in place, or not be hashable
+        with jax.enable_x64(x.dtype != np.float32):
+            return np.asarray(kernel(x, y, **given), np.float64)
     digest = hashlib.sha256()
     for array in (x, y, weights):
         array = None if array is None else np.ascontiguousarray(array)
@@ -78,7 +82,6 @@ def kernel_matrix(kernel: Callable | None, x: Any, y: Any = None, *, weights: An
     if key in _matrices:
         _matrices.move_to_end(key)
         return _matrices[key]
-    given = {} if weights is None else {"weights": weights}
     with jax.enable_x64(x.dtype != np.float32):
         matrix = np.asarray(kernel(x, y, **given), np.float64)
     matrix.flags.writeable = False
@@ -110,6 +113,10 @@ class _QuantumKernel:
         if sample_weight is not None:
             _check_sample_weight(sample_weight, X)  # before the kernel matrix is computed
         return super().fit(_dense(X), y, sample_weight)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.kernel = self._evaluate  # of the copy
 
     def __sklearn_tags__(self) -> Any:
         return _modest(super().__sklearn_tags__())
@@ -258,7 +265,7 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         """Trains on points (N, d) and labels (N,), which are drawn in proportion to the weights (N,)."""
         X, y = validate_data(self, X, y)  # noqa: N806
         check_classification_targets(y)
-        if self.C <= 0 or self.num_steps < 1:
+        if not self.C > 0 or self.num_steps < 1:
             raise ValueError(f"`C` and `num_steps` must be positive, but are {self.C} and {self.num_steps}.")
         chances = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.classes_, index = np.unique(y, return_inverse=True)
@@ -278,7 +285,9 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         return self
 
     def __sklearn_tags__(self) -> Any:
-        return _modest(super().__sklearn_tags__())
+        tags = _modest(super().__sklearn_tags__())
+        tags.input_tags.pairwise = self.precomputed
+        return tags
 
     def _steps(self, gram: np.ndarray, signs: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """How often each point violated its margin, with its sign."""

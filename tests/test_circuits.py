@@ -115,10 +115,19 @@ def test_a_vector_of_zeros_is_refused():
         lambda: model(np.zeros(0), x),
         lambda: qj.fidelity(circuit, circuit)(x, x),
     ):
-        with pytest.raises(ValueError, match=r"at \(2,\) is zero in all features that become amplitudes"):
+        with pytest.raises(ValueError, match=r"at \(2,\): all amplitudes are zero, so there is no such state"):
             call()
-    with pytest.raises(ValueError, match="`params` is zero"):
-        qj.sample(circuit, 3)(np.zeros(3), jax.random.key(0))
+    a, b, _ = circuit.parameters
+    for call in (
+        lambda: qj.sample(circuit, 3)(np.zeros(3), jax.random.key(0)),
+        lambda: qj.statevector(circuit.assign_parameters(np.zeros(3)))(),
+        lambda: qj.statevector(circuit.assign_parameters({a: 0.0}))(np.zeros(2)),
+        lambda: qj.statevector(circuit.assign_parameters({a: b**2 + b}))(np.zeros(2)),
+        lambda: qj.statevector(circuit)(np.full(3, 1e-310)),
+        lambda: qj.estimator_qnn(circuit, "ZZ", inputs=[a])(np.zeros(2), np.zeros((2, 1))),
+    ):
+        with pytest.raises(ValueError, match="all amplitudes are zero"):
+            call()
     hidden, gradient = jax.value_and_grad(jax.jit(lambda v: qj.statevector(circuit)(v)[0].real))(np.zeros(3))
     assert hidden == 0 and np.isfinite(gradient).all()
 

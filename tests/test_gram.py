@@ -210,6 +210,32 @@ def test_labels_that_do_not_fit(y):
         gram.kernel_alignment(np.eye(2), y)
 
 
+def test_singular_matrices_without_a_ridge():
+    ones, axis = jnp.ones((3, 3)), jnp.diag(jnp.array([1.0, 0.0]))
+    np.testing.assert_allclose(gram.geometric_difference(ones, ones), 1, rtol=1e-5)
+    np.testing.assert_allclose(gram.model_complexity(axis, [1.0, 0.0]), 0.5, rtol=1e-5)  # its trace becomes 2
+    assert gram.model_complexity(axis, [0.0, 1.0]) == gram.geometric_difference(axis, jnp.eye(2)) == np.inf
+    difference = jax.jit(lambda ridge: gram.geometric_difference(jnp.eye(3), jnp.eye(3), ridge=ridge))
+    np.testing.assert_allclose(difference(0.1), 1 / 1.1, rtol=1e-5)
+    with pytest.raises(ValueError, match="`ridge` must be positive"):
+        gram.squared_loss(ones, np.ones(3), ridge=0.0)
+
+
+def test_labels_of_the_wrong_kind():
+    matrix = np.eye(3)
+    np.testing.assert_allclose(
+        gram.kernel_alignment(matrix, np.array([1e30, -1e30, 0])), gram.kernel_alignment(matrix, np.array([1.0, -1, 0]))
+    )
+    for y in (np.arange(3), np.ones(3)):
+        with pytest.raises(ValueError, match="`y` must hold two classes"):
+            gram.svc_loss(matrix, y)
+    for loss in (gram.svc_loss, gram.svr_loss, gram.huber_loss, gram.absolute_loss):
+        with pytest.raises(ValueError, match="`y` must hold a number for each"):
+            loss(matrix, np.eye(3))
+    with pytest.raises(ValueError, match="no points to align"):
+        gram.kernel_alignment(np.zeros((0, 0)), np.zeros(0))
+
+
 def test_too_small_and_of_different_sizes():
     with pytest.raises(ValueError, match="one point"):
         gram.concentration(np.eye(1))

@@ -262,6 +262,42 @@ def test_under_vmap_and_jit():
     np.testing.assert_array_equal(np.diagonal(mapped, axis1=1, axis2=2), 1)
 
 
+@pytest.mark.parametrize("make", [qj.fidelity_kernel, functools.partial(qj.projected_kernel, gamma=100.0)])
+def test_equal_points_are_exactly_equal(make):
+    """Also off the diagonal, in tiles, and with shots; derivatives are those without the correction."""
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    x[7] = x[30]
+    y = x[::-1].copy()
+    circuit = zz_feature_map(3)
+    for memory in (2000, 1 << 29):
+        kernel = make(circuit, memory=memory)
+        equal = (x[:, None] == y[None]).all(axis=-1)
+        assert equal.sum() == 42 and (np.asarray(kernel(x, y)) == 1)[equal].all()
+        gram = np.asarray(kernel(x))
+        assert gram[7, 30] == gram[30, 7] == 1 and (gram == gram.T).all()
+        assert (np.asarray(kernel(x, y))[~equal] != 1).all()
+    if make is qj.fidelity_kernel:
+        noisy = np.asarray(qj.fidelity_kernel(circuit, backend=qj.Shots(10**6, jax.random.key(0)))(x, y))
+        assert (noisy[equal] == 1).all()
+
+
+@pytest.mark.parametrize("n, m", [(0, 2), (2, 0), (0, 0)])
+def test_no_points_in_tiles(n, m):
+    kernel = qj.fidelity_kernel(zz_feature_map(2), memory=0)
+    assert kernel(np.zeros((n, 2)), np.zeros((m, 2))).shape == (n, m)
+
+
+@pytest.mark.parametrize("gamma", [-1.0, np.nan, np.inf, np.arange(5.0), "scale"])
+def test_what_gamma_is_not(gamma):
+    kernel = qj.projected_kernel(zz_feature_map(2))
+    for call in (
+        lambda: kernel(np.zeros((5, 2)), gamma=gamma),
+        lambda: qj.projected_kernel(zz_feature_map(2), gamma=gamma),
+    ):
+        with pytest.raises(ValueError, match="`gamma` must be a finite number"):
+            call()
+
+
 def test_what_is_nan_stays_nan():
     kernel = build("angles")
     x = np.float32([[0, 1], [np.nan, 0], [1, 1]])

@@ -1,5 +1,6 @@
 """scikit-learn estimators. Oracles: scikit-learn's own on the same kernel matrix, and its checks of estimators."""
 
+import copy
 import pickle
 
 import jax
@@ -18,7 +19,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC, SVR
@@ -111,6 +112,34 @@ def test_clones_pickles_and_pipelines():
     copy = pickle.loads(pickle.dumps(model))
     assert (copy.predict(x) == model.predict(x)).all()
     assert (clone(model).fit(x, y).predict(x) == model.predict(x)).all()
+
+
+def test_kernels_that_change_and_copies():
+    x, y = points(), np.arange(24) % 2
+    scaled = qj.fidelity_kernel(zz_feature_map(2))
+
+    class Changing:
+        scale = 1.0
+
+        def __call__(self, x, y=None):
+            return scaled(self.scale * x, None if y is None else self.scale * y)
+
+    kernel = Changing()
+    first = qs.QSVC(quantum_kernel=kernel).fit(x, y).kernel_matrix_
+    kernel.scale = 0.3
+    assert not np.allclose(qs.QSVC(quantum_kernel=kernel).fit(x, y).kernel_matrix_, first)
+    original = qs.QSVC()
+    other = copy.copy(original).set_params(quantum_kernel=qj.projected_kernel(zz_feature_map(2))).fit(x, y)
+    assert not hasattr(original, "kernel_matrix_") and not np.allclose(other.kernel_matrix_, first)
+
+
+def test_pegasos_with_a_precomputed_kernel_is_cross_validated():
+    x, y = points(), np.arange(24) % 2
+    with jax.enable_x64(True):
+        matrix = np.asarray(qj.fidelity_kernel(zz_feature_map(2))(x))
+    assert (
+        len(cross_val_score(qs.PegasosQSVC(precomputed=True, num_steps=50), matrix, y, cv=3, error_score="raise")) == 3
+    )
 
 
 def test_trainable_kernels():
