@@ -93,6 +93,7 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
 
 
 def check_size(n: int, limit: int, what: str, way_out: str) -> None:
+    """Refuses more than `limit` qubits."""
     if n > limit:
         raise ValueError(f"{what} of {n} qubits does not fit: the limit is {limit} qubits. {way_out}")
 
@@ -127,12 +128,16 @@ class _OfParams(Compiled):
 
 @dataclass(frozen=True)
 class Statevector(_OfParams):
+    """`f(params)`: (..., P) -> complex amplitudes (..., 2**n)."""
+
     def _of(self, params: Array) -> Array:
         return _state.to_complex(self._state(params, phase=True))
 
 
 @dataclass(frozen=True)
 class Unitary(_OfParams):
+    """`f(params)`: (..., P) -> complex matrices (..., 2**n, 2**n)."""
+
     def _of(self, params: Array) -> Array:
         matrix = _state.to_complex(_simulate.columns(self.program, params, self.memory))  # (2**n, *batch, 2**n)
         return jnp.moveaxis(matrix, -1, 1)
@@ -140,6 +145,8 @@ class Unitary(_OfParams):
 
 @dataclass(frozen=True)
 class Probabilities(_OfParams):
+    """`f(params)`: (..., P) -> probabilities (..., 2**k) of the outcomes of k qubits."""
+
     qubits: tuple[int, ...]
 
     def _of(self, params: Array) -> Array:
@@ -148,6 +155,8 @@ class Probabilities(_OfParams):
 
 @dataclass(frozen=True)
 class Expectation(_OfParams):
+    """`f(params)`: (..., P) -> values (...) of a single observable, else (..., observables)."""
+
     observables: tuple[Observable, ...]
     single: bool
 
@@ -158,6 +167,8 @@ class Expectation(_OfParams):
 
 @dataclass(frozen=True)
 class MetricTensor(_OfParams):
+    """`f(params)`: (..., P) -> symmetric matrices (..., P, P)."""
+
     def _of(self, params: Array) -> Array:
         if params.ndim == 2:
             return jax.vmap(self._of, in_axes=-1, out_axes=-1)(params)
@@ -173,6 +184,8 @@ class MetricTensor(_OfParams):
 
 @dataclass(frozen=True)
 class Sample(Compiled):
+    """`f(params, key)`: (..., P) and a JAX random key -> int32 outcomes (..., shots)."""
+
     program: Program
     qubits: tuple[int, ...]
     shots: int
@@ -243,6 +256,7 @@ def reduced(program: Program, reads: Mapping[int, bool], keep: tuple[int, ...] =
 
 
 def check_qubits(qubits: Sequence[int] | None, program: Program, name: str = "qubits") -> tuple[int, ...]:
+    """The qubits to measure, all of the circuit by default. Refuses what are not different qubits of it."""
     n = program.num_qubits
     if qubits is None:
         return tuple(range(n))
@@ -253,6 +267,7 @@ def check_qubits(qubits: Sequence[int] | None, program: Program, name: str = "qu
 
 
 def check_memory(memory: int) -> int:
+    """A number of bytes. Refuses what is none."""
     if not isinstance(memory, int | np.integer) or isinstance(memory, bool) or memory < 0:
         raise ValueError(f"`memory` must be a number of bytes, such as 2**30, but is {memory!r}.")
     return int(memory)

@@ -116,6 +116,8 @@ def _dtype(x: Array, y: Array | None, weights: Array) -> Any:
 
 @dataclass(frozen=True)
 class FidelityKernel(_Kernel):
+    """``|<psi(x)|psi(y)>|**2``, by tiles if the states would take more than `memory` bytes."""
+
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
         dtype = _dtype(x, y, weights)
         if 0 in (len(x), len(x if y is None else y)):

@@ -46,16 +46,14 @@ def run(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None 
     - "multiply": a constant diagonal; `tables` one of shape (2**n,), or (2, 2**n) if complex.
     - "transform": a constant matrix on the highest qubits; `tables` one of shape (C K, C K), on (Re, Im) stacked.
     """
-    if isinstance(kind, Rotations) or kind == "phases":
-        return _apply.bind(angles, state, *tables, layer=kind)
-    return _linear.bind(state, *tables, kind=kind)
+    if angles is None:
+        return _linear.bind(state, *tables, kind=kind)
+    return _apply.bind(angles, state, *tables, layer=kind)
 
 
 def undo(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
     """The inverse of `run`, and its transpose: all layers are orthogonal."""
-    if isinstance(kind, Rotations) or kind == "phases":
-        return run(kind, state, _inverse(kind, tables), -angles)
-    return _linear.bind(state, *_inverse(kind, tables), kind=kind)
+    return run(kind, state, _inverse(kind, tables), None if angles is None else -angles)
 
 
 def generate(kind: Kind, angles: Array, state: Array, tables: Sequence[Array]) -> Array:
@@ -220,7 +218,7 @@ def _linear_transpose(cotangent, state, *tables, kind):
     rest = [None] * len(tables)
     if _is_zero(cotangent):
         return [None, *rest]
-    return [_linear.bind(cotangent, *_inverse(kind, tables), kind=kind), *rest]
+    return [undo(kind, cotangent, tables), *rest]
 
 
 def _inverse(kind: Kind, tables: Sequence[Array]) -> Sequence[Array]:

@@ -66,6 +66,8 @@ class _Model(Compiled):
 
 @dataclass(frozen=True)
 class EstimatorQNN(_Model):
+    """`model(weights, x)`: (W,) and (..., n_in) -> expectation values (..., observables)."""
+
     observables: tuple[Observable, ...]
 
     def _read(self, state: Array) -> Array:
@@ -74,6 +76,8 @@ class EstimatorQNN(_Model):
 
 @dataclass(frozen=True)
 class SamplerQNN(_Model):
+    """`model(weights, x)`: (W,) and (..., n_in) -> probabilities (..., *output_shape)."""
+
     qubits: tuple[int, ...]
     index: Table | None  # outcome -> flat index of the output it contributes to
 

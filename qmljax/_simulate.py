@@ -332,22 +332,18 @@ def _first(layers: Layers, angles: _Angles) -> tuple[Array, tuple[Level, ...]]:
 def _loaded(layers: Layers, angles: _Angles) -> Array:
     """|0...0> with amplitudes loaded into some qubits: (1, 2**n, *batch)."""
     z = np.arange(1 << layers.num_qubits)
-    idle = functools.reduce(int.__or__, (1 << q for q in range(layers.num_qubits)))
+    loaded = sum(1 << q for op in layers.loads for q in op.qubits)
+    requests = [([{int(e): float(scale)} for e, scale in op.table.array], False) for op in layers.loads]
     state = None
-    for op in layers.loads:
-        slots = [{int(e): float(scale)} for e, scale in op.table.array]
-        (values,) = angles([(slots, False)])
-        scale = lax.stop_gradient(
-            jnp.max(jnp.abs(values), axis=0, keepdims=True)
-        )  # squares of large numbers would overflow
+    for op, values in zip(layers.loads, angles(requests), strict=True):
+        scale = lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, keepdims=True))  # against overflow
         values = values / jnp.where(scale > 0, scale, 1)
         norm = jnp.sum(values**2, axis=0, keepdims=True)
         values = values / jnp.sqrt(jnp.where(norm > 0, norm, 1))
         index = sum((z >> q & 1) << k for k, q in enumerate(op.qubits))
         values = jnp.pad(values, [(0, (1 << len(op.qubits)) - len(values)), *[(0, 0)] * (values.ndim - 1)])
         state = values[index] if state is None else state * values[index]
-        idle &= ~sum(1 << q for q in op.qubits)
-    return jnp.where((z & idle == 0).reshape(-1, *(1,) * (state.ndim - 1)), state, 0)[None]
+    return jnp.where((z & ~loaded == 0).reshape(-1, *(1,) * (state.ndim - 1)), state, 0)[None]
 
 
 def _complexify(state: Array, real: bool) -> Array:

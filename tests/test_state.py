@@ -87,13 +87,19 @@ def test_rotate_in_three_blocks():  # 13 qubits: a product state stays one
 @pytest.mark.parametrize("qubits", [(3,), (0, 1, 5), (1, 2, 3, 4, 6, 8, 9, 11, 12)])  # elementwise twice, matrices
 def test_rotate_some_of_13_qubits(qubits):
     rng = np.random.default_rng(0)
-    state = rng.normal(size=(2, 1 << 13))
-    a = np.zeros(13)
-    a[list(qubits)] = rng.normal(size=len(qubits))
-    close(rotate(a[list(qubits)], state, qubits), rotate(a, state))
-    left = rng.normal(size=(2, 1 << 13))
-    moments = _state.rotate_moments(left, state, (), range(13))
-    close(_state.rotate_moments(left, state, (), qubits), moments[np.array(qubits)])
+    left, state = rng.normal(size=(2, 2, 1 << 13))
+    a = rng.normal(size=len(qubits))
+
+    def act(matrix: np.ndarray, q: int, state: np.ndarray) -> np.ndarray:
+        split = state.reshape(2, 1 << (12 - q), 2, 1 << q)
+        return np.einsum("ij,cajb->caib", matrix, split).reshape(state.shape)
+
+    expected = state
+    for angle, q in zip(a, qubits, strict=True):
+        expected = act(ry(angle), q, expected)
+    close(rotate(a, state, qubits), expected)
+    moments = [np.sum(left * act(TURN, q, state)) for q in qubits]
+    np.testing.assert_allclose(_state.rotate_moments(left, state, (), qubits), moments, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("together", [0, 1 << 20])  # qubit by qubit, and all at once
