@@ -3,6 +3,7 @@
 from qmljax import circuits as circuits
 from qmljax import datasets as datasets
 from qmljax import gram as gram
+from qmljax import losses as losses
 from qmljax._fit import FitResult as FitResult
 from qmljax._fit import fit as fit
 from qmljax._functions import expectation as expectation
@@ -15,6 +16,10 @@ from qmljax._kernels import Shots as Shots
 from qmljax._kernels import fidelity as fidelity
 from qmljax._kernels import fidelity_kernel as fidelity_kernel
 from qmljax._kernels import projected_kernel as projected_kernel
+from qmljax._optimizers import natural_gradient as natural_gradient
+from qmljax._optimizers import qnspsa as qnspsa
+from qmljax._optimizers import rotosolve as rotosolve
+from qmljax._optimizers import spsa as spsa
 from qmljax._parse import parse as parse
 from qmljax._program import Program as Program
 from qmljax._qnn import estimator_qnn as estimator_qnn

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 
 # From the ground up. A module imports only from floors below its own; neighbours do not know each other.
 FLOORS = [
-    ["_expressions", "_basis", "circuits"],
+    ["_expressions", "_basis", "_files", "_minimize", "circuits", "losses"],
     ["_program"],
     ["_gates"],
     ["_parse"],
@@ -32,7 +32,7 @@ FLOORS = [
     ["_functions"],
     ["_qnn"],
     ["_kernels", "datasets", "gram"],
-    ["_fit"],
+    ["_fit", "_optimizers", "_save"],
     ["__init__"],
     ["flax", "primitives", "sklearn", "torch"],
 ]
@@ -44,8 +44,8 @@ EVERYWHERE = set(FLOOR)
 LIBRARIES = {
     "jax": EVERYWHERE,
     "numpy": EVERYWHERE,
-    "qiskit": CONNECTORS | {"_parse", "circuits"},
-    "optax": CONNECTORS | {"_fit"},
+    "qiskit": CONNECTORS | {"_parse", "_save", "circuits"},
+    "optax": CONNECTORS | {"_fit", "_optimizers", "losses"},
     "scipy": CONNECTORS,
     "flax": {"flax"},
     "sklearn": {"sklearn"},
@@ -53,7 +53,8 @@ LIBRARIES = {
 }
 # ... and, besides those, the modules that may import it inside a function, once it is called.
 LIBRARIES_IN_FUNCTIONS = {
-    "scipy": {"_fit", "gram"},
+    "safetensors": {"_files"},
+    "scipy": {"_minimize", "gram"},
     "sklearn": {"gram"},
     "tqdm": {"_functions"},
 }
