@@ -311,9 +311,10 @@ def _frequencies(program: Program, parameter: int) -> tuple[float, int]:
             if expression is None or parameter not in parameters(expression):
                 continue
             if op.kind == "load" or not isinstance(expression, Affine):
+                into = "amplitudes" if op.kind == "load" else "a formula that is not affine"
                 raise ValueError(
-                    f"`rotosolve` needs weights that are angles of gates, or sums of them, but "
-                    f"{program.parameters[parameter]} enters {'amplitudes' if op.kind == 'load' else 'another formula'}."
+                    "`rotosolve` needs weights that are angles of gates, or sums of them, but "
+                    f"{program.parameters[parameter]} enters {into}."
                 )
             slope = Fraction(abs(dict(expression.terms)[parameter] * angle.scale)).limit_denominator(1 << 16)
             steps = [Fraction(float(step)).limit_denominator(1 << 16) for step in _steps(op)]
