@@ -24,4 +24,6 @@ from qmljax._parse import parse as parse
 from qmljax._program import Program as Program
 from qmljax._qnn import estimator_qnn as estimator_qnn
 from qmljax._qnn import sampler_qnn as sampler_qnn
+from qmljax._save import load as load
+from qmljax._save import save as save
 from qmljax.gram import kernel_alignment as kernel_alignment

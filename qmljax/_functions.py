@@ -8,7 +8,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,9 @@ class Compiled:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         Compiled.__post_init__(self)
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # nothing in it changes
 
 
 @functools.lru_cache(maxsize=1024)

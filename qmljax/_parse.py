@@ -104,6 +104,13 @@ def parse(
     return _programs.setdefault(program, weakref.ref(program))() or program
 
 
+def own(circuit: Any) -> Any:
+    """The circuit as a copy that nobody else changes, OpenQASM as a circuit; all else as it is."""
+    if isinstance(circuit, str | pathlib.Path):
+        return _load_qasm(circuit)
+    return circuit.copy() if isinstance(circuit, QuantumCircuit) else circuit
+
+
 def _load_qasm(source: str | pathlib.Path) -> QuantumCircuit:
     if isinstance(source, pathlib.Path):
         source = source.read_text(encoding="utf-8")

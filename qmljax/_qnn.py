@@ -7,7 +7,7 @@ that occurs many times, in expressions with weights (data re-uploading), needs n
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,19 +17,31 @@ from jax import Array
 from qmljax import _functions, _observables, _simulate, _state
 from qmljax._functions import Compiled, real_array
 from qmljax._observables import Observable
-from qmljax._parse import parse
+from qmljax._parse import own, parse
 from qmljax._program import Program, Table
+
+
+class Source(NamedTuple):
+    """What a model was built from: the whole circuit, and what an estimator reads on it."""
+
+    circuit: Any
+    observables: tuple[Observable, ...]
 
 
 @dataclass(frozen=True)
 class _Model(Compiled):
-    """`model(weights, x)`; `inputs` and `weights` are positions in the program's parameters."""
+    """`model(weights, x)`; `inputs` and `weights` are positions in the program's parameters.
+
+    The outputs are probabilities if `normalised`, and else expectation values.
+    """
 
     program: Program
     inputs: tuple[int, ...]
     weights: tuple[int, ...]
     output_shape: tuple[int, ...]
     memory: int = field(kw_only=True)
+    normalised: bool = field(kw_only=True)
+    source: Source = field(kw_only=True, compare=False, repr=False)
 
     @property
     def num_inputs(self) -> int:
@@ -146,18 +158,20 @@ def estimator_qnn(
         >>> model(np.zeros(4), np.zeros((10, 2))).shape
         (10, 1)
     """
+    circuit = own(circuit)
     program = parse(circuit)
     ins, ws = _split(program, inputs, weights)
     memory = _functions.check_memory(memory)
     if observables is None:
         observables = "Z" * program.num_qubits
     read, _ = _functions.read_observables(observables, program)
+    about = {"memory": memory, "normalised": False, "source": Source(circuit, read)}
     if backend is not None:
         listed = list(observables) if isinstance(observables, list | tuple) else [observables]
         function = backend.expectation(circuit, listed)
-        return _OnBackend(program, ins, ws, (len(read),), function, None, memory=memory)
+        return _OnBackend(program, ins, ws, (len(read),), function, None, **about)
     small, kept = _functions.reduced(program, _observables.reads(read))
-    return EstimatorQNN(small, ins, ws, (len(read),), tuple(o.on(kept) for o in read), memory=memory)
+    return EstimatorQNN(small, ins, ws, (len(read),), tuple(o.on(kept) for o in read), **about)
 
 
 def sampler_qnn(
@@ -201,16 +215,18 @@ def sampler_qnn(
         >>> model(np.zeros(4), np.zeros((5, 0))).shape
         (5, 2)
     """
+    circuit = own(circuit)
     program = parse(circuit)
     ins, ws = _split(program, inputs, weights)
     memory = _functions.check_memory(memory)
     qubits = tuple(range(program.num_qubits)) if program.measured is None else program.measured
     _functions.check_size(len(qubits), 24, "The distribution", "Measure fewer qubits.")
     index, shape = _interpretation(interpret, output_shape, 1 << len(qubits))
+    about = {"memory": memory, "normalised": True, "source": Source(circuit, ())}
     if backend is not None:
-        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index, memory=memory)
+        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index, **about)
     small, kept = _functions.reduced(program, dict.fromkeys(qubits, True), qubits)
-    return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index, memory=memory)
+    return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index, **about)
 
 
 def _interpretation(
