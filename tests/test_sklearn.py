@@ -28,6 +28,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import qmljax as qj
 from qmljax import _kernels
 from qmljax import sklearn as qs
+from qmljax.sklearn import _kernels as kept
 
 
 def points(n: int = 24, d: int = 2, seed: int = 0) -> np.ndarray:
@@ -219,7 +220,7 @@ def test_estimators_that_take_a_precomputed_kernel():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 15)
     x = rng.normal(scale=0.2, size=(30, 2)) + np.array([[0.5, 0.5], [2.0, 2.0]])[y]
-    gram = qs.kernel_matrix(qj.fidelity_kernel(z_feature_map(2, reps=1)), x)
+    gram = kept.kernel_matrix(qj.fidelity_kernel(z_feature_map(2, reps=1)), x)
     found = SpectralClustering(2, affinity="precomputed", random_state=0).fit_predict(gram)
     assert adjusted_rand_score(y, found) > 0.9
     centred = np.asarray(qj.gram.centre(gram), float)
@@ -242,18 +243,18 @@ def test_gaussian_processes():
 
 
 def test_kernel_matrices_are_kept_within_limits(monkeypatch):
-    monkeypatch.setattr(qs, "KEPT", 3 * 8 * 100)
-    qs._matrices.clear()
+    monkeypatch.setattr(kept, "KEPT", 3 * 8 * 100)
+    kept._matrices.clear()
     kernel = qj.fidelity_kernel(zz_feature_map(2))
-    first = qs.kernel_matrix(kernel, points(10))
-    assert qs.kernel_matrix(kernel, points(10)) is first
+    first = kept.kernel_matrix(kernel, points(10))
+    assert kept.kernel_matrix(kernel, points(10)) is first
     assert not first.flags.writeable
     for seed in range(1, 6):
-        qs.kernel_matrix(kernel, points(10, seed=seed))
-    assert len(qs._matrices) == 3
-    again = qs.kernel_matrix(kernel, points(10))
+        kept.kernel_matrix(kernel, points(10, seed=seed))
+    assert len(kept._matrices) == 3
+    again = kept.kernel_matrix(kernel, points(10))
     assert again is not first
     np.testing.assert_array_equal(again, first)
-    other = qs.kernel_matrix(kernel, points(10), points(10))
+    other = kept.kernel_matrix(kernel, points(10), points(10))
     np.testing.assert_allclose(other, first, atol=1e-6)
     assert isinstance(jnp.asarray(other), jnp.ndarray)

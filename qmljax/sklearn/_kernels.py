@@ -4,8 +4,6 @@
 those (any labels, several classes, sample weights, clone, pickle, pipelines, grid search) holds for these. For
 estimators that take a precomputed kernel (KernelRidge, KernelPCA, SpectralClustering) no class is needed: pass them
 `kernel(x)`.
-
-Install with ``pip install 'qmljax[sklearn]'``.
 """
 
 import functools
@@ -16,18 +14,13 @@ from typing import Any, Self
 
 import jax
 import numpy as np
-
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-    from sklearn.gaussian_process import kernels
-    from sklearn.svm import SVC, SVR
-    from sklearn.utils import check_random_state
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-except ImportError as error:
-    raise ImportError("qmljax.sklearn needs scikit-learn: pip install 'qmljax[sklearn]'.") from error
-
 from qiskit.circuit.library import z_feature_map, zz_feature_map
+from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.gaussian_process import kernels
+from sklearn.svm import SVC, SVR
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from qmljax._functions import Compiled, statevector
 from qmljax._kernels import fidelity_kernel, projected_kernel
@@ -91,7 +84,7 @@ def kernel_matrix(kernel: Callable | None, x: Any, y: Any = None, *, weights: An
     return matrix
 
 
-def _modest(tags: Any) -> Any:
+def modest(tags: Any) -> Any:
     """The default kernel is periodic in the features: on data that are not scaled to angles its scores are poor."""
     for of_kind in (tags.classifier_tags, tags.regressor_tags):
         if of_kind is not None:
@@ -119,7 +112,7 @@ class _QuantumKernel:
         self.kernel = self._evaluate  # of the copy
 
     def __sklearn_tags__(self) -> Any:
-        return _modest(super().__sklearn_tags__())
+        return modest(super().__sklearn_tags__())
 
     def _validate_for_predict(self, X: Any) -> np.ndarray:  # noqa: N803
         check_is_fitted(self)
@@ -285,7 +278,7 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         return self
 
     def __sklearn_tags__(self) -> Any:
-        tags = _modest(super().__sklearn_tags__())
+        tags = modest(super().__sklearn_tags__())
         tags.input_tags.pairwise = self.precomputed
         return tags
 
