@@ -25,6 +25,7 @@ import numpy as np
 import optax
 from jax import Array
 from qiskit import QuantumCircuit, qpy
+from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import real_amplitudes, z_feature_map
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
@@ -312,18 +313,26 @@ def _room(samples: int) -> int:
 
 def _weighted(x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray, pad: bool = False) -> tuple:
     """The data of an `_Objective`: weights of mean 1, padding included."""
-    if not sample_weight.sum() > 0:
-        raise ValueError("`sample_weight` must have a positive sum, but is zero for all samples.")
     more = _room(len(x)) - len(x) if pad else 0
     x, targets = (np.concatenate([a, np.repeat(a[:1], more, axis=0)]) for a in (x, targets))
     sample_weight = np.concatenate([sample_weight, np.zeros(more)])
     return x, targets.astype(x.dtype), (sample_weight / sample_weight.mean()).astype(x.dtype)
 
 
+def _rotations(features: int) -> QuantumCircuit:
+    """RY of each feature on a qubit of its own: of period 2 pi in each."""
+    circuit = QuantumCircuit(features)
+    for qubit, x in enumerate(ParameterVector("x", features)):
+        circuit.ry(x, qubit)
+    return circuit
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class _Classifier(ClassifierMixin, _NeuralNetwork):
     loss: str | Callable = "cross_entropy"
     scale: float = 4.0
+
+    default_map = staticmethod(z_feature_map)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,)."""
@@ -372,7 +381,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
             raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
         index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (strange := self.classes_[index] != y).any():
-            raise ValueError(f"The label {y[strange][0]!r} is none of the classes {self.classes_.tolist()}.")
+            raise ValueError(f"The label {y[strange][:1].tolist()[0]!r} is none of the classes {self.classes_.tolist()}.")
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
         return X, np.eye(len(self.classes_))[index], weight
 
@@ -405,6 +414,8 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
 @dataclass(kw_only=True, eq=False, repr=False)
 class _Regressor(RegressorMixin, _NeuralNetwork):
     loss: str | Callable = "squared_error"
+
+    default_map = staticmethod(_rotations)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""
@@ -462,7 +473,7 @@ class _Regressor(RegressorMixin, _NeuralNetwork):
 class _OfNetwork:
     def _network(self, features: int, outputs: int) -> Any:
         if self.neural_network is None:
-            return variational_network(features, outputs)
+            return variational_network(features, outputs, default_map=self.default_map)
         if not all(hasattr(self.neural_network, name) for name in ("num_inputs", "num_weights", "normalised")):
             raise TypeError(
                 "`neural_network` must be what qmljax.estimator_qnn or qmljax.sampler_qnn returns, but is a "
@@ -478,8 +489,8 @@ class _OfCircuits:
     observables: Any = None
 
     def _network(self, features: int, outputs: int) -> Any:
-        interpret = getattr(self, "interpret", None)
-        return variational_network(features, outputs, self.feature_map, self.ansatz, self.observables, interpret)
+        given = {name: getattr(self, name, None) for name in ("feature_map", "ansatz", "observables", "interpret")}
+        return variational_network(features, outputs, **given, default_map=self.default_map)
 
 
 def variational_network(
@@ -489,16 +500,18 @@ def variational_network(
     ansatz: QuantumCircuit | None = None,
     observables: Any = None,
     interpret: str | Callable | None = None,
+    default_map: Callable[[int], QuantumCircuit] = z_feature_map,
 ) -> Any:
     """The QNN of `VQC` and `VQR`: a feature map, then an ansatz.
 
     Args:
         features: The number of inputs.
         outputs: The number of outputs.
-        feature_map: Default: `z_feature_map` with a qubit for each feature.
+        feature_map: Default: `default_map`.
         ansatz: Default: `real_amplitudes`.
         observables: Default: the parity of all qubits for one output; else Z on one qubit each, then on pairs, ...
         interpret: Instead of observables: "parity", "modulo" or a function of the outcome, for probabilities.
+        default_map: Makes a feature map with a qubit for each feature.
     """
     if feature_map is None:
         if features > MOST_FEATURES:
@@ -506,7 +519,7 @@ def variational_network(
                 f"The default feature map has a qubit for each feature, at most {MOST_FEATURES}, but the points have "
                 f"{features} features. Reduce them, as by PCA, or pass a feature map of your own."
             )
-        feature_map = z_feature_map(features)
+        feature_map = default_map(features)
     if len(feature_map.parameters) != features:
         raise ValueError(
             f"The feature map has {len(feature_map.parameters)} parameters, but X has {features} features. There must "
@@ -632,13 +645,14 @@ class VQR(_OfCircuits, _Regressor):
     """The variational quantum regressor: a feature map, a trained ansatz, and an expectation value for each target.
 
     Args:
-        feature_map: A `QuantumCircuit` with a parameter for each feature. Default: `z_feature_map`, two repetitions.
+        feature_map: A `QuantumCircuit` with a parameter for each feature. Default: RY of each feature, of
+            period 2 pi, on a qubit of its own.
         ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
         observables: One for each target. Default: the parity of all qubits; of several targets, Z on one qubit each.
         loss: And all others: see `NeuralNetworkRegressor`.
 
     Example:
-        >>> x = np.linspace(0, 1, 8)[:, None]
-        >>> VQR(random_state=0).fit(x, np.cos(2 * x[:, 0])).score(x, np.cos(2 * x[:, 0])) > 0.99
+        >>> x = np.linspace(-np.pi, np.pi, 20)[:, None]
+        >>> VQR(random_state=0).fit(x, np.sin(x[:, 0])).score(x, np.sin(x[:, 0])) > 0.99
         True
     """
