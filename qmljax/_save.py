@@ -1,16 +1,21 @@
 """Files of trained models: the circuit as QPY, what is read from it, and the weights. Loading one runs no code."""
 
+import functools
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit, qpy
+from qiskit.circuit import Instruction
 
 from qmljax import _files, _qnn
 from qmljax._observables import Observable
+from qmljax.circuits import AmplitudeEncoding
 
 KIND = "model"
+AMPLITUDES, OPAQUE = {"amplitude_encoding", "ParameterizedInitialize"}, "amplitudes"
 
 
 def save(path: str | os.PathLike, model: Any, weights: Any) -> None:
@@ -76,7 +81,7 @@ def encode(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "output_shape": model.output_shape,
         "memory": model.memory,
     }
-    arrays = {"circuit": np.frombuffer(_qpy(circuit), np.uint8)}
+    arrays = {"circuit": circuit_to(circuit)}
     if getattr(model, "index", None) is not None:
         arrays["index"] = model.index.array
     return header, arrays
@@ -84,7 +89,7 @@ def encode(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def decode(header: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any = None) -> Any:
     """The QNN of a header and arrays."""
-    (circuit,) = qpy.load(io.BytesIO(arrays["circuit"].tobytes()))
+    circuit = circuit_from(arrays["circuit"])
     options = {key: header[key] for key in ("inputs", "weights", "memory")} | {"backend": backend}
     if header["observables"]:
         read = [
@@ -99,9 +104,26 @@ def decode(header: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any =
     return _qnn.sampler_qnn(circuit, **options)
 
 
-def _qpy(circuit: Any) -> bytes:
+def circuit_to(circuit: Any) -> np.ndarray:
+    """A circuit as the bytes of its QPY, in which amplitudes, no gates for Qiskit while parameters, are opaque."""
     if not isinstance(circuit, QuantumCircuit):
         raise ValueError("A model that was built from a Program has no circuit to save. Build it from the circuit.")
     file = io.BytesIO()
-    qpy.dump(circuit, file)
-    return file.getvalue()
+    opaque = functools.partial(Instruction, OPAQUE)
+    qpy.dump(_replaced(circuit, AMPLITUDES, lambda op: opaque(op.num_qubits, 0, list(op.params))), file)
+    return np.frombuffer(file.getvalue(), np.uint8)
+
+
+def circuit_from(array: np.ndarray) -> QuantumCircuit:
+    """The circuit of `circuit_to`."""
+    (circuit,) = qpy.load(io.BytesIO(array.tobytes()))
+    return _replaced(circuit, {OPAQUE}, lambda op: AmplitudeEncoding(op.params))
+
+
+def _replaced(circuit: QuantumCircuit, names: set[str], new: Callable[[Any], Any]) -> QuantumCircuit:
+    if not any(item.operation.name in names for item in circuit.data):
+        return circuit
+    copy = circuit.copy_empty_like()
+    for item in circuit.data:
+        copy.append(item.replace(operation=new(item.operation)) if item.operation.name in names else item)
+    return copy

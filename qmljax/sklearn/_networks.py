@@ -10,7 +10,6 @@ Features are angles, or what the circuit makes of them: scale them to a range su
 """
 
 import functools
-import io
 import json
 import os
 import warnings
@@ -24,7 +23,7 @@ import joblib
 import numpy as np
 import optax
 from jax import Array
-from qiskit import QuantumCircuit, qpy
+from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import real_amplitudes, z_feature_map
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -234,9 +233,7 @@ class _NeuralNetwork(BaseEstimator):
         settings, circuits, left_out = {}, [], []
         for name, value in self.get_params(deep=False).items():
             if isinstance(value, QuantumCircuit):
-                file = io.BytesIO()
-                qpy.dump(value, file)
-                arrays["circuit of " + name] = np.frombuffer(file.getvalue(), np.uint8)
+                arrays["circuit of " + name] = _save.circuit_to(value)
                 circuits.append(name)
             elif name != "neural_network" or value is None:
                 value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
@@ -278,7 +275,7 @@ def load(path: str | os.PathLike) -> Any:
     network = _save.decode(header["network"], arrays)
     settings = dict(about["settings"])
     for name in about["circuits"]:
-        (settings[name],) = qpy.load(io.BytesIO(arrays["circuit of " + name].tobytes()))
+        settings[name] = _save.circuit_from(arrays["circuit of " + name])
     kinds = {kind.__name__: kind for kind in (NeuralNetworkClassifier, NeuralNetworkRegressor, VQC, VQR)}
     estimator = kinds[about["class"]](**settings)
     if "neural_network" in estimator.get_params(deep=False) and "neural_network" not in settings:
@@ -381,7 +378,9 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
             raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
         index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (strange := self.classes_[index] != y).any():
-            raise ValueError(f"The label {y[strange][:1].tolist()[0]!r} is none of the classes {self.classes_.tolist()}.")
+            raise ValueError(
+                f"The label {y[strange][:1].tolist()[0]!r} is none of the classes {self.classes_.tolist()}."
+            )
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
         return X, np.eye(len(self.classes_))[index], weight
 
