@@ -54,7 +54,7 @@ def draw(panels):
         axes.plot(grid, model.predict(grid[:, None]), color=ORANGE, linewidth=3, label="model")
         axes.set(title=title, xlabel="x (radians)")
         axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.0))
+    axes.legend(loc="lower right")
     figure.axes[0].set_ylabel("y")
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE)
