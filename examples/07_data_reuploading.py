@@ -1,9 +1,9 @@
 """One qubit reads a point again and again, and each time it can draw a finer line; its Fourier series says why.
 
-A disc, a ring around it and the corners around both are told apart by a single qubit, after Perez-Salinas et al. (2020):
-the two coordinates turn it L times, with trained turns in between, and it ends near the state of one of three classes.
-The model is a Fourier series in the coordinates, and L readings give it the frequencies up to L and no others (Schuld,
-Sweke and Meyer, 2021): trained or not, whatever the weights. What training chooses are the coefficients.
+A disc, a ring around it and the corners around both are told apart by one qubit, after Perez-Salinas et al. (2020): the
+coordinates turn it L times, with trained turns in between, and it ends near the state of one of three classes. What it
+says is a Fourier series in the coordinates, and L readings give it the frequencies up to L and no others, whatever the
+weights (Schuld, Sweke and Meyer, 2021). Training chooses the coefficients.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ import qmljax as qj
 
 FIGURE = Path(__file__).parent / "figures" / "07_data_reuploading.png"
 NAMES, COLORS, MARKERS = ("disc", "ring", "corners"), ("#0072B2", "#D55E00", "#009E73"), "o^s"
-STYLES = {1: ("#56B4E9", "o"), 3: ("#CC79A7", "^"), 8: ("black", "s")}  # of the models by their readings
-TRAIN, TEST, STARTS, STEPS, GRID = 1_000, 2_000, 8, 600, 64
+STYLES = {1: ("#56B4E9", "o"), 2: ("#CC79A7", "^"), 6: ("black", "s")}  # of the models by their readings
+TRAIN, TEST, STARTS, STEPS, BATCH, GRID = 1_000, 2_000, 16, 1_000, 100, 64
 
 
 def points(samples, seed):
@@ -59,9 +59,9 @@ def train(model, x, y):
         return qj.losses.weighted_fidelity(model(weights["circuit"], x), y, overlaps, weights["classes"]).mean()
 
     start = {"circuit": random_weights(model, STARTS, seed=1), "classes": np.ones((STARTS, 3), np.float32)}
-    adam = optax.adam(optax.cosine_decay_schedule(0.1, STEPS))
-    result = qj.fit(loss, start, (x, y), optimizer=adam, steps=STEPS, ensemble=True, progress=True)
-    best = np.nanargmin(result.history[:, -1])
+    options = dict(steps=STEPS, batch_size=BATCH, key=jax.random.key(0), ensemble=True, progress=True)
+    result = qj.fit(loss, start, (x, y), optimizer=optax.adam(optax.cosine_decay_schedule(0.1, STEPS)), **options)
+    best = result.history[:, -len(x) // BATCH :].mean(axis=1).argmin()  # over the last epoch
     return jax.tree.map(lambda leaf: leaf[best], result.weights)
 
 

@@ -90,18 +90,19 @@ def accuracy(model, weights, x, y):
 def draw(x, y, outputs, history, best):
     matplotlib.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
     figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.05)
     left, training, right = figure.subplots(1, 3, width_ratios=(0.9, 1, 1))
 
-    chosen = np.concatenate([np.flatnonzero(y == label)[:4] for label in NAMES]).reshape(2, 4)
+    chosen = np.concatenate([np.flatnonzero(y == label)[:3] for label in NAMES]).reshape(2, 3)
     left.set_axis_off()
     for row, label in enumerate(NAMES):
-        for column in range(4):
-            panel = left.inset_axes((0.25 * column, 0.5 - 0.5 * row, 0.23, 0.4))
+        for column in range(3):
+            panel = left.inset_axes((0.34 * column, 0.5 - 0.48 * row, 0.32, 0.4))
             panel.imshow(x[chosen[row, column]].reshape(2, 4), cmap="cividis", vmin=0, vmax=np.pi / 2)
             panel.set(xticks=(), yticks=())
             panel.spines[:].set_visible(False)
             if column == 0:
-                panel.set_title(NAMES[label], loc="left", fontsize=10, color=COLORS[label])
+                panel.set_title(NAMES[label], loc="left", fontsize=11, color=COLORS[label])
     left.set_title("Test images")
 
     smooth = np.stack([np.convolve(losses, np.ones(8) / 8, "valid") for losses in history])  # two epochs

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import optax
+import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import zz_feature_map
@@ -76,3 +77,26 @@ def test_projected_kernels_beat_classical_ones_on_engineered_labels():
     engineered = np.where(labels > np.median(labels), 1, -1)
     assert accuracy(projected, engineered) > accuracy(rbf, engineered) + 0.15
     assert accuracy(rbf, plain) > accuracy(projected, plain) - 0.05
+
+
+@pytest.mark.parametrize("readings", [1, 2, 5])
+def test_readings_of_an_input_are_its_frequencies(x64, readings):
+    """M. Schuld, R. Sweke, J. J. Meyer, "Effect of data encoding on the expressive power of variational
+    quantum-machine-learning models", PRA 103, 032430 (2021), section II.
+
+    Reproduced: whatever the weights, a model that reads an input by L rotations is a Fourier series in it of the
+    frequencies 0 to L, all of which occur.
+    """
+    x, w = ParameterVector("x", 1), ParameterVector("w", 3 * readings + 3)
+    circuit = QuantumCircuit(1)
+    for turn in range(readings):
+        circuit.u(*w[3 * turn : 3 * turn + 3], 0)
+        circuit.rz(x[0], 0)
+    circuit.u(*w[-3:], 0)
+    model = qj.estimator_qnn(circuit, "Z", inputs=x)
+    period = 2 * np.pi * np.arange(32)[:, None] / 32
+    weights = np.random.default_rng(0).uniform(-np.pi, np.pi, (20, model.num_weights))
+    values = jax.vmap(model, in_axes=(0, None))(weights, period)[..., 0]
+    coefficients = abs(np.fft.rfft(values)) / 32
+    assert coefficients[:, : readings + 1].max(axis=0).min() > 1e-2
+    assert coefficients[:, readings + 1 :].max() < 1e-12
