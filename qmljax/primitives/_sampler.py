@@ -1,0 +1,168 @@
+"""Measurement outcomes behind Qiskit's `BaseSamplerV2`."""
+
+import functools
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from qiskit.primitives import (
+    BaseSamplerV2,
+    BitArray,
+    DataBin,
+    PrimitiveResult,
+    SamplerPubLike,
+    SamplerPubResult,
+    StatevectorSampler,
+)
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from qmljax._functions import Compiled, probabilities
+from qmljax._program import Program
+
+from ._run import Job, Programs, batches, rows
+
+
+class Sampler(BaseSamplerV2):
+    """Measurement outcomes, drawn from exact probabilities; Qiskit's `StatevectorSampler`.
+
+    It takes the same pubs and returns the same results: shapes, registers, metadata, errors, and, for equal seeds, the
+    same outcomes. All bindings of a pub, and of consecutive pubs that share their circuit, are one batched call of a
+    function that is compiled once for all equal circuits. It computes in double precision, whatever JAX is set to.
+
+    A circuit that qmljax cannot simulate, such as one with a reset of a qubit in use, goes to `StatevectorSampler`.
+
+    Args:
+        default_shots: The number of outcomes, where neither the pub nor `run` has one.
+        seed: Of the outcomes: an integer, which starts again with every binding, or a `numpy.random.Generator`, or None
+            for other outcomes each time.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1), bell.measure_all()
+        >>> counts = Sampler(seed=1).run([bell], shots=100).result()[0].data.meas.get_counts()
+        >>> sorted(counts), sum(counts.values())
+        (['00', '11'], 100)
+    """
+
+    def __init__(self, default_shots: int = 1024, seed: np.random.Generator | int | None = None):
+        self._default_shots = default_shots
+        self._seed = seed
+
+    @property
+    def default_shots(self) -> int:
+        """The number of outcomes, where neither the pub nor `run` has one."""
+        return self._default_shots
+
+    @property
+    def seed(self) -> np.random.Generator | int | None:
+        """The seed of the outcomes."""
+        return self._seed
+
+    def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Job:
+        """Draws measurement outcomes.
+
+        Args:
+            pubs: Circuits, or tuples of a circuit and, if need be, parameter values and a number of shots.
+            shots: The number of outcomes for pubs that have none.
+
+        Returns:
+            A job that has run. Its `result()` has a `SamplerPubResult` for each pub, with a `BitArray` of the shape of
+            the values for each classical register; bits that nothing is measured into are 0.
+
+        Raises:
+            TypeError: Something in a pub is of another type.
+            ValueError: A pub has another length, a number of shots below 1, or another number of values than its
+                circuit.
+
+        What can be told only by a simulation, such as `QiskitError` for a measurement in mid-circuit, is raised by
+        `result()`.
+        """
+        if shots is None:
+            shots = self._default_shots
+        coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
+        if any(not pub.circuit.cregs for pub in coerced):
+            warnings.warn(
+                "One of your circuits has no output classical registers and so the result "
+                "will be empty. Did you mean to add measurement instructions?",
+                UserWarning,
+                stacklevel=2,
+            )
+        return Job(self._run, coerced)
+
+    def _run(self, pubs: list[SamplerPub]) -> PrimitiveResult[SamplerPubResult]:
+        programs = Programs()
+        tasks = [_task(pub, programs) for pub in pubs]
+        distributions = _evaluate([task for task in tasks if task is not None])
+        results = [
+            StatevectorSampler(seed=self._seed).run([pub]).result()[0]
+            if task is None
+            else self._sampled(pub, task, distributions)
+            for pub, task in zip(pubs, tasks, strict=True)
+        ]
+        return PrimitiveResult(results, metadata={"version": 2})
+
+    def _sampled(self, pub: SamplerPub, task: "_Task", distributions: Iterator[np.ndarray]) -> SamplerPubResult:
+        outcomes = np.zeros((pub.size, pub.shots), int)
+        if task.function is not None:
+            for k, row in enumerate(task.row.flat):
+                if row == k:  # else the circuit has no parameters, and the distribution is the last one
+                    p = next(distributions)
+                outcomes[k] = np.random.default_rng(self._seed).choice(len(p), size=pub.shots, p=p)
+        outcomes = outcomes.reshape(*pub.shape, pub.shots)
+        data = {name: BitArray(_packed(outcomes, places), len(places)) for name, places in task.registers.items()}
+        metadata = {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata}
+        return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata)
+
+
+class _Task(NamedTuple):
+    """A pub, read: its element is drawn from the distribution `function(params)[row]`."""
+
+    function: Compiled | None  # None: nothing is measured
+    params: np.ndarray  # (B, P)
+    row: np.ndarray
+    registers: dict[str, list[int | None]]  # which bit of an outcome each bit of a register is; None for 0
+
+
+def _task(pub: SamplerPub, programs: Programs) -> _Task | None:
+    """None for a pub that is Qiskit's to run, or to refuse."""
+    circuit = pub.circuit
+    program = programs.of(circuit)
+    if program is None or (read := rows(pub.parameter_values, program)) is None:
+        return None
+    qubit = {
+        instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index
+        for instruction in circuit.data
+        if instruction.name == "measure"
+    }
+    if len(qubit) != len(program.measured or ()):  # some measurements are inside of instructions
+        return None
+    read_bits = {bit for register in circuit.cregs for bit in register}
+    qubits = sorted({q for bit, q in qubit.items() if bit in read_bits})
+    place = {bit: qubits.index(q) for bit, q in qubit.items() if bit in read_bits}
+    registers = {register.name: [place.get(bit) for bit in register] for register in circuit.cregs}
+    return _Task(_function(program, tuple(qubits)) if qubits else None, *read, registers)
+
+
+@functools.lru_cache(maxsize=256)
+def _function(program: Program, qubits: tuple[int, ...]) -> Compiled:
+    return probabilities(program, qubits)
+
+
+def _evaluate(tasks: list[_Task]) -> Iterator[np.ndarray]:
+    """The distributions of all tasks, row by row; consecutive tasks with one function are one call of it."""
+    for function, group in itertools.groupby(tasks, key=lambda task: task.function):
+        if function is not None:
+            for part in batches(function, np.concatenate([task.params for task in group])):
+                yield from part
+
+
+def _packed(outcomes: np.ndarray, places: list[int | None]) -> np.ndarray:
+    """(...) outcomes -> (..., bytes), big endian: bit j is bit `places[j]` of the outcome."""
+    packed = np.zeros((*outcomes.shape, -(-len(places) // 8)), np.uint8)
+    for j, place in enumerate(places):
+        if place is not None:
+            packed[..., -1 - j // 8] |= ((outcomes >> place & 1) << j % 8).astype(np.uint8)
+    return packed
