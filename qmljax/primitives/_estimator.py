@@ -2,10 +2,13 @@
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Gate, Reset
+from qiskit.circuit.library import Initialize
 from qiskit.primitives import (
     BaseEstimatorV2,
     DataBin,
@@ -15,12 +18,15 @@ from qiskit.primitives import (
     StatevectorEstimator,
 )
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 
-from qmljax._functions import Compiled, expectation
+from qmljax._functions import Compiled, expectation, statevector, touched
 from qmljax._observables import Observable, observable
 from qmljax._program import Program
 
-from ._run import Job, Programs, batches, resets, rows
+from ._run import Job, Programs, batches, rows
+
+MANY = 64  # different observables of a pub, from which on they are not compiled; a heuristic
 
 
 class Estimator(BaseEstimatorV2):
@@ -31,7 +37,8 @@ class Estimator(BaseEstimatorV2):
     of a function that is compiled once for all equal circuits and observables. Observables may have projectors, too.
     It computes in double precision, whatever JAX is set to.
 
-    A circuit that qmljax cannot simulate, such as one with a reset of a qubit in use, goes to `StatevectorEstimator`.
+    Two things are slower: a circuit that qmljax cannot simulate, such as one with a reset of a qubit in use, goes to
+    `StatevectorEstimator`; and more than 64 different observables in a pub are evaluated one by one.
 
     Args:
         default_precision: The standard deviation of the noise, where neither the pub nor `run` has one.
@@ -99,27 +106,43 @@ class Estimator(BaseEstimatorV2):
         return PrimitiveResult(results, metadata={"version": 2})
 
     def _noisy(self, pub: EstimatorPub, evs: np.ndarray) -> PubResult:
-        rng = np.random.default_rng(self._seed)
-        drawn = resets(pub.circuit)
-        if drawn:  # Qiskit simulates once for each element
-            noisy = np.empty_like(evs)
-            for index in np.ndindex(evs.shape):
-                rng.random(drawn)
-                noisy[index] = rng.normal(evs[index], pub.precision) if pub.precision != 0 else evs[index]
-            evs = noisy
-        elif pub.precision != 0:
-            evs = np.asarray(rng.normal(evs, pub.precision))
+        if pub.precision != 0 or not isinstance(self._seed, int | None):
+            rng = np.random.default_rng(self._seed)
+            if drawn := _resets(pub.circuit):  # Qiskit simulates once for each element
+                exact, evs = evs, np.empty_like(evs)
+                for index in np.ndindex(evs.shape):
+                    rng.random(drawn)
+                    evs[index] = rng.normal(exact[index], pub.precision) if pub.precision != 0 else exact[index]
+            elif pub.precision != 0:
+                evs = np.asarray(rng.normal(evs, pub.precision))
         data = DataBin(evs=evs, stds=np.zeros_like(evs), shape=evs.shape)
         return PubResult(data, {"target_precision": pub.precision, "circuit_metadata": pub.circuit.metadata})
 
 
+def _resets(circuit: QuantumCircuit) -> int:
+    """How many random numbers Qiskit's simulation of a circuit draws: one for each reset, also of a qubit in |0>."""
+    count = 0
+    for instruction in circuit.data:
+        if instruction.is_standard_gate():
+            continue
+        operation = instruction.operation
+        if isinstance(operation, Reset | Initialize) or operation.name == "ParameterizedInitialize":  # of Qiskit ML
+            count += 1
+        elif not isinstance(operation, Gate) and isinstance(
+            definition := getattr(operation, "definition", None), QuantumCircuit
+        ):
+            count += _resets(definition)
+    return count
+
+
 class _Task(NamedTuple):
-    """A pub, read: its element has the value of `function(params)[row, column]`."""
+    """A pub, read: which parameters and which observable each element has."""
 
     function: Compiled | None  # None: there are no elements
     params: np.ndarray  # (B, P)
-    row: np.ndarray
-    column: np.ndarray
+    row: np.ndarray  # of `params`, for each element
+    column: np.ndarray  # of what `function` gives, for each element
+    operators: tuple[SparsePauliOp, ...] = ()  # if there are any, `function` gives states instead
 
 
 def _task(pub: EstimatorPub, programs: Programs) -> _Task | None:
@@ -135,23 +158,53 @@ def _task(pub: EstimatorPub, programs: Programs) -> _Task | None:
     listed = [observable(o, program.num_qubits) for o in pub.observables.sparse_observables_array().flat]
     place = {o: k for k, o in enumerate(dict.fromkeys(listed))}
     column = np.array([place[o] for o in listed]).reshape(pub.observables.shape)
-    return _Task(_function(program, tuple(place)), read[0], *np.broadcast_arrays(read[1], column))
+    elements = read[0], *np.broadcast_arrays(read[1], column)
+    if len(place) <= MANY:
+        return _Task(_expectation(program, tuple(place)), *elements)
+    small, kept = touched(program, keep=() if program.touched else (0,))
+    return _Task(_statevector(small), *elements, tuple(_operator(o.on(kept)) for o in place))
+
+
+def _operator(o: Observable) -> SparsePauliOp:
+    terms = [("".join(a for _, a in product), [q for q, _ in product], c) for product, c in o.terms]
+    return SparsePauliOp.from_sparse_observable(SparseObservable.from_sparse_list(terms, o.num_qubits))
 
 
 @functools.lru_cache(maxsize=256)
-def _function(program: Program, observables: tuple[Observable, ...]) -> Compiled:
+def _expectation(program: Program, observables: tuple[Observable, ...]) -> Compiled:
     return expectation(program, list(observables))
 
 
-def _evaluate(tasks: list[_Task]) -> Iterable[np.ndarray]:
+@functools.lru_cache(maxsize=256)
+def _statevector(program: Program) -> Compiled:
+    return statevector(program)
+
+
+def _evaluate(tasks: list[_Task]) -> Iterator[np.ndarray]:
     """The values of each task; consecutive tasks with one function are one call of it."""
     for function, group in itertools.groupby(tasks, key=lambda task: task.function):
         group = list(group)
         if function is None:
             yield from (np.zeros(task.row.shape) for task in group)
-            continue
-        values = np.concatenate(list(batches(function, np.concatenate([task.params for task in group]))))
-        start = 0
-        for task in group:
-            yield np.asarray(values[start + task.row, task.column])
-            start += len(task.params)
+        elif group[0].operators:
+            yield from map(_in_states, group)
+        else:
+            values = np.concatenate(list(batches(function, np.concatenate([task.params for task in group]))))
+            start = 0
+            for task in group:
+                yield np.asarray(values[start + task.row, task.column])
+                start += len(task.params)
+
+
+def _in_states(task: _Task) -> np.ndarray:
+    """The values of a task, each from the state of its row: compiling as many observables would take minutes."""
+    evs = np.empty(task.row.shape)
+    row, column = task.row.ravel(), task.column.ravel()
+    ends = np.cumsum(np.bincount(row, minlength=len(task.params)))
+    elements = np.split(np.argsort(row, kind="stable"), ends[:-1])
+    states = itertools.chain.from_iterable(batches(task.function, task.params))
+    for amplitudes, of_state in zip(states, elements, strict=True):
+        state = Statevector(amplitudes)
+        for k in of_state:
+            evs.flat[k] = state.expectation_value(task.operators[column[k]]).real
+    return evs

@@ -7,8 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Reset
-from qiskit.circuit.library import Initialize
 from qiskit.primitives import BasePrimitiveJob, BindingsArray
 from qiskit.providers import JobStatus
 
@@ -69,20 +67,19 @@ class Programs:
     """The programs of the circuits of one run, each parsed once."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[QuantumCircuit, Program | None]] = {}
+        self._known: dict[int, Program | None] = {}
 
     def of(self, circuit: QuantumCircuit) -> Program | None:
-        """The program of a circuit, or None for one that this library cannot simulate.
+        """The program of a circuit that lives as long as this object; None if this library cannot simulate it.
 
         The evolution by a sum of Paulis is exact, as in Qiskit's `Statevector`.
         """
         if id(circuit) not in self._known:
             try:
-                program = parse(circuit, evolution="exact")
+                self._known[id(circuit)] = parse(circuit, evolution="exact")
             except (NotImplementedError, TypeError, ValueError):
-                program = None
-            self._known[id(circuit)] = circuit, program  # the circuit stays alive, and its `id` its own
-        return self._known[id(circuit)][1]
+                self._known[id(circuit)] = None
+        return self._known[id(circuit)]
 
 
 def rows(bindings: BindingsArray, program: Program) -> tuple[np.ndarray, np.ndarray] | None:
@@ -117,19 +114,3 @@ def _size(count: int) -> int:
     """The next number with at most three significant bits: each size is compiled, so there are only four an octave."""
     step = 1 << max(0, (count - 1).bit_length() - 3)
     return -(-count // step) * step
-
-
-def resets(circuit: QuantumCircuit) -> int:
-    """How many random numbers Qiskit's simulation of a circuit draws: one for each reset, also of a qubit in |0>."""
-    count = 0
-    for instruction in circuit.data:
-        if instruction.is_standard_gate():
-            continue
-        operation = instruction.operation
-        if isinstance(operation, Reset | Initialize) or operation.name == "ParameterizedInitialize":  # of Qiskit ML
-            count += 1
-        elif not isinstance(operation, Gate) and isinstance(
-            definition := getattr(operation, "definition", None), QuantumCircuit
-        ):
-            count += resets(definition)
-    return count
