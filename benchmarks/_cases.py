@@ -24,6 +24,8 @@ TASKS = {
     "hessian": "the matrix of second derivatives of <O>",
     "metric": "the Fubini-Study metric tensor",
     "sample": "measurement outcomes",
+    "values": "<O> at every point of a batch",
+    "jacobian": "the gradient of <O> in the weights at every point of a batch",
 }
 SHOTS = 10**6
 
@@ -271,6 +273,27 @@ CASES = (
         "amplitudes (2^qubits)",
         _single("sampling", "sample", 3, (12,)),
         tolerance=5e-3,  # of a probability of about 1/2: 5 standard deviations
+    ),
+    Case(
+        "primitives",
+        "l",
+        "How fast is an estimator of Qiskit?",
+        "zz_feature_map(n, reps=2, full), then real_amplitudes(n, reps=3); <Z> on qubit 0 at every point, in double "
+        "precision where it runs on a primitive. `qmljax` is the function itself, `qmljax-primitives` the same behind "
+        "Qiskit's interface, one pub with all points; `qiskit-ml` is Qiskit's own StatevectorEstimator.",
+        "qubits/points",
+        WORK,
+        _batched("primitives", "values", _circuits.qnn, ((4, 1000), (8, 1000))),
+    ),
+    Case(
+        "primitives-backward",
+        "l",
+        "How fast is the backward pass of Qiskit Machine Learning?",
+        "The same circuit: the gradient in the weights at every point, by EstimatorQNN on qmljax's Estimator "
+        "(`qmljax-primitives`) and on Qiskit's (`qiskit-ml`), both by parameter shifts; `qmljax` is jax.jacobian.",
+        "qubits/points",
+        WORK,
+        _batched("primitives-backward", "jacobian", _circuits.qnn, ((4, 8), (8, 8))),
     ),
     Case(
         "batch-or-vmap",

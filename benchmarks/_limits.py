@@ -32,7 +32,14 @@ def needs(problem: Problem) -> tuple[float, float]:
         mixing += gate.name in MIXING
     n, batch, parameters = problem.num_qubits, problem.batch, problem.num_weights
     amplitudes = batch << n
-    passes = {"step": 3, "step_with_inputs": 3, "gradient": 3, "hessian": 3 * parameters, "metric": 1 + parameters}
+    passes = {
+        "step": 3,
+        "step_with_inputs": 3,
+        "gradient": 3,
+        "jacobian": 3,
+        "hessian": 3 * parameters,
+        "metric": 1 + parameters,
+    }
     total = passes.get(problem.task, 1) * amplitudes
     moved, computed = 16.0 * max(1, *depth) * total, 8.0 * mixing * total
     if problem.task == "gram":

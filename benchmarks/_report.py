@@ -18,6 +18,7 @@ BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 STYLES = {
     "qmljax": ("#000000", "o"),
     "qmljax-vmap": ("#CC79A7", "s"),
+    "qmljax-primitives": ("#CC79A7", "^"),
     "bare-jit": ("#999999", "d"),
     "tensorcircuit": ("#0072B2", "s"),
     "tensorcircuit-scan": ("#56B4E9", "D"),

@@ -87,6 +87,8 @@ TINY = {
     ),
     "hessian": Problem("hessian", "2", "hessian", 2, _circuits.ring_ansatz(2, 1), 1),
     "metric": Problem("metric-tensor", "2", "metric", 2, _circuits.ring_ansatz(2, 1), 1),
+    "values": Problem("primitives", "2/3", "values", 2, _circuits.qnn(2), 1, batch=3),
+    "jacobian": Problem("primitives-backward", "2/3", "jacobian", 2, _circuits.qnn(2), 1, batch=3),
     "sample": Problem("sampling", "2", "sample", 2, _circuits.ring_ansatz(2, 1), 1),
 }
 
@@ -121,6 +123,10 @@ def right(problem):
             return value(w)
         case "gradient":
             return value(w), differences(value, w)
+        case "values":
+            return [value(w, row) for row in x]
+        case "jacobian":
+            return [differences(lambda w, row=row: value(w, row), w) for row in x]
         case "hessian":
             return differences(lambda w: differences(value, w), w)
         case "metric":

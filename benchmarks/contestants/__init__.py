@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
+PRIMITIVES = ("values", "jacobian")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ CONTESTANTS = {
             "qmljax",
             ("qmljax", "jax"),
             "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls.",
+            tasks=ALL + PRIMITIVES,
             peer=False,
         ),
         Contestant(
@@ -48,6 +50,13 @@ CONTESTANTS = {
             "As qmljax, but jax.vmap over the samples.",
             tasks=("step",),
             cases=("batch-or-vmap",),
+            peer=False,
+        ),
+        Contestant(
+            "qmljax-primitives",
+            ("qmljax", "jax", "qiskit_machine_learning"),
+            "qmljax.primitives.Estimator; EstimatorQNN on it; complex128.",
+            tasks=PRIMITIVES,
             peer=False,
         ),
         Contestant(
@@ -100,7 +109,7 @@ CONTESTANTS = {
             "qiskit-ml",
             ("qiskit_machine_learning", "qiskit"),
             "EstimatorQNN with the exact StatevectorEstimator; FidelityStatevectorKernel; complex128.",
-            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "metric", "sample"),
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "metric", "sample", *PRIMITIVES),
         ),
         Contestant(
             "aer",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qiskit.primitives import StatevectorEstimator, StatevectorSampler
+from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.gradients import DerivativeType, LinCombQGT, ParamShiftEstimatorGradient
 from qiskit_machine_learning.kernels import FidelityStatevectorKernel
@@ -19,9 +19,11 @@ def observable(problem: Problem) -> SparsePauliOp:
     return SparsePauliOp.from_sparse_list(terms, problem.num_qubits)
 
 
-def model(problem: Problem, input_gradients: bool = False) -> EstimatorQNN:
+def model(
+    problem: Problem, input_gradients: bool = False, primitive: Callable[[], BaseEstimatorV2] = StatevectorEstimator
+) -> EstimatorQNN:
     circuit, weights, inputs = to_qiskit(problem.num_qubits, problem.circuit)
-    estimator = StatevectorEstimator()
+    estimator = primitive()
     return EstimatorQNN(
         circuit=circuit,
         estimator=estimator,
@@ -96,3 +98,17 @@ def sample(problem: Problem) -> Callable[[], Any]:
         return np.unpackbits(bits, axis=1)[:, : -problem.num_qubits - 1 : -1]
 
     return run
+
+
+def values(problem: Problem, primitive: Callable[[], BaseEstimatorV2] = StatevectorEstimator) -> Callable[[], Any]:
+    circuit, weights, inputs = to_qiskit(problem.num_qubits, problem.circuit)
+    w, x, _ = problem.arrays("float64")
+    estimator = primitive()
+    bindings = {tuple(weights): np.tile(w, (len(x), 1)), tuple(inputs): x}
+    return lambda: estimator.run([(circuit, observable(problem), bindings)]).result()[0].data.evs
+
+
+def jacobian(problem: Problem, primitive: Callable[[], BaseEstimatorV2] = StatevectorEstimator) -> Callable[[], Any]:
+    qnn = model(problem, primitive=primitive)
+    w, x, _ = problem.arrays("float64")
+    return lambda: qnn.backward(x, w)[1]

@@ -70,6 +70,14 @@ def sample(problem: Problem) -> Call:
     return Call(qj.sample(circuit, SHOTS), (_jax.arrays(problem)[0], jax.random.key(0)))
 
 
+def values(problem: Problem) -> Call:
+    return Call(model(problem), _jax.arrays(problem)[:2])
+
+
+def jacobian(problem: Problem) -> Call:
+    return Call(jax.jit(jax.jacobian(model(problem))), _jax.arrays(problem)[:2])
+
+
 def exact_sample(problem: Problem) -> Call:
     """The probability that a qubit is 1."""
     circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
