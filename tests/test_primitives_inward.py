@@ -189,6 +189,21 @@ def test_estimator_takes_all_pubs(observable, bindings):
     assert Estimator().run([pub]).result()[0].metadata["circuit_metadata"] == {"name": "ry"}
 
 
+def test_bindings_by_name():
+    """In any order, in several arrays."""
+    circuit = real_amplitudes(2, reps=1)
+    names = [p.name for p in circuit.parameters]
+    array = values(circuit, 5)
+    given = [
+        {tuple(names): array},
+        {tuple(names[::-1]): array[:, ::-1]},
+        {(names[2], names[0]): array[:, [2, 0]], names[3]: array[:, 3], names[1]: array[:, 1:2]},
+    ]
+    right = StatevectorEstimator().run([(circuit, "XZ", array)]).result()[0].data.evs
+    for result in Estimator().run([(circuit, "XZ", bindings) for bindings in given]).result():
+        np.testing.assert_allclose(result.data.evs, right, rtol=0, atol=1e-12)
+
+
 def test_estimator_takes_coerced_pubs_and_generators():
     pubs = [EstimatorPub.coerce((ry(), "ZZ", t)) for t in (0.1, [[0.2], [0.3]])]
     same_estimates(
