@@ -22,7 +22,7 @@ from qmljax._functions import Compiled, Statevector, real_array
 from qmljax._observables import Observable
 from qmljax._parse import parse
 from qmljax._program import Program
-from qmljax._qnn import positions
+from qmljax._qnn import EstimatorQNN, _OnBackend, positions
 
 
 @dataclass(frozen=True)
@@ -345,6 +345,16 @@ class ProjectedKernel(_Kernel):
         """The representation of points: (N, d) -> (N, number of observables)."""
         x, _, weights = self._arguments(x, None, weights)
         return _projector(self)(x, weights)
+
+    def as_qnn(self) -> Callable[[Any, Any], Array]:
+        """The projections as a QNN, ``model(weights, x)``: (W,) and (..., d) -> (..., number of observables).
+
+        That is what a layer of a neural network takes.
+        """
+        common = self.program, self.features, self.weights, (len(self.observables),)
+        if self.project is not None:
+            return _OnBackend(*common, self.project, None, memory=self.memory)
+        return EstimatorQNN(*common, self.observables, memory=self.memory)
 
     def _trace(self, x: Array, y: Array | None, weights: Array, gamma: Array | None) -> Array:
         dtype = _dtype(x, y, weights)

@@ -1,0 +1,113 @@
+"""A quantum model as a Flax layer: an `nnx.Module` over `model(weights, x)`, which does the work.
+
+`nnx.bridge.to_linen(QuantumLayer, model)` is the same layer for the older Linen API.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+try:
+    from flax import nnx
+except ImportError as error:
+    raise ImportError("qmljax.flax needs Flax: pip install 'flax>=0.12'.") from error
+
+
+def uniform(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Angles drawn uniformly from [-1, 1), in radians: how a `QuantumLayer` starts by default."""
+    return jax.random.uniform(key, shape, dtype, -1, 1)
+
+
+class QuantumLayer(nnx.Module):
+    """A layer that evaluates a quantum model with trainable weights.
+
+    It is a module like any of Flax: in `nnx.Sequential`, under `nnx.jit`, `nnx.grad`, `nnx.vmap` and `nnx.scan`, with
+    `nnx.Optimizer`, `nnx.split` and checkpoints. The model is static; the only state is the weights.
+
+    Attributes:
+        weights: An `nnx.Param` of shape (W,), or None if the model has no weights, like the `bias` of an `nnx.Linear`
+            without one.
+        circuit: The size of what is simulated, in words: elementary operations, without those that no output feels.
+        in_features: The number of inputs.
+        output_shape: The shape of the output for one sample.
+        param_dtype: The dtype of the weights.
+
+    Args:
+        model: What `estimator_qnn` or `sampler_qnn` returns, or a projected kernel's ``kernel.as_qnn()``.
+        rngs: Of which `rngs.params` draws the weights.
+        init: The initializer of the weights: a function of a key, the shape (W,) and a dtype. Of `nnx.initializers`
+            those that serve vectors, such as ``constant(w)`` to start at the weights `w`.
+        param_dtype: The dtype in which weights are kept, a real one. Weights of less than 32 bits are computed with
+            in float32.
+
+    Raises:
+        TypeError: `model` is no quantum model, or `param_dtype` is not real, or has 64 bits while JAX has none.
+
+    Example:
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import real_amplitudes, zz_feature_map
+        >>> feature_map, ansatz = zz_feature_map(2), real_amplitudes(2, reps=1)
+        >>> model = qj.estimator_qnn(feature_map.compose(ansatz), ["IZ", "ZI"], inputs=feature_map.parameters)
+        >>> rngs = nnx.Rngs(0)
+        >>> network = nnx.Sequential(
+        ...     nnx.Linear(5, 2, rngs=rngs), QuantumLayer(model, rngs=rngs), nnx.Linear(2, 3, rngs=rngs)
+        ... )
+        >>> network(jnp.ones((7, 5))).shape
+        (7, 3)
+        >>> network.layers[1]
+        QuantumLayer( # Param: 4 (16 B)
+          circuit='2 qubits, 23 operations',
+          in_features=2,
+          output_shape=(2,),
+          param_dtype=dtype('float32'),
+          weights=Param( # 4 (16 B)
+            value=Array(shape=(4,), dtype=dtype('float32'))
+          )
+        )
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Any, Any], Array],
+        *,
+        rngs: nnx.Rngs,
+        init: nnx.Initializer = uniform,
+        param_dtype: Any = jnp.float32,
+    ):
+        _check(model, param_dtype)
+        self._model = model  # not shown: a circuit has more to show than fits
+        self.circuit = f"{model.program.num_qubits} qubits, {len(model.program.ops)} operations"
+        self.in_features = model.num_inputs
+        self.output_shape = model.output_shape
+        self.param_dtype = jnp.dtype(param_dtype)
+        # Orbax refuses arrays without elements.
+        self.weights = nnx.Param(init(rngs.params(), (model.num_weights,), param_dtype)) if model.num_weights else None
+
+    @property
+    def model(self) -> Callable[[Any, Any], Array]:
+        """The model that the layer evaluates."""
+        return self._model
+
+    def __call__(self, x: Any) -> Array:
+        """Inputs (..., in_features) to outputs (..., *output_shape)."""
+        return self._model(np.zeros(0, self.param_dtype) if self.weights is None else self.weights[...], x)
+
+
+def _check(model: Any, param_dtype: Any) -> None:
+    if not callable(model) or not all(hasattr(model, name) for name in ("num_inputs", "num_weights", "output_shape")):
+        raise TypeError(
+            "`model` must be what `estimator_qnn` or `sampler_qnn` returns, or `kernel.as_qnn()` of a projected "
+            f"kernel, but is of type {type(model).__name__}."
+        )
+    dtype = jnp.dtype(param_dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"`param_dtype` must be a real floating point dtype, but is {dtype}. Angles are real.")
+    if dtype.itemsize > jnp.result_type(float).itemsize:
+        raise TypeError(
+            f"`param_dtype` is {dtype}, but JAX has 64 bits only with jax.config.update('jax_enable_x64', True). Set "
+            "it at the start of the program, or keep to float32."
+        )
