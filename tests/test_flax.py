@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -146,6 +148,13 @@ def test_no_inputs():
     circuit.ry(w2[0], 0)
     module = layer(qj.estimator_qnn(circuit, inputs=[]))
     np.testing.assert_allclose(module(np.zeros((3, 0))), np.full((3, 1), np.cos(module.weights[0])), rtol=1e-5)
+
+
+def test_projections_of_a_feature_map():
+    feature_map = zz_feature_map(3)
+    model = qj.projected_kernel(feature_map).as_qnn()
+    expected = qj.projected_kernel(feature_map).projections(points(4, 3))
+    np.testing.assert_allclose(layer(model)(points(4, 3)), expected, atol=1e-6)
 
 
 # How a layer starts, and dtypes.
@@ -487,8 +496,14 @@ def test_missing_flax_is_named():
     assert "ImportError: qmljax.flax needs Flax: pip install 'flax>=0.12'." in done.stderr
 
 
-def test_real_circuits_too():
-    feature_map = zz_feature_map(3)
-    model = qj.projected_kernel(feature_map).as_qnn()
-    expected = qj.projected_kernel(feature_map).projections(points(4, 3))
-    np.testing.assert_allclose(layer(model)(points(4, 3)), expected, atol=1e-6)
+LAYERS = Path(__file__).parents[1] / "docs" / "layers.md"
+CODE = re.compile(r"(<!-- not run by the tests -->\n)?```python\n(.*?)```(?:\s*```text\n(.*?)```)?", re.DOTALL)
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_documentation_prints_what_it_shows(capsys):
+    names, run = {}, [block[1:] for block in CODE.findall(LAYERS.read_text(encoding="utf-8")) if not block[0]]
+    assert len(run) == 5
+    for source, shown in run:
+        exec(compile(source, "layers.md", "exec"), names)
+        assert capsys.readouterr().out == shown
