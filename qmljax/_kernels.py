@@ -543,7 +543,7 @@ def projected_kernel(
     Returns:
         ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
         (N, M); without `y`, (N, N). Differentiable in all arguments. ``kernel.projections(x)`` gives p(x), of shape
-        (N, n_obs).
+        (N, n_obs), and ``kernel.as_qnn()`` the same as a model ``model(weights, x)``, which can be a layer.
 
     Raises:
         ValueError: As for `fidelity_kernel` and `expectation`.

@@ -150,11 +150,12 @@ def test_no_inputs():
     np.testing.assert_allclose(module(np.zeros((3, 0))), np.full((3, 1), np.cos(module.weights[0])), rtol=1e-5)
 
 
-def test_projections_of_a_feature_map():
-    feature_map = zz_feature_map(3)
-    model = qj.projected_kernel(feature_map).as_qnn()
-    expected = qj.projected_kernel(feature_map).projections(points(4, 3))
-    np.testing.assert_allclose(layer(model)(points(4, 3)), expected, atol=1e-6)
+def test_projections_are_an_estimator():
+    feature_map = zz_feature_map(2)
+    kernel = qj.projected_kernel(feature_map)
+    paulis = ["IX", "IY", "IZ", "XI", "YI", "ZI"]
+    assert kernel.as_qnn() == qj.estimator_qnn(feature_map, paulis, inputs=feature_map.parameters)
+    np.testing.assert_allclose(layer(kernel.as_qnn())(points(4, 2)), kernel.projections(points(4, 2)), atol=1e-6)
 
 
 # How a layer starts, and dtypes.
@@ -426,6 +427,7 @@ def test_as_a_linen_layer():
 # What is shown, and what is refused.
 
 
+@pytest.mark.filterwarnings("ignore:The chararray class:DeprecationWarning")  # which treescope touches
 def test_the_repr_shows_the_circuit_the_inputs_and_the_weights(capsys):
     import treescope
 
