@@ -98,7 +98,8 @@ def fit(
         loss: ``loss(weights, *data) -> ()``, typically ``loss(weights, x, y)``, traceable by JAX.
         weights: Where to start: an array, or any pytree of arrays. Integers become floating point numbers. With a
             leading dimension R on every array they train an ensemble of R members in one program.
-        data: A tuple of arrays whose first axes are the samples, all of one length N. Integers stay integers.
+        data: A tuple of arrays whose first axes are the samples, all of one length N. Integers stay integers. An empty
+            tuple for a loss of the weights alone, such as an energy.
         optimizer: An optax transformation, such as ``optax.adam(1e-2)``, schedules and clipping included; or the name
             of a method of `scipy.optimize.minimize`, such as "L-BFGS-B" or "COBYLA", which gets the exact gradient if
             it takes one (needs SciPy). Members of an ensemble have learning rates of their own if these are
@@ -106,7 +107,7 @@ def fit(
         steps: The number of optimiser steps; for SciPy, the most iterations.
         batch_size: The number of samples in a step. Each epoch runs through the samples in a new random order, without
             replacement, and leaves out the N modulo `batch_size` that fill no batch. Default: all N in each step.
-        key: A JAX random key; needed with `batch_size`.
+        key: A JAX random key; needed with `batch_size`. All members of an ensemble see the same batches.
         callback: Called as ``callback(step, weights, loss)`` about a hundred times in a run, after `step` steps, with
             the weights then and the loss of the last step, (R,) of an ensemble; with SciPy, after each iteration. To
             stop the training it may raise `StopIteration`.
@@ -148,9 +149,9 @@ def fit(
         `convergence`: J. Bowles, S. Ahmed, M. Schuld, "Better than classical? The subtle art of benchmarking quantum
         machine learning models", arXiv:2403.07059 (2024).
     """
-    data = _arrays(data, "data")
+    data = () if isinstance(data, tuple) and not data else _arrays(data, "data")
     validation = None if validation is None else _arrays(validation, "validation")
-    _check_counts(len(data[0]), steps, batch_size, key, patience, convergence)
+    _check_counts(len(data[0]) if data else 0, steps, batch_size, key, patience, convergence)
     weights = jax.tree.map(_floating, weights)
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(weights)):
         raise ValueError("`weights` to start from must be finite, but some are NaN or infinite.")
@@ -239,6 +240,8 @@ def _check_counts(samples: int, steps: Any, batch_size: Any, key: Any, patience:
             raise ValueError(f"`{name}` must be a number of steps, at least {least}, but is {value!r}.")
     if batch_size is None:
         return
+    if not samples:
+        raise ValueError("`batch_size` needs data, but `data` is empty.")
     if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= samples:
         raise ValueError(
             f"`batch_size` must be an integer from 1 to {samples}, the number of samples, but is {batch_size!r}."
@@ -299,7 +302,7 @@ def _losses(weights: Any, data: tuple[Array, ...], loss: Callable, ensemble: boo
 
 
 def _init(optimizer: optax.GradientTransformation, weights: Any, members: tuple[int, ...]) -> Any:
-    """The optimiser's first state; of an ensemble, each member gets its own entry of injected hyperparameters."""
+    """The optimiser's first state; members of an ensemble have their own injected hyperparameters and random keys."""
     if not members:
         return optimizer.init(weights)
     own = jnp.arange(*members)
@@ -313,7 +316,10 @@ def _init(optimizer: optax.GradientTransformation, weights: Any, members: tuple[
     def each(state: Any) -> Any:
         return jax.tree.map(spread, state, is_leaf=lambda part: hasattr(part, "hyperparams"))
 
-    return each(jax.vmap(optimizer.init)(weights))
+    def apart(leaf: Any) -> Any:
+        return jax.vmap(jax.random.fold_in)(leaf, own) if _is_key(leaf) else leaf
+
+    return jax.tree.map(apart, each(jax.vmap(optimizer.init)(weights)))
 
 
 _Run = tuple[Any, Any]  # weights and optimiser state; of an ensemble, every array has a leading dimension (R,)
@@ -333,7 +339,7 @@ def _chunk(
     ensemble: bool,
 ) -> tuple[_Run, Array]:
     """`count` steps from step `start` on: the new run, and `losses` with the first `count` of them set."""
-    samples = len(data[0])
+    samples = len(data[0]) if data else 1
     batches = samples // (batch_size or samples)  # in an epoch
     member = functools.partial(_step, loss=loss, optimizer=optax.with_extra_args_support(optimizer))
 

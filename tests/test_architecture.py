@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 
 # From the ground up. A module imports only from floors below its own; neighbours do not know each other.
 FLOORS = [
-    ["_expressions", "_basis", "_files", "_minimize", "circuits", "losses"],
+    ["_expressions", "_basis", "_files", "_minimize", "circuits"],
     ["_program"],
     ["_gates"],
     ["_parse"],
@@ -31,7 +31,7 @@ FLOORS = [
     ["_observables"],
     ["_functions"],
     ["_qnn"],
-    ["_kernels", "datasets", "gram"],
+    ["_kernels", "datasets", "gram", "losses"],
     ["_fit", "_optimizers", "_save"],
     ["__init__"],
     ["flax", "primitives", "sklearn", "torch"],
@@ -48,6 +48,7 @@ LIBRARIES = {
     "optax": CONNECTORS | {"_fit", "_optimizers", "losses"},
     "scipy": CONNECTORS,
     "flax": {"flax"},
+    "joblib": {"sklearn"},
     "sklearn": {"sklearn"},
     "torch": {"torch"},
 }

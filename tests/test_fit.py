@@ -254,7 +254,7 @@ def test_progress_bar_without_tqdm(monkeypatch):
 @pytest.mark.parametrize(
     ("data", "error", "match"),
     [
-        ((), ValueError, "`data` must be arrays with the same number of samples"),
+        ([], ValueError, "`data` must be arrays with the same number of samples"),
         ((X[:0], Y[:0]), ValueError, "but has shapes (0, 3), (0,)"),
         ((X, Y[:7]), ValueError, "but has shapes (30, 3), (7,)"),
         ((X, 1.0), ValueError, "but has shapes (30, 3), ()"),
