@@ -150,7 +150,13 @@ def fit(
         machine learning models", arXiv:2403.07059 (2024).
     """
     data = () if isinstance(data, tuple) and not data else _arrays(data, "data")
-    validation = None if validation is None else _arrays(validation, "validation")
+    if validation is not None:
+        validation = _arrays(validation, "validation")
+        if [d.shape[1:] for d in validation] != [d.shape[1:] for d in data]:
+            raise ValueError(
+                "`validation` must be arrays like those of `data`, but for the number of samples, but has shapes "
+                f"{', '.join(str(d.shape) for d in validation)}, and `data` {', '.join(str(d.shape) for d in data)}."
+            )
     _check_counts(len(data[0]) if data else 0, steps, batch_size, key, patience, convergence)
     weights = jax.tree.map(_floating, weights)
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(weights)):
@@ -178,14 +184,14 @@ def fit(
     run = weights, opt_state
     key = jax.random.key(0) if key is None else key  # unused without batches
     history, done, file = np.zeros((*members, steps), dtype), 0, None
+    earlier = run, done
     if checkpoint is not None:
-        file = _Checkpoint(checkpoint, run, watch, (data, validation, batch_size, key, patience))
-        run, done = file.load(history)
+        file = _Checkpoint(checkpoint, run, watch, (data, validation, batch_size, key, patience, convergence))
+        run, done, earlier = file.load(history)
     chunk = max(1, min(math.ceil(steps / VISITS), patience or steps, convergence or steps))
     buffer = np.zeros((max(chunk, LOSSES), *members), dtype)
     static = {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "ensemble": ensemble}
     advance = functools.partial(_chunk, losses=buffer, data=data, key=key, **static)
-    earlier = run, done
     with _bar(steps, progress, done) as watch.bar:
         try:
             while done < steps and watch.stopped is None:
@@ -195,14 +201,15 @@ def fit(
                 reached, alive, until = _kept_finite(
                     advance, earlier, (run, done), reached, history[..., :until], watch.alive
                 )
-                earlier, run, done, watch.alive = (run, done), reached, until, alive
-                watch.look(run[0], history[..., :done], earlier[1])
+                watch.look(reached[0], history[..., :until], done, alive)
+                earlier, run, done = (run, done), reached, until
+                watch.call(run[0], history[..., :done])
                 if file is not None:
-                    file.save(run, history[..., :done])
+                    file.save(run, earlier, history[..., :done])
         except KeyboardInterrupt:
             watch.stopped = "interrupt"
     if file is not None:
-        file.save(run, history[..., :done], now=True)
+        file.save(run, earlier, history[..., :done], now=True)
     return watch.result(run[0], history[..., :done], run[1])
 
 
@@ -264,11 +271,11 @@ def _check_loss(
 ) -> tuple[bool, np.dtype]:
     """Whether an ensemble is meant, and the dtype of the loss."""
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(weights)}
-    countable = len(sizes) == 1 and sizes != {()}
+    countable = len(sizes) == 1 and not sizes & {(), (0,)}
     if ensemble and not countable:
         raise ValueError(
-            "The weights of an ensemble must all have the same number of members in their first axes, but their shapes "
-            f"are {', '.join(str(leaf.shape) for leaf in jax.tree.leaves(weights))}."
+            "The weights of an ensemble must all have the same number of members, at least 1, in their first axes, but "
+            f"their shapes are {', '.join(str(leaf.shape) for leaf in jax.tree.leaves(weights))}."
         )
     try:
         shape = jax.eval_shape(_of_members(loss, bool(ensemble)), weights, *rows)
@@ -375,7 +382,9 @@ def _step(run: _Run, *rows: Array, loss: Callable, optimizer: Any) -> tuple[_Run
         value, gradient = jax.value_and_grad(loss)(weights, *rows)
     else:
         value, gradient = loss(weights, *rows), jax.tree.map(jnp.zeros_like, weights)
-    return update(value, gradient), value
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(weights)]).all()
+    # A loss may ignore weights that are NaN, as the loss below a `jnp.where` does.
+    return update(value, gradient), jnp.where(finite, value, jnp.full_like(value, jnp.nan))
 
 
 def _kept_finite(
@@ -452,42 +461,55 @@ class _Watch:
         self.stopped: str | None = None
         self.bar: Any = None
 
-    def look(self, weights: Any, history: np.ndarray, since: int) -> None:
+    def look(self, weights: Any, history: np.ndarray, since: int, alive: np.ndarray) -> None:
         """After some steps, the last of which have been taken since the last look; says in `stopped` whether to stop.
 
         Args:
             weights: Those now.
             history: All losses, (..., steps).
             since: The step of the last look.
+            alive: Which members are finite, of shape (...).
         """
         done, last = history.shape[-1], history[..., -1]
-        self.bar.set_postfix_str(f"loss {np.nanmin(last) if np.isfinite(last).any() else np.nan:.4g}", refresh=False)
-        self.bar.update(done - since)
-        score = history[..., since:].mean(axis=-1)
-        self.visits.append(done)
+        score, best = history[..., since:].mean(axis=-1), (self.best, self.best_at, self.best_weights)
         if self.evaluate is not None:
             score = np.asarray(self.evaluate(weights))
-            self.validation.append(score)
         if self.patience is not None:
-            self._compare(weights, score, done)
-        if self.convergence is not None and _converged(history, self.convergence):
+            best = self._compared(weights, score, done)
+        self.bar.set_postfix_str(f"loss {np.nanmin(last) if np.isfinite(last).any() else np.nan:.4g}", refresh=False)
+        self.bar.update(done - since)
+        # What took time is done: an interruption finds a look as a whole, or none.
+        self.visits.append(done)
+        if self.evaluate is not None:
+            self.validation.append(score)
+        self.alive, (self.best, self.best_at, self.best_weights) = alive, best
+        if self.patience is not None and (done - self.best_at >= self.patience).all():
+            self.stopped = "patience"
+        if self.convergence is not None and _converged(history[alive], self.convergence):
             self.stopped = "convergence"
-        if not self.alive.any():
+        if not alive.any():
             self.stopped = "nan"
+
+    def _compared(self, weights: Any, score: np.ndarray, done: int) -> tuple[np.ndarray, np.ndarray, Any]:
+        better = score < self.best
+        before = weights if self.best_weights is None else self.best_weights
+        best, at = np.where(better, score, self.best), np.where(better, done, self.best_at)
+        return best, at, _choose(better, weights, before)
+
+    def call(self, weights: Any, history: np.ndarray) -> None:
+        """Calls back, after a look."""
+        last = history[..., -1]
         if self.callback is not None:
             try:
-                self.callback(done, weights, float(last) if last.ndim == 0 else last.copy())
+                self.callback(history.shape[-1], weights, float(last) if last.ndim == 0 else last.copy())
             except StopIteration:
                 self.stopped = "callback"
 
-    def _compare(self, weights: Any, score: np.ndarray, done: int) -> None:
-        better = score < self.best
-        if self.best_weights is None:
-            self.best_weights = weights
-        self.best, self.best_at = np.where(better, score, self.best), np.where(better, done, self.best_at)
-        self.best_weights = _choose(better, weights, self.best_weights)
-        if (done - self.best_at >= self.patience).all():
-            self.stopped = "patience"
+    def validations(self) -> np.ndarray | None:
+        """The validation losses, (..., visits)."""
+        if self.evaluate is None:
+            return None
+        return np.moveaxis(np.array(self.validation).reshape(len(self.validation), *self.alive.shape), 0, -1)
 
     def result(self, weights: Any, history: np.ndarray, opt_state: Any) -> FitResult:
         """What training returns; says so if something was not finite."""
@@ -501,9 +523,8 @@ class _Watch:
                 RuntimeWarning,
                 stacklevel=3,
             )
-        validation = None if self.evaluate is None else np.stack(self.validation, axis=-1)
         best = self.best_weights if self.patience is not None and self.visits else weights
-        return FitResult(best, history, opt_state, self.visits, validation, self.stopped or "steps")
+        return FitResult(best, history, opt_state, self.visits, self.validations(), self.stopped or "steps")
 
 
 def _converged(history: np.ndarray, window: int) -> bool:
@@ -524,10 +545,14 @@ class _Checkpoint:
         self.fingerprint = _digest((run, settings))
         self.next = 0.0  # when to write again
 
-    def load(self, history: np.ndarray) -> tuple[_Run, int]:
-        """The run in the file and the number of its steps, whose losses go into `history`; else the new run."""
+    def load(self, history: np.ndarray) -> tuple[_Run, int, tuple[_Run, int]]:
+        """The run in the file, its step, and the run and the step one visit before; else the new run.
+
+        The losses go into `history`.
+        """
         if not self.path.exists():
-            return self.run, 0
+            self.save(self.run, (self.run, 0), history[..., :0])  # what cannot be written should fail now
+            return self.run, 0, (self.run, 0)
         header, arrays = _files.read(self.path, self.KIND)
         if header["fingerprint"] != self.fingerprint:
             raise ValueError(
@@ -546,22 +571,22 @@ class _Checkpoint:
         if watch.evaluate is not None:
             watch.validation = list(np.moveaxis(arrays["validation"], -1, 0))
         watch.best, watch.best_at = arrays["best"], arrays["best_at"]
-        run, best = _unflatten((self.run, self.run[0]), arrays)
+        run, earlier, best = _unflatten((self.run, self.run, self.run[0]), arrays)
         watch.alive = arrays["alive"]
         watch.best_weights = best if watch.visits else None
-        return run, done
+        return run, done, (earlier, int(arrays["since"]))
 
-    def save(self, run: _Run, history: np.ndarray, now: bool = False) -> None:
+    def save(self, run: _Run, earlier: tuple[_Run, int], history: np.ndarray, now: bool = False) -> None:
         """Writes the file, unless it was written a moment ago."""
         begun = time.monotonic()
         if begun < self.next and not now:
             return
         watch = self.watch
         best = run[0] if watch.best_weights is None else watch.best_weights
-        arrays = _flatten((run, best)) | {"history": history, "visits": np.array(watch.visits, int)}
-        arrays |= {"best": watch.best, "best_at": watch.best_at, "alive": watch.alive}
-        if watch.validation:
-            arrays["validation"] = np.stack(watch.validation, axis=-1)
+        arrays = _flatten((run, earlier[0], best)) | {"history": history, "visits": np.array(watch.visits, int)}
+        arrays |= {"best": watch.best, "best_at": watch.best_at, "alive": watch.alive, "since": np.array(earlier[1])}
+        if watch.evaluate is not None:
+            arrays["validation"] = watch.validations()
         final = watch.stopped if watch.stopped in ("patience", "convergence", "nan") else None
         _files.write(self.path, self.KIND, {"fingerprint": self.fingerprint, "stopped": final}, arrays)
         end = time.monotonic()

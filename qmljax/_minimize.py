@@ -11,7 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 # The methods of `scipy.optimize.minimize` but those that need a Hessian: whether they take a gradient, and what limits
-# their evaluations, which must not end the run before its iterations do.
+# their evaluations, which must not end the run before its iterations do. (COBYLA's `maxiter` does that.)
 METHODS = {
     "Nelder-Mead": (False, "maxfev"),
     "Powell": (False, "maxfev"),
@@ -19,7 +19,7 @@ METHODS = {
     "BFGS": (True, None),
     "L-BFGS-B": (True, "maxfun"),
     "TNC": (True, "maxfun"),
-    "COBYLA": (False, None),
+    "COBYLA": (False, "maxiter"),
     "COBYQA": (False, "maxfev"),
     "SLSQP": (True, None),
     "trust-constr": (True, None),
@@ -40,9 +40,9 @@ def minimize(
         weights: A pytree of arrays.
         data: Arrays.
         method: One of `METHODS`, in any case.
-        steps: The most iterations; of COBYLA, evaluations.
-        watch: Its ``look(weights, history, since)`` is called after every iteration, and its ``stopped`` says whether
-            to stop.
+        steps: The most iterations.
+        watch: Its ``look(weights, history, since, alive)`` and ``call(weights, history)`` are called after every
+            iteration, and its ``stopped`` says whether to stop.
     """
     name = {name.lower(): name for name in METHODS}.get(method.lower())
     if name is None:
@@ -63,15 +63,16 @@ def minimize(
 
     def function(x: np.ndarray) -> Any:
         out = _value_and_gradient(of(x), data, loss) if gradient else (_value(of(x), data, loss), None)
-        value, slope = float(out[0]), out[1]
+        value = float(out[0])
+        slope = np.asarray(ravel_pytree(out[1])[0], np.float64) if gradient else np.zeros(0)
         seen[x.tobytes()] = value
         if not history:
             history.append(value)
-        if not np.isfinite(value):
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
             history.append(value)
             watch.alive, watch.stopped = np.array(False), "nan"
             raise _Stop
-        return (value, np.asarray(ravel_pytree(slope)[0], np.float64)) if gradient else value
+        return (value, slope) if gradient else value
 
     def iterated(x: np.ndarray, *_: Any) -> None:
         nonlocal reached
@@ -80,20 +81,23 @@ def minimize(
         seen.clear()
         reached = x
         history.append(value)
-        watch.look(of(x), np.array(history[:-1]), len(history) - 2)
+        losses = np.array(history[:-1])
+        watch.look(of(x), losses, len(losses) - 1, watch.alive)
+        watch.call(of(x), losses)
         if watch.stopped is not None or len(history) > steps:
             raise _Stop
 
     report = None
     if steps:
-        options = {} if name == "TNC" else {"maxiter": steps}
+        # `iterated` ends the run; some methods would stop one iteration short of `maxiter`.
+        options = {} if name == "TNC" else {"maxiter": steps + 1}
         options |= {evaluations: 1000 * steps * (len(reached) + 1)} if evaluations else {}
         try:
             report = scipy_optimize.minimize(
                 function, reached, jac=gradient or None, method=name, callback=iterated, options=options
             )
             reached = np.asarray(report.x, np.float64)
-            watch.stopped = "minimizer" if report.success else watch.stopped
+            watch.stopped = "minimizer"
         except _Stop:
             pass
         except KeyboardInterrupt:

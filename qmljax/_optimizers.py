@@ -139,9 +139,9 @@ def spsa(
         size = _scheduled(perturbation, state.count, flat.dtype)
         key, own = jax.random.split(state.key)
         signs = jax.random.rademacher(own, (samples, len(flat)), flat.dtype)
-        values = jax.vmap(lambda w: value_fn(restore(w)))(
-            (flat + size * jnp.stack([signs, -signs])).reshape(-1, len(flat))
-        ).reshape(2, samples)
+        values = jax.vmap(lambda w: value_fn(restore(w)))(flat[None] + size * jnp.concatenate([signs, -signs])).reshape(
+            2, samples
+        )
         slopes = (values[0] - values[1]) / (2 * size)
         estimate = (slopes[:, None] * signs).mean(axis=0)  # 1 / sign = sign
         return restore(estimate.astype(flat.dtype)), SPSAState(key, state.count + 1)
@@ -212,8 +212,8 @@ def qnspsa(
         gradient, _ = estimate.update(gradient, SPSAState(own, state.count), weights, value_fn=value_fn)
         first, second = jax.random.rademacher(others, (2, samples, len(flat)), flat.dtype)
         # To leading order F(w, w + s) = 1 - s.G.s, so that these four, with signs + - - +, make -4 s1.G.s2.
-        points = flat + size * jnp.stack([first + second, first, second - first, -first])
-        values = jax.vmap(lambda w: fidelity(weights, restore(w)))(points.reshape(-1, len(flat))).reshape(4, samples)
+        points = flat[None] + size * jnp.concatenate([first + second, first, second - first, -first])
+        values = jax.vmap(lambda w: fidelity(weights, restore(w)))(points).reshape(4, samples)
         change = (values[0] - values[1] - values[2] + values[3]) / (2 * size**2)
         outer = jnp.einsum("s,si,sj->ij", change, first, second, precision=_state.PRECISION) / samples
         step = -(outer + outer.T) / 4
@@ -348,7 +348,10 @@ def _divisor(a: Fraction, b: Fraction) -> Fraction:
 
 
 def _lowest(values: Array, order: int) -> Array:
-    """Where a trigonometric polynomial of period 2 pi is lowest, by its values at 2 order + 1 equidistant points."""
+    """Where a trigonometric polynomial of period 2 pi is lowest, by its values at 2 order + 1 equidistant points.
+
+    Of the places, which repeat, the one next to zero, so that weights do not grow.
+    """
     count, grid = 2 * order + 1, 16 * order
     nodes = 2 * np.pi * np.arange(count) / count
     k = np.arange(1, order + 1)
@@ -369,4 +372,4 @@ def _lowest(values: Array, order: int) -> Array:
         slope, bend = (n * (b * cos - a * sin)).sum(), -(n**2 * (a * cos + b * sin)).sum()
         step = jnp.where(bend > 0, -slope / jnp.where(bend > 0, bend, 1), 0)
         x = x + jnp.clip(step, -spacing, spacing).astype(values.dtype)
-    return x
+    return jnp.where(x > np.pi, x - 2 * np.pi, x)

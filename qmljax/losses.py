@@ -60,10 +60,7 @@ def cross_entropy(probabilities: Any, labels: Any) -> Array:
         return -(labels.astype(p.dtype) * log).sum(axis=-1)
     if labels.shape != p.shape[:-1]:
         raise ValueError(f"`labels` must have shape {p.shape[:-1]}, a class for each sample, but have {labels.shape}.")
-    if not isinstance(labels, jax.core.Tracer) and labels.size and not 0 <= labels.min() <= labels.max() < p.shape[-1]:
-        raise ValueError(
-            f"`labels` must be classes from 0 to {p.shape[-1] - 1}, but reach from {labels.min()} to {labels.max()}."
-        )
+    _check_classes(labels, p.shape[-1])
     return -jnp.take_along_axis(log, labels[..., None], axis=-1, mode="fill")[..., 0]
 
 
@@ -112,7 +109,7 @@ def weighted_fidelity(fidelities: Any, labels: Any, overlaps: Any, class_weights
         An array of shape (...).
 
     Raises:
-        ValueError: The shapes do not fit.
+        ValueError: The shapes do not fit, or a class is not below C.
 
     Example:
         >>> _, overlaps = class_states(2)
@@ -130,5 +127,17 @@ def weighted_fidelity(fidelities: Any, labels: Any, overlaps: Any, class_weights
             f"Fidelities of shape {fidelities.shape} need `labels` of shape {fidelities.shape[:-1]} and `overlaps` of "
             f"shape {(classes, classes)}, but they have {labels.shape} and {overlaps.shape}."
         )
+    _check_classes(labels, classes)
     weights = jnp.broadcast_to(jnp.asarray(class_weights, fidelities.dtype), fidelities.shape)
     return ((weights * fidelities - overlaps[labels]) ** 2).sum(axis=-1) / 2
+
+
+def _check_classes(labels: Array, classes: int) -> None:
+    """Of labels that have values: those under a trace have none yet."""
+    if isinstance(labels, jax.core.Tracer) or not labels.size:
+        return
+    labels = np.asarray(labels)
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"`labels` must be classes from 0 to {classes - 1}, but reach from {labels.min()} to {labels.max()}."
+        )
