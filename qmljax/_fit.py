@@ -431,7 +431,7 @@ def _kept_finite(
 
 def _choose(mask: np.ndarray, yes: Any, no: Any) -> Any:
     """Member by member, `yes` where `mask` is true, else `no`."""
-    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(*mask.shape, *(1,) * (a.ndim - mask.ndim)), a, b), yes, no)
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b), yes, no)
 
 
 def _reads_gradient(update: Callable[[Array, Any], Any], weights: Any, value: Any) -> bool:

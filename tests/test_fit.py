@@ -3,7 +3,12 @@
 import builtins
 import functools
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +20,7 @@ from numpy import ndarray
 from qiskit.circuit.library import real_amplitudes, zz_feature_map
 
 import qmljax as qj
+from qmljax import _files
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(30, 3)).astype("float32")
@@ -53,6 +59,7 @@ def test_recovers_a_linear_regression():
     assert result.history[-1] < 1e-8
 
 
+ADAM, SPSA = optax.adam(0.05), optax.chain(qj.spsa(jax.random.key(1)), optax.sgd(0.01))
 OPTIMIZERS = {
     "sgd": optax.sgd(0.1),
     "adam": optax.adam(0.1),
@@ -223,6 +230,464 @@ def test_a_loss_is_traced_twice_however_many_steps(start, name):
     assert len(traces) == 2
 
 
+# Ensembles.
+
+
+STARTS = RNG.normal(size=(4, 3)).astype("float32")
+RATES = np.float32([0.3, 0.1, 0.03, 0.01])
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": None, "key": None}, {"optimizer": OPTIMIZERS["schedule"]}])
+def test_members_equal_single_fits(options):
+    options = {"steps": 12, "batch_size": 7, "key": KEY, "optimizer": OPTIMIZERS["adam"]} | options
+    result = qj.fit(squares, STARTS, (X, Y), **options)
+    assert result.history.shape == (4, 12)
+    for k, start in enumerate(STARTS):
+        single = qj.fit(squares, start, (X, Y), **options)
+        np.testing.assert_allclose(result.weights[k], single.weights, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(result.history[k], single.history, rtol=1e-5, atol=1e-6)
+        for ours, alone in zip(jax.tree.leaves(result.opt_state), jax.tree.leaves(single.opt_state), strict=True):
+            np.testing.assert_allclose(ours[k], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_members_have_learning_rates_of_their_own(chained):
+    def optimizer(rates: Any) -> optax.GradientTransformation:
+        inner = optax.inject_hyperparams(optax.adam)(learning_rate=rates)
+        return optax.chain(optax.clip_by_global_norm(1.0), inner) if chained else inner
+
+    result = qj.fit(squares, np.tile(START, (4, 1)), (X, Y), optimizer=optimizer(RATES), steps=9)
+    for k, rate in enumerate(RATES):
+        weights, history, _ = by_hand(squares, jnp.asarray(START), (X, Y), optimizer(rate), 9)
+        np.testing.assert_allclose(result.weights[k], weights, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(result.history[k], history, rtol=1e-5)
+    assert len({float(w) for w in result.weights[:, 0]}) == 4
+
+
+def test_an_ensemble_is_told_by_its_shape_or_by_the_option():
+    assert regress(optimizer=optax.sgd(0.1)).history.shape == (5,)
+    assert qj.fit(squares, STARTS, (X, Y), optimizer=optax.sgd(0.1), steps=5).history.shape == (4, 5)
+    loss = lambda w, y: jnp.sum(w**2) + jnp.mean(y)  # noqa: E731  takes weights of any shape
+    assert qj.fit(loss, STARTS, (Y,), optimizer=optax.sgd(0.1), steps=5).history.shape == (5,)
+    assert qj.fit(loss, STARTS, (Y,), optimizer=optax.sgd(0.1), steps=5, ensemble=True).history.shape == (4, 5)
+    with pytest.raises((TypeError, ValueError)):
+        qj.fit(squares, STARTS, (X, Y), optimizer=optax.sgd(0.1), steps=5, ensemble=False)
+
+
+@pytest.mark.parametrize("start", [1.0, {"a": np.zeros((2, 3)), "b": np.zeros((3, 3))}, np.zeros((0, 3))])
+def test_weights_that_are_no_ensemble(start):
+    with pytest.raises(ValueError, match="weights of an ensemble must all have the same number of members"):
+        qj.fit(squares, start, (X, Y), optimizer=optax.sgd(0.1), steps=1, ensemble=True)
+
+
+# Losses that are not finite. Each step of the sgd below adds 1 to the weight: after n steps it is n.
+
+
+def nan_from(w: jax.Array, at: jax.Array) -> jax.Array:
+    return -w + jnp.where(w > at[0] - 0.5, jnp.nan, 0.0)
+
+
+def inf_from(w: jax.Array, at: jax.Array) -> jax.Array:
+    return -w + jnp.where(w > at[0] - 0.5, jnp.inf, 0.0)
+
+
+def bent_at(w: jax.Array, at: jax.Array) -> jax.Array:
+    """Finite, but the derivative at `at` is NaN."""
+    return -w + jnp.where(w == at[0], jnp.sqrt((w - at[0]) ** 2), 0.0)
+
+
+ONE = optax.sgd(1.0)
+
+
+# 500 steps have 5 between two visits: here is death at a visit's first step, in the middle, at its last, and at once.
+@pytest.mark.parametrize("at", [1, 4, 5, 6, 10, 13, 499])
+@pytest.mark.parametrize("loss", [nan_from, inf_from])
+def test_a_loss_that_is_not_finite_ends_training(at, loss):
+    data = (np.float32([at]),)
+    with pytest.warns(RuntimeWarning, match=f"not finite at step {at}:"):
+        result = qj.fit(loss, 0.0, data, optimizer=ONE, steps=500)
+    assert result.stopped == "nan"
+    np.testing.assert_array_equal(result.weights, at - 1)
+    np.testing.assert_array_equal(result.history[:-1], -np.arange(at))
+    assert not np.isfinite(result.history[-1]) and result.history.shape == (at + 1,)
+    assert np.isfinite(loss(result.weights, *data))
+
+
+def test_a_loss_that_is_never_finite():
+    with pytest.warns(RuntimeWarning, match="not finite at step 0:"):
+        result = qj.fit(lambda w, y: jnp.sum(w) * jnp.nan, START, (Y,), optimizer=OPTIMIZERS["adam"], steps=500)
+    np.testing.assert_array_equal(result.weights, START)
+    assert result.history.shape == (1,) and result.stopped == "nan"
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 5, 9, 499])
+def test_a_gradient_that_is_not_finite_ends_training(at):
+    """The loss at step `at` is finite, its gradient is not: `at` is the last weight of use."""
+    data = (np.float32([at]),)
+    assert np.isfinite(bent_at(jnp.float32(at), *data)) and np.isnan(jax.grad(bent_at)(jnp.float32(at), *data))
+    with pytest.warns(RuntimeWarning, match=f"was not finite at step {at + 1}:"):
+        result = qj.fit(bent_at, 0.0, data, optimizer=ONE, steps=500)
+    assert result.stopped == "nan" and float(result.weights) == at
+    np.testing.assert_array_equal(result.history[: at + 1], -np.arange(at + 1))
+
+
+@pytest.mark.parametrize("steps", [3, 500])
+def test_weights_that_are_nan_but_not_looked_at_end_training(steps):
+    """Where w <= 0 the gradient is NaN by `jnp.where`, and then the loss takes NaN for "not positive": finite."""
+
+    def loss(w: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.where(w[0] > 1.5, w[0], 0.0) + jnp.sum(jnp.where(w[1] > 0, jnp.sqrt(w[1]), 0.0))
+
+    start = np.float32([1.0, 0.0])
+    with pytest.warns(RuntimeWarning, match="was not finite"):
+        result = qj.fit(loss, start, (Y,), optimizer=optax.sgd(0.1), steps=steps)
+    np.testing.assert_array_equal(result.weights, start)
+    assert result.stopped == "nan" and np.isfinite(result.history[0])
+
+
+def test_members_die_one_by_one():
+    def loss(w: dict, y: jax.Array) -> jax.Array:
+        return -w["w"] + jnp.where(w["w"] > w["end"] - 0.5, jnp.nan, 0.0)
+
+    ends = np.float32([3, 1000, 5, 6, 17, 0])
+    start = {"w": np.zeros(6, "float32"), "end": ends}
+    with pytest.warns(RuntimeWarning, match=re.escape("not finite at step 3, 5, 6, 17, 0:")):
+        result = qj.fit(loss, start, (Y,), optimizer=optax.sgd(1.0), steps=500, ensemble=True)
+    np.testing.assert_array_equal(result.weights["w"], [2, 500, 4, 5, 16, 0])
+    assert result.stopped == "steps"
+    for member, end in zip(result.history, ends, strict=True):
+        np.testing.assert_array_equal(member, np.where(np.arange(500) < end, -np.arange(500), np.nan))
+    with pytest.warns(RuntimeWarning):
+        start["end"][1] = 30
+        result = qj.fit(loss, start, (Y,), optimizer=optax.sgd(1.0), steps=500, ensemble=True)
+    assert result.stopped == "nan" and result.history.shape == (6, 31)
+
+
+def test_divergence_gives_the_weights_of_a_loop():
+    """Squares that explode: float32 overflows after some steps, as in a loop by hand."""
+    with pytest.warns(RuntimeWarning) as caught:
+        result = regress(optimizer=optax.sgd(30.0), steps=300)
+    death = len(result.history) - 1
+    assert f"at step {death}:" in str(caught[0].message) and 5 < death < 300
+    weights, history, _ = by_hand(squares, jnp.asarray(START), (X, Y), optax.sgd(30.0), death - 1)
+    np.testing.assert_allclose(result.weights, weights, rtol=1e-4)
+    np.testing.assert_allclose(result.history[: death - 1], history, rtol=1e-4)
+    assert np.isfinite(squares(result.weights, X, Y)) and np.isfinite(result.weights).all()
+
+
+# Validation and the rules for stopping.
+
+HELD = RNG.normal(size=(9, 3)).astype("float32"), RNG.normal(size=9).astype("float32")
+
+
+@pytest.mark.parametrize("optimizer", [optax.adam(0.1), "BFGS"])
+def test_validation_is_the_loss_at_the_visits(optimizer):
+    seen = []
+    result = regress(
+        optimizer=optimizer, steps=250, validation=HELD, callback=lambda n, w, _: seen.append((n, squares(w, *HELD)))
+    )
+    np.testing.assert_array_equal(result.visits, [n for n, _ in seen])
+    np.testing.assert_allclose(result.validation, [v for _, v in seen], rtol=1e-5)
+    assert regress().validation is None
+
+
+def test_validation_of_an_ensemble_and_of_nothing():
+    result = qj.fit(squares, STARTS, (X, Y), optimizer=optax.sgd(0.1), steps=250, validation=HELD)
+    assert result.validation.shape == (4, len(result.visits))
+    for k in range(4):
+        np.testing.assert_allclose(result.validation[k, -1], squares(result.weights[k], *HELD), rtol=1e-5)
+    assert regress(steps=0, validation=HELD).validation.shape == (0,)
+    assert qj.fit(squares, STARTS, (X, Y), optimizer=optax.sgd(0.1), steps=0, validation=HELD).validation.shape == (
+        4,
+        0,
+    )
+
+
+@pytest.mark.parametrize("validation", [HELD[:1], (HELD[0][:, :2], HELD[1]), (*HELD, HELD[1])])
+def test_validation_unlike_the_data(validation):
+    with pytest.raises(ValueError, match="`validation` must be arrays like those of `data`"):
+        regress(validation=validation)
+
+
+def test_patience_returns_the_best_weights():
+    """The weight goes 0, 1, 2, ...; the validation loss is (w - 7)^2, the training loss -w."""
+    loss = lambda w, kind: jnp.mean(jnp.where(kind == 0, -w, (w - 7) ** 2))  # noqa: E731
+    options = {"optimizer": optax.sgd(1.0), "steps": 100, "validation": (np.ones(2),)}
+    result = qj.fit(loss, 0.0, (np.zeros(3),), patience=4, **options)
+    assert result.stopped == "patience" and result.history.shape == (11,)
+    assert float(result.weights) == 7
+    np.testing.assert_array_equal(result.validation, (np.arange(1, 12) - 7) ** 2)
+    unhurried = qj.fit(loss, 0.0, (np.zeros(3),), patience=100, **options)
+    assert unhurried.stopped == "steps" and float(unhurried.weights) == 7
+    assert float(qj.fit(loss, 0.0, (np.zeros(3),), **options).weights) == 100
+
+
+def test_patience_of_an_ensemble_and_of_the_training_loss():
+    def loss(w: dict, y: jax.Array) -> jax.Array:  # falls to 0 at `low`, where it ends to fall
+        return jnp.where(w["w"] < w["low"], w["low"] - w["w"], 0.0)
+
+    start = {"w": np.zeros(3, "float32"), "low": np.float32([2, 20, 5])}
+    freeze = optax.masked(optax.set_to_zero(), {"w": False, "low": True})
+    optimizer = optax.chain(freeze, optax.sgd(1.0))
+    result = qj.fit(loss, start, (Y,), optimizer=optimizer, steps=100, patience=3, ensemble=True)
+    assert result.stopped == "patience"
+    best = 1 + np.array([2, 20, 5])  # history[k] is the loss before step k + 1, so that the visit after sees it
+    assert result.history.shape == (3, best.max() + 3)
+    np.testing.assert_array_equal(result.weights["w"], start["low"])
+
+
+@pytest.mark.parametrize("window", [2, 5, 20])
+def test_convergence(window):
+    result = regress(optimizer=optax.sgd(0.02), batch_size=3, key=KEY, steps=2000, convergence=window)
+
+    def converged(done: int) -> bool:
+        if done < 2 * window:
+            return False
+        last, before = (np.array(result.history[done - k * window :][:window], float) for k in (1, 2))
+        noise = np.sqrt(np.mean((last - last.mean()) ** 2)) / np.sqrt(window)
+        return bool(abs(last.mean() - before.mean()) <= noise / 2)
+
+    assert result.stopped == "convergence" and 2 * window <= len(result.history) < 2000
+    assert [converged(n) for n in result.visits] == [False] * (len(result.visits) - 1) + [True]
+
+
+def test_a_dead_member_does_not_keep_the_others_from_converging():
+    def loss(w: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.where(w > 9, jnp.nan, w**2)
+
+    with pytest.warns(RuntimeWarning, match="step 0:"):
+        result = qj.fit(
+            loss, np.float32([1, 10]), (Y,), optimizer=optax.sgd(0.1), steps=2000, convergence=5, ensemble=True
+        )
+    assert result.stopped == "convergence" and result.history.shape[1] < 2000
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, "L-BFGS-B", "COBYLA", "SLSQP", "TNC", "trust-constr"])
+@pytest.mark.parametrize("error", [StopIteration, KeyboardInterrupt])
+def test_a_callback_ends_training(optimizer, error):
+    reached = []
+
+    def callback(step: int, weights: Any, value: float) -> None:
+        reached.append(weights)
+        if step >= 3:
+            raise error
+
+    result = regress(optimizer=optimizer, steps=100, callback=callback, validation=HELD)
+    assert result.stopped == {StopIteration: "callback", KeyboardInterrupt: "interrupt"}[error]
+    assert result.history.shape == result.visits.shape == result.validation.shape == (3,)
+    np.testing.assert_array_equal(result.weights, reached[-1])
+
+
+def test_an_error_in_the_callback_is_raised():
+    def callback(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        regress(callback=callback)
+
+
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_an_interruption_during_validation_leaves_no_half_look(monkeypatch, tmp_path, at):
+    real, calls = qj._fit._losses, []
+
+    def interrupted(*args: Any, **named: Any) -> Any:
+        calls.append(0)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return real(*args, **named)
+
+    options = {"steps": 20, "validation": HELD, "patience": 5, "checkpoint": tmp_path / "run"}
+    monkeypatch.setattr(qj._fit, "_losses", interrupted)
+    result = regress(**options)
+    assert result.stopped == "interrupt"
+    assert len(result.visits) == len(result.validation) == len(result.history) == at - 1
+    np.testing.assert_array_equal(result.history, regress(steps=20).history[: at - 1])
+    monkeypatch.undo()
+    same(regress(**options), regress(**options | {"checkpoint": None}))
+
+
+# Checkpoints.
+
+
+def same(one: qj.FitResult, other: qj.FitResult) -> None:
+    """To the bit."""
+    assert one.stopped == other.stopped
+    one, other = (
+        jax.tree.leaves((tuple(r), r.visits, r.validation), is_leaf=lambda leaf: leaf is None) for r in (one, other)
+    )
+    for a, b in zip(one, other, strict=True):
+        if a is not None and jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_array_equal(a, b)
+        assert getattr(a, "dtype", None) == getattr(b, "dtype", None)
+
+
+CHECKPOINTED = {
+    "full": {},
+    "batches": {"batch_size": 7, "key": KEY},
+    "spsa": {"optimizer": SPSA, "batch_size": 7, "key": KEY},
+    "patience": {"validation": HELD, "patience": 1000, "batch_size": 7, "key": KEY},
+    "hyperparameters": {"optimizer": OPTIMIZERS["hyperparameters"]},
+    "ensemble": {"weights": STARTS, "batch_size": 7, "key": KEY, "validation": HELD, "patience": 1000},
+    "rates": {"weights": STARTS, "optimizer": optax.inject_hyperparams(optax.adam)(learning_rate=RATES)},
+    "spsa ensemble": {"weights": STARTS, "optimizer": SPSA},
+}
+
+
+def checkpointed(name: str, **options: Any) -> qj.FitResult:
+    chosen = {"weights": START, "optimizer": ADAM, "steps": 300} | CHECKPOINTED[name] | options
+    return qj.fit(squares, chosen.pop("weights"), (X, Y), **chosen)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTED)
+def test_an_interrupted_run_is_resumed_to_the_bit(name, tmp_path):
+    def interrupt(at: int) -> Callable:
+        def callback(step: int, *_: Any) -> None:
+            if step >= at:
+                raise KeyboardInterrupt
+
+        return callback
+
+    path = tmp_path / "run"
+    for at in (3, 100, 201):
+        assert checkpointed(name, checkpoint=path, callback=interrupt(at)).stopped == "interrupt"
+    resumed, whole = checkpointed(name, checkpoint=path), checkpointed(name)
+    same(resumed, whole)
+    same(checkpointed(name, checkpoint=path), whole)  # a run that has ended is not run again
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+KILLED = """
+import sys, time
+sys.path[:0] = {paths!r}
+import test_fit
+test_fit.checkpointed({name!r}, checkpoint={path!r}, callback=lambda *_: time.sleep(0.02))
+"""
+
+
+@pytest.mark.parametrize("name", ["spsa", "ensemble"])
+def test_a_killed_run_is_resumed_to_the_bit(name, tmp_path):
+    path = tmp_path / "run"
+    folders = [str(Path(qj.__file__).parents[1]), str(Path(__file__).parent)]
+    script = KILLED.format(paths=folders, name=name, path=str(path))
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
+        try:
+            step, until = 0, time.monotonic() + 120
+            while step == 0 and time.monotonic() < until and process.poll() is None:
+                time.sleep(0.02)
+                if path.exists():
+                    step = len(_files.read(path, "checkpoint")[1]["history"].T)  # never half a file
+        finally:
+            process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+    assert 0 < len(_files.read(path, "checkpoint")[1]["history"].T) < 300
+    same(checkpointed(name, checkpoint=path), checkpointed(name))
+
+
+def test_more_steps_than_before(tmp_path):
+    path = tmp_path / "run"
+    checkpointed("batches", checkpoint=path, steps=120)
+    longer, whole = checkpointed("batches", checkpoint=path, steps=300), checkpointed("batches")
+    np.testing.assert_array_equal(longer.history, whole.history)
+    np.testing.assert_array_equal(longer.weights, whole.weights)
+    with pytest.raises(ValueError, match="is at step 300, but `steps` is 299. Give as many steps or more"):
+        checkpointed("batches", checkpoint=path, steps=299)
+
+
+@pytest.mark.parametrize(
+    ("rule", "stopped"), [({"patience": 5, "validation": HELD}, "patience"), ({"convergence": 5}, "convergence")]
+)
+def test_a_run_that_stopped_by_a_rule_stays_stopped(rule, stopped, tmp_path):
+    options = {"steps": 400, "batch_size": 5, "key": KEY, "optimizer": optax.sgd(0.2), "checkpoint": tmp_path / "run"}
+    first = regress(**options, **rule)
+    assert first.stopped == stopped and len(first.history) < 400
+    same(regress(**options, **rule), first)
+
+
+@pytest.mark.parametrize("at", [5, 6, 10, 13])
+def test_a_resumed_run_dies_like_one_without_a_break(at, tmp_path):
+    """Also when the loss at the first step after the break is NaN, so that the weights of use are before the break."""
+
+    def interrupt(step: int, *_: Any) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    data, options = (np.float32([at]),), {"optimizer": ONE, "steps": 500, "checkpoint": tmp_path / "run"}
+    qj.fit(nan_from, 0.0, data, **options, callback=interrupt)
+    for _ in range(2):  # the second time it reads that the run has died
+        with pytest.warns(RuntimeWarning, match=f"at step {at}:"):
+            resumed = qj.fit(nan_from, 0.0, data, **options)
+        with pytest.warns(RuntimeWarning):
+            same(resumed, qj.fit(nan_from, 0.0, data, **options | {"checkpoint": None}))
+        assert float(resumed.weights) == at - 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"weights": START + 1},
+        {"batch_size": 6},
+        {"key": jax.random.key(9)},
+        {"validation": (HELD[0] + 1, HELD[1])},
+        {"validation": None},
+        {"patience": 999},
+        {"convergence": 50},
+        {"optimizer": optax.sgd(0.1)},
+    ],
+)
+def test_the_checkpoint_of_another_run_is_refused(other, tmp_path):
+    path = tmp_path / "run"
+    checkpointed("patience", checkpoint=path, steps=20)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match="was written by a run with other data, weights, key or options. Delete it"):
+        checkpointed("patience", checkpoint=path, steps=20, **other)
+    with pytest.raises(ValueError, match="other data"):
+        options = {"batch_size": 7, "key": KEY, "validation": HELD, "patience": 1000, "checkpoint": path}
+        qj.fit(squares, START, (X, Y + 1), optimizer=ADAM, steps=20, **options)
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_that_is_no_checkpoint(tmp_path):
+    path = tmp_path / "run"
+    for content in (b"", b"hello, world", np.zeros(100).tobytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is truncated, or no file of qmljax"):
+            regress(checkpoint=path)
+        assert path.read_bytes() == content
+
+
+def test_a_checkpoint_that_cannot_be_written_fails_before_the_first_step(tmp_path):
+    calls = []
+    with pytest.raises(FileNotFoundError):
+        regress(checkpoint=tmp_path / "missing" / "run", callback=lambda *_: calls.append(0))
+    assert not calls
+
+
+def test_a_resumed_run_traces_nothing_anew(tmp_path):
+    traces = []
+
+    def loss(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        traces.append(w)
+        return squares(w, x, y)
+
+    for optimizer in (OPTIMIZERS["clipped"], OPTIMIZERS["hyperparameters"]):
+        path = tmp_path / str(len(traces))
+        options = {"optimizer": optimizer, "checkpoint": path}
+        result = qj.fit(loss, START, (X, Y), steps=30, **options)
+        before = len(traces)
+        qj.fit(loss, START, (X, Y), steps=150, **options)
+        qj.fit(loss, result.weights, (X, Y), optimizer=optimizer, opt_state=result.opt_state, steps=30)
+        assert len(traces) == before
+
+
+def test_opt_state_carries_a_run_on():
+    half = regress(steps=30, optimizer=ADAM)
+    rest = qj.fit(squares, half.weights, (X, Y), optimizer=ADAM, steps=30, opt_state=half.opt_state)
+    whole = regress(steps=60, optimizer=ADAM)
+    np.testing.assert_array_equal(rest.weights, whole.weights)
+    np.testing.assert_array_equal(np.concatenate([half.history, rest.history]), whole.history)
+
+
 # The progress bar.
 
 
@@ -279,6 +744,11 @@ def test_data_that_do_not_fit(data, error, match):
         ({"batch_size": 2.0, "key": KEY}, ValueError, "but is 2.0"),
         ({"batch_size": 2}, ValueError, "pass `key=jax.random.key(seed)`, or leave `batch_size` out"),
         ({"batch_size": 2, "key": 7}, ValueError, "`key` is 7"),
+        ({"patience": 0}, ValueError, "`patience` must be a number of steps, at least 1, but is 0"),
+        ({"convergence": 1}, ValueError, "`convergence` must be a number of steps, at least 2, but is 1"),
+        ({"convergence": 2.5}, ValueError, "but is 2.5"),
+        ({"optimizer": "BFGS", "batch_size": 2, "key": KEY}, ValueError, "'BFGS' takes no ensemble, `batch_size`"),
+        ({"optimizer": "BFGS", "checkpoint": "run"}, ValueError, "Use an optax transformation for these"),
         ({"optimizer": 3}, TypeError, "must be an optax transformation, such as optax.adam(1e-2), or the name of"),
         ({"optimizer": "adam"}, ValueError, "`optimizer` names no minimiser: 'adam'. SciPy has Nelder-Mead, Powell"),
     ],
