@@ -289,7 +289,7 @@ def rotosolve(function: Any, degree: int = 1) -> optax.GradientTransformationExt
             raise ValueError(f"`weights` must be {len(places)} numbers, those of the circuit, but are {len(flat)}.")
 
         def along(k: Any, w: Array) -> Array:
-            shifts = jnp.arange(points) * jnp.asarray(2 * np.pi / points, w.dtype)
+            shifts = jnp.asarray(2 * np.pi / points * np.arange(points), w.dtype)
             base = jnp.asarray(np.array(bases), w.dtype)[k]
             values = jax.vmap(lambda shift: value_fn(restore(w.at[k].add(shift / base))))(shifts)
             return w.at[k].add(_lowest(values.astype(w.dtype), order) / base)

@@ -223,11 +223,11 @@ def test_estimates_that_are_none(make, args, error, match):
 @pytest.mark.usefixtures("x64")
 def test_the_metric_of_qnspsa_has_the_metric_tensor_as_its_mean():
     circuit = real_amplitudes(2, reps=1)
-    w, samples = jnp.asarray(RNG.normal(size=4)), 20_000
+    w, samples = jnp.asarray(RNG.normal(size=4)), 5_000
     optimizer = qj.qnspsa(qj.fidelity(circuit, circuit), KEY, 1e-3, samples)
     _, state = optimizer.update(w, optimizer.init(w), w, value_fn=jnp.sum)
     estimate = 2 * np.asarray(state.metric) - np.eye(4)  # the unit matrix is the first of two estimates
-    np.testing.assert_allclose(estimate, qj.metric_tensor(circuit)(w), rtol=0, atol=0.05)
+    np.testing.assert_allclose(estimate, qj.metric_tensor(circuit)(w), rtol=0, atol=0.1)
     np.testing.assert_array_equal(estimate, estimate.T)
 
 
@@ -283,10 +283,11 @@ def polynomial(a: np.ndarray, b: np.ndarray) -> Callable:
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("order", [1, 2, 3, 5, 9])
 def test_the_minimum_of_a_trigonometric_polynomial(order):
-    nodes, grid = np.arange(2 * order + 1) * 2 * np.pi / (2 * order + 1), np.linspace(0, 2 * np.pi, 100_001)
+    nodes, grid = np.arange(2 * order + 1) * 2 * np.pi / (2 * order + 1), np.linspace(0, 2 * np.pi, 20_001)
+    lowest = jax.jit(lambda values: _lowest(values, order))
     for _ in range(60):
         f = polynomial(*RNG.normal(size=(2, order)))
-        x = float(_lowest(jnp.asarray(f(nodes) + 0.7), order))
+        x = float(lowest(f(nodes) + 0.7))
         assert f(x) <= f(grid).min() + 1e-9 and abs(x) <= np.pi + 1e-9
 
 
@@ -353,15 +354,16 @@ def test_a_sweep_finds_the_least_value_along_each_weight(name, degree):
     exact = lambda w: Statevector(circuit.assign_parameters(w)).expectation_value(OBSERVABLE).real  # noqa: E731
     loss = energy if degree == 1 else lambda w: (energy(w) - 0.2) ** 2
     optimizer = qj.rotosolve(energy, degree)
+    sweep, along = jax.jit(lambda w: updates(optimizer, w, value_fn=loss)), jax.jit(jax.vmap(loss))
     size = circuit.num_parameters
     for start in RNG.uniform(-np.pi, np.pi, (2, size)):
-        new = start + np.asarray(updates(optimizer, jnp.asarray(start), value_fn=loss))
+        new = start + np.asarray(sweep(start))
         reached = start.copy()
         for k in range(size):
             points = np.tile(reached, (4001, 1))
             points[:, k] = reached[k] + np.linspace(-12 * np.pi, 12 * np.pi, 4001)
             reached[k] = new[k]  # what the sweep chose for this weight, given those before it
-            lowest = float(jnp.min(jax.vmap(loss)(points)))
+            lowest = float(along(points).min())
             assert float(loss(reached)) <= lowest + 1e-9
         assert float(energy(reached)) == pytest.approx(exact(reached), abs=1e-9)
 
@@ -426,7 +428,5 @@ def test_weights_that_rotosolve_cannot_take():
 
 
 def test_rotosolve_takes_no_amplitudes():
-    circuit = QuantumCircuit(2)
-    circuit.compose(qj.circuits.amplitude_encoding(2), inplace=True)
     with pytest.raises(ValueError, match="enters amplitudes"):
-        qj.rotosolve(qj.expectation(circuit, "ZZ"))
+        qj.rotosolve(qj.expectation(qj.circuits.raw_feature_vector(4), "ZZ"))
