@@ -76,8 +76,8 @@ def restored(encoder, weights, x):
 
 def draw(stages, bound, pairs, groups):
     matplotlib.rcParams.update({"font.size": 12, "legend.frameon": False})
-    figure = Figure(figsize=(14, 4.4), dpi=110, layout="constrained")
-    left, middle, right = figure.subfigures(1, 3, width_ratios=[1, 1.3, 1])
+    figure = Figure(figsize=(15, 4.2), dpi=110, layout="constrained")
+    left, middle, right = figure.subfigures(1, 3, width_ratios=[1, 1.75, 1])
 
     training = left.subplots()
     steps, fidelity, test_fidelity = zip(*stages, strict=True)

@@ -153,7 +153,8 @@ def draw(target, empirical, learned, losses):
         rivals.plot(steps, means.T, color=color, alpha=0.6, linewidth=1)
         rivals.axhline(balance * np.log(2), color="#999999", linestyle=":", linewidth=2)
         rivals.text(STEPS, means[:, -1].mean() - 0.04, name, color=color, ha="right", va="top")
-    rivals.set(title="Losses of the GAN (dotted: balance)", xlabel="step", ylabel="cross-entropy", ylim=(0.4, 1.5))
+    rivals.text(STEPS, 1.06, "dotted: balance", color="#666666", ha="right", va="center")
+    rivals.set(title="Losses of the GAN", xlabel="step", ylabel="cross-entropy", ylim=(0.4, 1.5))
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE)
 

@@ -46,7 +46,10 @@ def ansatz():
 
 
 def optimizers(circuit, energy):
-    """Name: (optimiser, circuits in a step, colour and style). The step sizes are the best of a few that were tried."""
+    """Name: (optimiser, steps, circuits in a step, colour and style); cheap steps are many.
+
+    The step sizes and dampings are the best of a few that were tried.
+    """
     count, key = circuit.num_parameters, jax.random.key(1)
     layers = np.arange(count).reshape(-1, SPINS).tolist()  # the gates of a layer commute: one circuit for its block
     metric, overlap = qj.metric_tensor(circuit), qj.fidelity(circuit, circuit)
@@ -55,23 +58,23 @@ def optimizers(circuit, energy):
     blocks = optax.chain(qj.natural_gradient(metric, damping=0.03, blocks=layers), optax.sgd(0.03))
     qnspsa = optax.chain(qj.qnspsa(overlap, key, damping=0.3), optax.sgd(0.01))
     return {
-        "natural gradient": (natural, gradient + full, ("#0072B2", "-")),
-        "natural, by layers": (blocks, gradient + len(layers), ("#56B4E9", "-")),
-        "rotosolve": (qj.rotosolve(energy), 3 * count, ("#009E73", "-")),
-        "Adam": (optax.adam(0.2), gradient, ("#D55E00", "-")),
-        "gradient descent": (optax.sgd(0.2), gradient, ("#E69F00", "-")),
-        "QNSPSA": (qnspsa, 6, ("black", "--")),
-        "SPSA": (optax.chain(qj.spsa(key), optax.sgd(0.03)), 2, ("#999999", "--")),
+        "natural gradient": (natural, STEPS, gradient + full, ("#0072B2", "-")),
+        "natural, by layers": (blocks, STEPS, gradient + len(layers), ("#56B4E9", "-")),
+        "rotosolve": (qj.rotosolve(energy), STEPS, 3 * count, ("#009E73", "-")),
+        "Adam": (optax.adam(0.2), STEPS, gradient, ("#D55E00", "-")),
+        "gradient descent": (optax.sgd(0.2), STEPS, gradient, ("#E69F00", "-")),
+        "QNSPSA": (qnspsa, 5 * STEPS, 6, ("black", "--")),
+        "SPSA": (optax.chain(qj.spsa(key), optax.sgd(0.03)), 20 * STEPS, 2, ("#999999", "--")),
     }
 
 
-def train(energy, optimizer, starts):
-    """The energies before each step, of shape (STARTS, STEPS), and after the last."""
+def train(energy, optimizer, steps, starts):
+    """The energies before each step, and after the last, of shape (STARTS, steps + 1)."""
 
     def loss(weights, _):  # there are no data
         return energy(weights)
 
-    result = qj.fit(loss, starts, (np.zeros(1),), optimizer=optimizer, steps=STEPS, ensemble=True, progress=True)
+    result = qj.fit(loss, starts, (np.zeros(1),), optimizer=optimizer, steps=steps, ensemble=True, progress=True)
     return np.concatenate([result.history, np.asarray(energy(result.weights))[:, None]], axis=1)
 
 
@@ -80,15 +83,21 @@ def draw(errors, costs, styles):
     matplotlib.rcParams.update({"font.size": 13, "axes.titlesize": 14, "legend.frameon": False})
     figure = Figure(figsize=(13, 5), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    steps = np.arange(STEPS + 1)
     for name, error in errors.items():
-        color, line = styles[name]
+        (color, line), steps = styles[name], np.arange(error.shape[1])
         low, median, high = np.quantile(error, [0.25, 0.5, 0.75], axis=0)
         for panel, x in ((left, steps), (right, steps * costs[name])):
             shown = slice(0 if panel is left else 1, None)  # no circuits, no place on a logarithmic axis
             panel.plot(x[shown], median[shown], line, color=color, linewidth=2.2, label=name)
             panel.fill_between(x[shown], low[shown], high[shown], color=color, alpha=0.15, linewidth=0)
-    left.set(title="By steps", xlabel="step", ylabel="relative error of the energy", yscale="log", ylim=(1e-10, 2))
+    left.set(
+        title="By steps",
+        xlabel="step",
+        xlim=(-5, STEPS),
+        ylabel="relative error of the energy",
+        yscale="log",
+        ylim=(1e-10, 2),
+    )
     right.set(title="By cost on a quantum computer", xlabel="circuits", xscale="log")
     right.legend(loc="lower left")
     FIGURE.parent.mkdir(exist_ok=True)
@@ -110,18 +119,17 @@ def main():
     starts = np.random.default_rng(0).uniform(-np.pi, np.pi, (STARTS, circuit.num_parameters))
     errors = {}
     with jax.enable_x64(True):
-        for name, (optimizer, _, _) in methods.items():
+        for name, (optimizer, steps, _, _) in methods.items():
             print(name)
-            errors[name] = np.maximum((train(energy, optimizer, starts) - exact) / -exact, 1e-16)  # rounding
-    costs = {name: cost for name, (_, cost, _) in methods.items()}
+            errors[name] = np.maximum((train(energy, optimizer, steps, starts) - exact) / -exact, 1e-16)  # rounding
+    costs = {name: cost for name, (_, _, cost, _) in methods.items()}
     print(f"\nEnergy {exact:.6f}, {circuit.num_parameters} weights, median of {STARTS} starts")
-    print(f"{'':20}{'error after':>14}{'circuits':>10}   to an error of {TARGET:g}:")
-    print(f"{'':20}{f'{STEPS} steps':>14}{'a step':>10}{'steps':>8}{'circuits':>10}")
+    print(f"{'circuits a step':>30}{'steps':>8}{'error':>10}   an error of {TARGET:g} takes")
     for name, error in errors.items():
-        steps = reached(error)
-        least = f"{steps:8}{steps * costs[name]:10,}" if steps is not None else f"{'-':>8}{'-':>10}"
-        print(f"{name:20}{np.median(error[:, -1]):14.0e}{costs[name]:10,}{least}")
-    draw(errors, costs, {name: style for name, (_, _, style) in methods.items()})
+        least = reached(error)
+        takes = "-" if least is None else f"{least} steps, {least * costs[name]:,} circuits"
+        print(f"{name:20}{costs[name]:10,}{error.shape[1] - 1:8,}{np.median(error[:, -1]):10.0e}   {takes}")
+    draw(errors, costs, {name: style for name, (_, _, _, style) in methods.items()})
     print(f"Figure: {FIGURE}")
 
 
