@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import DensityMatrix, SparsePauliOp, Statevector
 
 import qmljax as qj
@@ -78,8 +79,6 @@ def test_gradient_of_cross_entropy_by_differences_around_the_cut(at):
 
 def test_cross_entropy_of_a_sampler_that_never_gives_the_class():
     circuit = QuantumCircuit(1)
-    from qiskit.circuit import Parameter
-
     circuit.ry(Parameter("w"), 0)
     model = qj.sampler_qnn(circuit, inputs=[])
     loss = lambda w: cross_entropy(model(w, jnp.zeros((1, 0))), np.array([1])).mean()  # noqa: E731
@@ -142,8 +141,6 @@ def test_class_states_are_far_from_each_other(classes):
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 6])
 def test_class_states_are_observables_of_a_qnn(classes):
-    from qiskit.circuit import ParameterVector
-
     w = ParameterVector("w", 3)
     circuit = QuantumCircuit(1)
     circuit.u(*w, 0)
