@@ -355,21 +355,22 @@ def _lowest(values: Array, order: int) -> Array:
     count, grid = 2 * order + 1, 16 * order
     nodes = 2 * np.pi * np.arange(count) / count
     k = np.arange(1, order + 1)
+    product = functools.partial(jnp.einsum, precision=_state.PRECISION)
+    a = product("kj,j->k", (2 / count * np.cos(np.outer(k, nodes))).astype(values.dtype), values)
+    b = product("kj,j->k", (2 / count * np.sin(np.outer(k, nodes))).astype(values.dtype), values)
+    n, spacing = k.astype(values.dtype), 2 * np.pi / grid
 
-    def waves(x: Any) -> Any:
-        return jnp.cos(k.astype(values.dtype) * x), jnp.sin(k.astype(values.dtype) * x)
+    def waves(x: Array) -> tuple[Array, Array]:
+        angles = x[:, None] * n[None]
+        return jnp.cos(angles), jnp.sin(angles)  # (grid, order)
 
-    product = functools.partial(jnp.einsum, "kj,j->k", precision=_state.PRECISION)
-    a = product((2 / count * np.cos(np.outer(k, nodes))).astype(values.dtype), values)
-    b = product((2 / count * np.sin(np.outer(k, nodes))).astype(values.dtype), values)
-    at = np.outer(2 * np.pi * np.arange(grid) / grid, k)
-    heights = product(np.cos(at).astype(values.dtype), a) + product(np.sin(at).astype(values.dtype), b)
-    spacing = 2 * np.pi / grid
-    x = jnp.argmin(heights).astype(values.dtype) * jnp.asarray(spacing, values.dtype)
-    n = k.astype(values.dtype)
-    for _ in range(5):  # Newton's method finds the place between the grid's points
+    x = jnp.asarray(spacing * np.arange(grid), values.dtype)
+    for _ in range(5):  # Newton's method, from every point of the grid: of two valleys, the grid may mistake the lower
         cos, sin = waves(x)
-        slope, bend = (n * (b * cos - a * sin)).sum(), -(n**2 * (a * cos + b * sin)).sum()
+        slope = product("xk,k->x", cos, n * b) - product("xk,k->x", sin, n * a)
+        bend = -product("xk,k->x", cos, n**2 * a) - product("xk,k->x", sin, n**2 * b)
         step = jnp.where(bend > 0, -slope / jnp.where(bend > 0, bend, 1), 0)
         x = x + jnp.clip(step, -spacing, spacing).astype(values.dtype)
+    cos, sin = waves(x)
+    x = x[jnp.argmin(product("xk,k->x", cos, a) + product("xk,k->x", sin, b))]
     return jnp.where(x > np.pi, x - 2 * np.pi, x)
