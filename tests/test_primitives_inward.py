@@ -27,7 +27,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobStatus
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 
-from qmljax._functions import Expectation, Probabilities
+from qmljax._functions import Expectation, Probabilities, expectation
+from qmljax._parse import parse
 from qmljax.primitives import Estimator, Sampler, _estimator, _run, _sampler
 
 
@@ -372,6 +373,10 @@ def test_all_bindings_are_one_call(monkeypatch):
     pubs = [(circuit, "ZII", row) for row in values(circuit, 100)]  # as Qiskit ML asks for gradients
     same_estimates(Estimator().run(pubs), StatevectorEstimator().run(pubs))
     assert len(calls) == 2
+    parsed = []
+    monkeypatch.setattr(_run, "parse", lambda circuit, **given: parsed.append(circuit) or parse(circuit, **given))
+    Estimator().run(pubs).result()
+    assert len(parsed) == 1  # what takes longest, where there is little to compute
     calls = count(monkeypatch, Probabilities, "__call__")
     pubs = [(measured(circuit), values(circuit, 7))] * 10
     Sampler().run(pubs).result()
@@ -386,11 +391,13 @@ def test_equal_circuits_share_a_compiled_function(monkeypatch):
         circuit.rx(0.123, 0)  # no other test has this circuit
         Estimator().run([(circuit, ["ZZZ", "XII"], values(circuit, rows, 1))])
 
+    built = []
+    monkeypatch.setattr(_estimator, "expectation", lambda *given: built.append(given) or expectation(*given))
     run(9)
     assert len(traces) == 1
     run(9)
     run(10)  # padded to the same size
-    assert len(traces) == 1
+    assert len(traces) == len(built) == 1
     run(11)
     assert len(traces) == 2
 
@@ -472,6 +479,9 @@ MEASURED = {
     "wide register": registers(lambda c: c.measure([2, 0], [19, 4]), ClassicalRegister(21, "a")),
     "register of no bits": registers(lambda c: c.measure(1, 0), ClassicalRegister(0, "a"), ClassicalRegister(1, "b")),
     "idle qubit": made(3, lambda c: c.h(0), lambda c: c.measure([0, 2], [1, 0]), clbits=2),
+    "far qubits": made(
+        9, lambda c: c.rx(1.0, 8), lambda c: c.rx(2.0, 1), lambda c: c.measure([8, 1], [0, 1]), clbits=2
+    ),
     "unmeasured": made(2, lambda c: c.h(0), clbits=2),
     "measured twice": made(2, lambda c: c.h(0), lambda c: c.measure([0, 0], [0, 1]), clbits=2),
     "overwritten": made(2, lambda c: c.h(0), lambda c: c.measure([0, 1], [0, 0]), clbits=1),

@@ -161,7 +161,7 @@ def _task(pub: EstimatorPub, programs: Programs) -> _Task | None:
     elements = read[0], *np.broadcast_arrays(read[1], column)
     if len(place) <= MANY:
         return _Task(_expectation(program, tuple(place)), *elements)
-    small, kept = touched(program, keep=() if program.touched else (0,))
+    small, kept = touched(program)
     return _Task(_statevector(small), *elements, tuple(_operator(o.on(kept)) for o in place))
 
 

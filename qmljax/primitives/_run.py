@@ -90,10 +90,12 @@ def rows(bindings: BindingsArray, program: Program) -> tuple[np.ndarray, np.ndar
     shape = bindings.shape
     if not program.parameters:
         return np.zeros((min(bindings.size, 1), 0)), np.zeros(shape, int)
-    try:
-        values = bindings.as_array(program.parameters)
-    except ValueError:
-        return None
+    values = bindings.data.get(program.parameters)  # as they are, if they are one array
+    if values is None:
+        try:
+            values = bindings.as_array(program.parameters)
+        except ValueError:
+            return None
     if not np.isfinite(values).all():
         return None
     return values.reshape(-1, values.shape[-1]), np.arange(bindings.size).reshape(shape)
