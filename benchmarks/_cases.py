@@ -6,7 +6,7 @@ function of the task's name.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ TASKS = {
     "hessian": "the matrix of second derivatives of <O>",
     "metric": "the Fubini-Study metric tensor",
     "sample": "measurement outcomes",
+    "train": "the loss after a number of steps of Adam",
     "values": "<O> at every point of a batch",
     "jacobian": "the gradient of <O> in the weights at every point of a batch",
 }
@@ -58,6 +59,8 @@ class Problem:
     scale: float
     batch: int = 1
     observable: tuple[Term, ...] = Z0
+    steps: int = 0  # of training
+    members: int = 1  # starts of training
 
     @cached_property
     def num_weights(self) -> int:
@@ -76,12 +79,19 @@ class Problem:
         w, x, y = (a.astype(np.float32).astype(dtype) for a in (w, x, y))
         return w, x, y
 
+    def starts(self, dtype: str = "float32") -> np.ndarray:
+        """The weights that each member starts from, (members, W)."""
+        w = np.random.default_rng(0).uniform(-np.pi, np.pi, (self.members, self.num_weights))
+        return w.astype(np.float32).astype(dtype)
+
     @cached_property
     def fingerprint(self) -> str:
         """Changes when the answer may."""
         w, x, y = self.arrays()
         gates = list(self.circuit(w.tolist(), x[0].tolist()))
         text = repr((self.task, self.num_qubits, self.batch, self.observable, gates))
+        if self.steps:
+            text += repr((self.steps, self.members, self.starts().tobytes()))
         return hashlib.sha256(text.encode() + w.tobytes() + x.tobytes() + y.tobytes()).hexdigest()[:16]
 
 
@@ -112,6 +122,10 @@ def _batched(case: str, task: str, circuit, sizes: Sequence[tuple[int, int]]) ->
     return tuple(
         Problem(case, f"{n}/{batch}", task, n, circuit(n), scale=n * batch << n, batch=batch) for n, batch in sizes
     )
+
+
+def _training(case: str, sizes: Sequence[tuple[int, int]], **options: int) -> tuple[Problem, ...]:
+    return tuple(replace(p, **options) for p in _batched(case, "train", _circuits.qnn, sizes))
 
 
 def _single(case: str, task: str, layers: int, qubits: Sequence[int]) -> tuple[Problem, ...]:
@@ -294,6 +308,29 @@ CASES = (
         "qubits/points",
         WORK,
         _batched("primitives-backward", "jacobian", _circuits.qnn, ((4, 8), (8, 8))),
+    ),
+    Case(
+        "training-loop",
+        "m",
+        "What does a training loop add to its steps?",
+        f"{QNN}; 1,000 steps of Adam, rate 0.01, full batch. `qmljax` is qj.fit, all others a loop in Python around a "
+        "jitted step; `bare-jit` is that of qmljax.",
+        "qubits/batch",
+        WORK,
+        _training("training-loop", ((4, 32), (8, 32)), steps=1000),
+        tolerance=LOOSE,
+    ),
+    Case(
+        "ensemble",
+        "n",
+        "What do restarts cost?",
+        f"{QNN}; 300 steps of Adam from each of 32 starts. `qmljax` trains all at once by qj.fit, `bare-jit` one after "
+        "the other.",
+        "qubits/batch",
+        WORK,
+        _training("ensemble", ((4, 32),), steps=300, members=32),
+        tolerance=LOOSE,
+        peers=False,
     ),
     Case(
         "batch-or-vmap",

@@ -87,6 +87,7 @@ TINY = {
     ),
     "hessian": Problem("hessian", "2", "hessian", 2, _circuits.ring_ansatz(2, 1), 1),
     "metric": Problem("metric-tensor", "2", "metric", 2, _circuits.ring_ansatz(2, 1), 1),
+    "train": Problem("training-loop", "2/3", "train", 2, _circuits.qnn(2), 1, batch=3, steps=3, members=2),
     "values": Problem("primitives", "2/3", "values", 2, _circuits.qnn(2), 1, batch=3),
     "jacobian": Problem("primitives-backward", "2/3", "jacobian", 2, _circuits.qnn(2), 1, batch=3),
     "sample": Problem("sampling", "2", "sample", 2, _circuits.ring_ansatz(2, 1), 1),
@@ -95,6 +96,15 @@ TINY = {
 
 def differences(f, at, h=1e-4):
     return np.stack([(f(at + h * unit) - f(at - h * unit)) / (2 * h) for unit in np.eye(len(at))])
+
+
+def adam(gradient, w, steps, rate=0.01, b1=0.9, b2=0.999):
+    m, v = 0 * w, 0 * w
+    for t in range(1, steps + 1):
+        g = gradient(w)
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+        w = w - rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
+    return w
 
 
 def right(problem):
@@ -110,6 +120,7 @@ def right(problem):
     def loss(w, x):
         return np.mean([(value(w, row) - target) ** 2 for row, target in zip(x.reshape(len(y), -1), y, strict=True)])
 
+    starts = problem.starts("float64")
     match problem.task:
         case "step":
             return loss(w, x), differences(lambda w: loss(w, x), w)
@@ -123,6 +134,8 @@ def right(problem):
             return value(w)
         case "gradient":
             return value(w), differences(value, w)
+        case "train":
+            return [loss(adam(lambda w: differences(lambda w: loss(w, x), w), w, problem.steps), x) for w in starts]
         case "values":
             return [value(w, row) for row in x]
         case "jacobian":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
+TRAINING = ("train",)
 PRIMITIVES = ("values", "jacobian")
 
 
@@ -41,7 +42,7 @@ CONTESTANTS = {
             "qmljax",
             ("qmljax", "jax"),
             "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls.",
-            tasks=ALL + PRIMITIVES,
+            tasks=ALL + TRAINING + PRIMITIVES,
             peer=False,
         ),
         Contestant(
@@ -63,8 +64,8 @@ CONTESTANTS = {
             "bare-jit",
             ("qmljax", "jax"),
             "The computation of qmljax under the user's own jax.jit.",
-            tasks=("forward",),
-            cases=("call-overhead",),
+            tasks=("forward", "train"),
+            cases=("call-overhead", "training-loop", "ensemble"),
             peer=False,
         ),
         Contestant(
@@ -91,7 +92,7 @@ CONTESTANTS = {
             "lightning",
             ("pennylane", "pennylane_lightning", "jax"),
             "lightning.qubit, c_dtype complex64, adjoint gradients; the Hessian by parameter shifts.",
-            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "sample"),
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "sample", "train"),
         ),
         Contestant(
             "qujax",

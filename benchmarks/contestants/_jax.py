@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 
 from benchmarks._cases import Problem
@@ -37,6 +38,36 @@ def step(problem: Problem, values: Callable, argnums: int | tuple[int, ...] = 0)
         return jnp.mean((values(w, x) - y) ** 2)
 
     return Call(jax.jit(jax.value_and_grad(loss, argnums)), arrays(problem))
+
+
+RATE = 0.01
+
+
+def train(problem: Problem, values: Callable) -> Callable[[], Any]:
+    """As users write it: a jitted step of optax in a loop of Python, for one start after the other."""
+    _, x, y = arrays(problem)
+    adam = optax.adam(RATE)
+
+    @jax.jit
+    def advance(w: Array, state: Any) -> tuple[Array, Any]:
+        gradient = jax.grad(loss)(w)
+        updates, state = adam.update(gradient, state, w)
+        return optax.apply_updates(w, updates), state
+
+    def loss(w: Array) -> Array:
+        return jnp.mean((values(w, x) - y) ** 2)
+
+    def run() -> Array:
+        losses = []
+        for w in jnp.asarray(problem.starts(dtype())):
+            state = adam.init(w)
+            for _ in range(problem.steps):
+                w, state = advance(w, state)
+            losses.append(final(w))
+        return jax.block_until_ready(jnp.stack(losses))
+
+    final = jax.jit(loss)
+    return run
 
 
 def step_with_inputs(problem: Problem, values: Callable) -> Call:

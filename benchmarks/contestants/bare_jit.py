@@ -1,4 +1,7 @@
-"""What an eager call of qmljax is measured against: the same computation as a bare jitted function."""
+"""What qmljax is measured against: the same computation as a bare jitted function, and in a plain loop of training."""
+
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks._cases import Problem
 from benchmarks.contestants import _jax, qmljax
@@ -7,3 +10,8 @@ from benchmarks.contestants._jax import Call
 
 def forward(problem: Problem) -> Call:
     return _jax.forward(problem, qmljax.value(problem))
+
+
+def train(problem: Problem) -> Callable[[], Any]:
+    qnn = qmljax.model(problem)
+    return _jax.train(problem, lambda w, x: qnn(w, x)[:, 0])

@@ -92,6 +92,10 @@ def step(problem: Problem) -> Call:
     return _jax.step(problem, values(problem))
 
 
+def train(problem: Problem) -> Callable[[], Any]:
+    return _jax.train(problem, values(problem))
+
+
 def step_with_inputs(problem: Problem) -> Call:
     return _jax.step_with_inputs(problem, values(problem))
 

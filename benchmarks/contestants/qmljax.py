@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
+import optax
 from jax import Array
 
 import qmljax as qj
@@ -36,6 +38,24 @@ def value(problem: Problem) -> Callable[[Array], Array]:
 def step(problem: Problem) -> Call:
     qnn = model(problem)
     return _jax.step(problem, lambda w, x: qnn(w, x)[:, 0])
+
+
+def train(problem: Problem) -> Callable[[], Array]:
+    qnn, adam = model(problem), optax.adam(_jax.RATE)
+    _, x, y = _jax.arrays(problem)
+    starts = jnp.asarray(problem.starts(_jax.dtype()))
+
+    def loss(w: Array, x: Array, y: Array) -> Array:
+        return jnp.mean((qnn(w, x)[:, 0] - y) ** 2)
+
+    last = jax.jit(jax.vmap(loss, in_axes=(0, None, None)))
+
+    def run() -> Array:
+        alone = problem.members == 1
+        found = qj.fit(loss, starts[0] if alone else starts, (x, y), optimizer=adam, steps=problem.steps)
+        return jax.block_until_ready(last(found.weights[None] if alone else found.weights, x, y))
+
+    return run
 
 
 def step_with_inputs(problem: Problem) -> Call:
