@@ -207,10 +207,14 @@ class _Angles:
         The batch dimensions are 1 where no slot of the list involves an input. All lists are evaluated together.
         """
         groups: tuple[list[int], ...] = ([], [], [])
+        result: list[Array] = [self.values[0][:0]] * len(requests)
         for k, (slots, _) in enumerate(requests):
             kinds = {self.kind[e] for slot in slots for e in slot if e >= 0}
-            groups[kinds.pop() if len(kinds) == 1 else 2 if kinds else 0].append(k)
-        result: list[Array] = [self.values[0][:0]] * len(requests)
+            if kinds:
+                groups[kinds.pop() if len(kinds) == 1 else 2].append(k)
+            elif slots:  # numbers stay apart: under `vmap` over the weights, all that comes before these has no batch
+                numbers = np.array([slot.get(-1, 0.0) for slot in slots], self.values[0].dtype)
+                result[k] = jnp.asarray(numbers.reshape(-1, *(1,) * (self.values[0].ndim - 1)))
         for group, values, place in zip(groups, self.values, (self.place, self.place, self.place_of_all), strict=True):
             slots = [slot for k in group for slot in requests[k][0]]
             if not slots:
