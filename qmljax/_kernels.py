@@ -22,7 +22,7 @@ from qmljax._functions import Compiled, Statevector, real_array
 from qmljax._observables import Observable
 from qmljax._parse import parse
 from qmljax._program import Program
-from qmljax._qnn import EstimatorQNN, _OnBackend, positions
+from qmljax._qnn import EstimatorQNN, Part, _OnBackend, of_parts, positions
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ class _Kernel(Compiled):
         plan = _simulate.plan(self.program, self.features, self.weights, self.memory)
         return _simulate.run(plan, weights.astype(dtype)[:, None], x.astype(dtype).T)
 
-    def _params(self, x: Array, weights: Array, dtype: Any) -> Array:
-        """The parameters of points in the order of the circuit, (N, P)."""
-        both = [x.astype(dtype), jnp.broadcast_to(weights.astype(dtype), (len(x), len(weights)))]
-        return jnp.concatenate(both, axis=1)[:, np.argsort(self.features + self.weights)]
+    def _given(self, x: Array, weights: Array, dtype: Any) -> tuple[Part, Part]:
+        """What a backend's function is given for points."""
+        return (self.features, x.astype(dtype)), (self.weights, weights.astype(dtype))
 
 
 class _Bar:
@@ -308,20 +307,27 @@ class _PairsOnBackend(_Kernel):
 
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
         dtype = _dtype(x, y, weights)
-        left = self._params(x, weights, dtype)
-        right = left if y is None else self._params(y, weights, dtype)
+        points = x if y is None else y
         if y is not None:
-            rows, columns = np.indices((len(left), len(right))).reshape(2, -1)
-            gram = self.function(left[rows], right[columns]).reshape(len(left), len(right))
+            rows, columns = np.indices((len(x), len(y))).reshape(2, -1)
+            gram = self._pairs(x[rows], y[columns], weights, dtype).reshape(len(x), len(y))
         else:  # the symmetric half alone
             rows, columns = np.triu_indices(len(x), 0 if self.duplicates == "all" else 1)
-            half = jnp.zeros((len(x), len(x)), dtype).at[rows, columns].set(self.function(left[rows], left[columns]))
+            half = jnp.zeros((len(x), len(x)), dtype)
+            half = half.at[rows, columns].set(self._pairs(x[rows], x[columns], weights, dtype))
             gram = half + jnp.triu(half, 1).T
             if self.duplicates != "all":
                 gram = gram + jnp.eye(len(x), dtype=dtype)
         if self.duplicates == "none":
-            gram = jnp.where((left[:, None] == right[None]).all(axis=-1), jnp.ones((), dtype), gram)
+            same = (x.astype(dtype)[:, None] == points.astype(dtype)[None]).all(axis=-1)
+            gram = jnp.where(same, jnp.ones((), dtype), gram)
         return gram
+
+    def _pairs(self, x: Array, y: Array, weights: Array, dtype: Any) -> Array:
+        left, right = (self._given(points, weights, dtype) for points in (x, y))
+        if hasattr(self.function, "parts"):
+            return self.function.parts(left, right)
+        return self.function(*(of_parts(lambda params: params, *given) for given in (left, right)))
 
 
 @dataclass(frozen=True)
@@ -374,7 +380,7 @@ class ProjectedKernel(_Kernel):
     def _project(self, x: Array, weights: Array, dtype: Any) -> Array:
         """(N, d) -> (number of observables, N)."""
         if self.project is not None:
-            return self.project(self._params(x, weights, dtype)).T
+            return of_parts(self.project, *self._given(x, weights, dtype)).T
         # The states of some points at a time; products of amplitudes take some copies of them.
         size = max(1, self.memory // (8 * (2 * dtype.itemsize << self.program.num_qubits)))
 
@@ -496,7 +502,8 @@ def fidelity_kernel(
     if progress:
         _functions.load_tqdm()
     whole = parse(feature_map)
-    program, _ = _functions.touched(whole)
+    device = backend is not None and not isinstance(backend, Shots)  # it may have more qubits than can be simulated
+    program = whole if device else _functions.touched(whole)[0]
     features, trained = _split(program, weights)
     if evaluate_duplicates not in ("all", "off_diagonal", "none"):
         raise ValueError(
@@ -507,7 +514,7 @@ def fidelity_kernel(
     if local and program.loads:
         raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
     common = {"program": program, "features": features, "weights": trained, "memory": memory, "progress": progress}
-    if backend is not None and not isinstance(backend, Shots):
+    if device:
         return _PairsOnBackend(**common, function=backend.fidelity(feature_map), duplicates=evaluate_duplicates)
     kernel = LocalFidelityKernel(**common, num_qubits=whole.num_qubits) if local else FidelityKernel(**common)
     return kernel if backend is None else _WithShots(**common, exact=kernel, backend=backend)
@@ -569,7 +576,9 @@ def projected_kernel(
         observables = _paulis(n, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read, _ = _functions.read_observables(listed, program)
-    small, kept = _functions.reduced(program, _observables.reads(read))
+    small, kept = (
+        _functions.reduced(program, _observables.reads(read)) if backend is None else (program, tuple(range(n)))
+    )
     features, trained = _split(small, weights)
     project = None if backend is None else backend.expectation(feature_map, listed)
     gamma = None if gamma is None else float(gamma)

@@ -20,6 +20,8 @@ from qmljax._observables import Observable
 from qmljax._parse import own, parse
 from qmljax._program import Program, Table
 
+Part = tuple[Sequence[int], Array]  # positions of parameters, and their values (..., positions)
+
 
 class Source(NamedTuple):
     """What a model was built from: the whole circuit, and what an estimator reads on it."""
@@ -53,6 +55,9 @@ class _Model(Compiled):
 
     def __call__(self, weights: Any, x: Any) -> Array:
         """`weights` (W,) and `x` (..., n_in) -> (..., *output_shape)."""
+        return self._run(*self._arguments(weights, x))
+
+    def _arguments(self, weights: Any, x: Any) -> tuple[Any, Any]:
         names = self.program.parameters
         weights = real_array(weights, "weights", len(self.weights), [names[k] for k in self.weights])
         if weights.ndim > 1:
@@ -62,7 +67,7 @@ class _Model(Compiled):
             )
         x = real_array(x, "x", len(self.inputs), [names[k] for k in self.inputs])
         _functions.check_amplitudes(self.program, weights=(self.weights, weights), x=(self.inputs, x))
-        return self._run(weights, x)
+        return weights, x
 
     def _trace(self, weights: Array, x: Array) -> Array:
         dtype = jnp.promote_types(weights.dtype, x.dtype)
@@ -110,14 +115,49 @@ class _OnBackend(_Model):
     index: Table | None
 
     def _trace(self, weights: Array, x: Array) -> Array:
+        out = jnp.moveaxis(of_parts(self.function, *self._given(weights, x)), -1, 0)
+        out = jnp.moveaxis(interpreted(out, self.index, self.output_shape), 0, -1)
+        return out.reshape(*x.shape[:-1], *self.output_shape)
+
+    def _given(self, weights: Array, x: Array) -> tuple[Part, Part]:
         dtype = jnp.promote_types(weights.dtype, x.dtype)
-        batch = x.shape[:-1]
-        both = jnp.concatenate(
-            [jnp.broadcast_to(weights.astype(dtype), (*batch, len(weights))), x.astype(dtype)], axis=-1
-        )
-        order = np.argsort(self.weights + self.inputs)
-        out = jnp.moveaxis(self.function(both[..., order]), -1, 0)
-        return jnp.moveaxis(interpreted(out, self.index, self.output_shape), 0, -1).reshape(*batch, *self.output_shape)
+        return (self.weights, weights.astype(dtype)), (self.inputs, x.astype(dtype))
+
+    def with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
+        """The values and their standard errors, (..., *output_shape) each. It is run at once, not compiled."""
+        merge = None if self.index is None else self._merged
+        found = self._measured().with_std(*self._given(*self._arguments(weights, x)), merge=merge)
+        return tuple(a.reshape(*a.shape[:-1], *self.output_shape) for a in found)
+
+    def gradient_with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
+        """The derivatives by the weights, (..., *output_shape, W), and their standard errors. It is run at once."""
+        if self.index is not None:
+            raise ValueError("Standard errors of derivatives need a model without `interpret`.")
+        found = self._measured().gradient_with_std(0, *self._given(*self._arguments(weights, x)))
+        return tuple(a.reshape(*a.shape[:-2], *self.output_shape, len(self.weights)) for a in found)
+
+    def _measured(self) -> Any:
+        if not hasattr(self.function, "with_std"):
+            raise TypeError("This backend says nothing of standard errors. Use qmljax.primitives.PrimitiveBackend.")
+        return self.function
+
+    def _merged(self, p: np.ndarray) -> np.ndarray:
+        """Probabilities (rows, outcomes) -> (rows, outputs)."""
+        out = np.zeros((math.prod(self.output_shape), len(p)))
+        np.add.at(out, self.index.array, p.T)
+        return out.T
+
+
+def of_parts(function: Callable[[Array], Array], *given: Part) -> Array:
+    """A backend's function of parameters that come in parts, which broadcast.
+
+    A function that has a method `parts` takes them apart, so that it need not differentiate by all of them.
+    """
+    if hasattr(function, "parts"):
+        return function.parts(*given)
+    batch = np.broadcast_shapes(*(values.shape[:-1] for _, values in given))
+    params = jnp.concatenate([jnp.broadcast_to(v, (*batch, v.shape[-1])) for _, v in given], axis=-1)
+    return function(params[..., np.argsort(np.concatenate([np.array(p, int) for p, _ in given]))])
 
 
 def estimator_qnn(
@@ -224,7 +264,12 @@ def sampler_qnn(
     index, shape = _interpretation(interpret, output_shape, 1 << len(qubits))
     about = {"memory": memory, "normalised": True, "source": Source(circuit, ())}
     if backend is not None:
-        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, qubits), index, **about)
+        distinct = tuple(dict.fromkeys(qubits))
+        if len(distinct) < len(qubits):  # a device measures a qubit once; its bits agree
+            z = np.arange(1 << len(distinct))
+            read = sum((z >> distinct.index(q) & 1) << j for j, q in enumerate(qubits))
+            index = Table(read if index is None else index.array[read])
+        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, distinct), index, **about)
     small, kept = _functions.reduced(program, dict.fromkeys(qubits, True), qubits)
     return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index, **about)
 

@@ -1,0 +1,277 @@
+"""`PrimitiveBackend`: any V2 primitive as the `backend=` of a model."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qmljax import _functions
+from qmljax._observables import Observable, observable
+from qmljax.primitives import _shift, _transpile
+from qmljax.primitives._jobs import Journal
+from qmljax.primitives._measured import Measured, Spsa
+from qmljax.primitives._plan import Plan, Work
+from qmljax.primitives._readings import Expectations, Outcomes, Reading, Zeros
+from qmljax.primitives._rows import Rows
+from qmljax.primitives._shift import Slots
+from qmljax.primitives._transpile import Prepared
+
+
+@dataclass(frozen=True, eq=False)
+class PrimitiveBackend:
+    """Any V2 primitive as the `backend=` of a model: IBM hardware, Aer, Qiskit's reference primitives, your own.
+
+    `model(weights, x)` stays what it is: it works under `jit`, `vmap`, `grad` and in `qmljax.fit`. A call submits all
+    circuits of a batch at once, and a call of its gradient those of the values and of all shifts.
+
+    Attributes:
+        estimator: A `BaseEstimatorV2`, or what makes one when called; `estimator_qnn` and `projected_kernel` need it.
+        sampler: A `BaseSamplerV2`, or what makes one when called; `sampler_qnn` and `fidelity_kernel` need it.
+            (Without it, fidelities are measured by the estimator, on at most 12 qubits.)
+        pass_manager: What transpiles a circuit, once. Default: Qiskit's preset of level 3 for the device of the
+            primitive, seeded; nothing where the primitive takes any circuit.
+        shots: Shots of each circuit. Default: what the primitive does by itself.
+        precision: The standard error that the estimator aims at. Default: that of `shots`, if given; else what the
+            estimator does by itself.
+        gradient: "parameter_shift", exact; or "spsa", which takes 2 circuits a point however many weights there are,
+            right on average but noisy.
+        key: A JAX random key for the directions of "spsa". Equal questions get equal directions.
+        spsa_step: How far "spsa" shifts each argument, in radians.
+        max_executions_per_job: Circuits times shots that one job may have; a call that takes more is split.
+        max_retries: How often a step that failed for reasons that may pass is tried again, with back-off.
+        timeout: Seconds to wait for the result of a job. Default: as long as it takes.
+        journal: A file in which job ids and results are written down. A run that was killed, started again with the
+            same journal, collects its jobs and submits what is missing alone. Take a new file for a new run.
+        service: What finds jobs of an earlier process by their id. Default: that of the primitive's device.
+        resilience_level: The error mitigation of the runtime's estimator. Default: what its options say, and 0, none,
+            where they say nothing.
+        progress: Whether to show a progress bar of the jobs of a call (needs tqdm: the extra `progress`).
+
+    Example:
+        >>> from qiskit.circuit.library import real_amplitudes, zz_feature_map
+        >>> from qiskit.primitives import StatevectorEstimator
+        >>> import qmljax as qj
+        >>> feature_map, ansatz = zz_feature_map(2, reps=1), real_amplitudes(2, reps=1)
+        >>> backend = PrimitiveBackend(estimator=StatevectorEstimator())
+        >>> model = qj.estimator_qnn(feature_map.compose(ansatz), inputs=feature_map.parameters, backend=backend)
+        >>> model(np.ones(4), np.ones((5, 2))).shape
+        (5, 1)
+        >>> backend.plan(model, np.zeros((5, 2))).circuits  # one point, in effect, and two shifts of each weight
+        9
+
+    References:
+        K. Mitarai, M. Negoro, M. Kitagawa, K. Fujii, "Quantum circuit learning", Phys. Rev. A 98, 032309 (2018).
+        G.-L. R. Anselmetti et al., "Local, expressive, quantum-number-preserving VQE ansaetze for fermionic systems",
+        New J. Phys. 23, 113010 (2021), for the rule of four terms.
+        J. C. Spall, "Multivariate stochastic approximation using a simultaneous perturbation gradient approximation",
+        IEEE Trans. Autom. Control 37, 332 (1992).
+    """
+
+    estimator: Any = None
+    sampler: Any = None
+    pass_manager: Any = field(default=None, kw_only=True)
+    shots: int | None = field(default=None, kw_only=True)
+    precision: float | None = field(default=None, kw_only=True)
+    gradient: Literal["parameter_shift", "spsa"] = field(default="parameter_shift", kw_only=True)
+    key: Any = field(default=None, kw_only=True)
+    spsa_step: float = field(default=0.1, kw_only=True)
+    max_executions_per_job: int = field(default=5_000_000, kw_only=True)
+    max_retries: int = field(default=3, kw_only=True)
+    timeout: float | None = field(default=None, kw_only=True)
+    journal: str | os.PathLike | None = field(default=None, kw_only=True)
+    service: Any = field(default=None, kw_only=True, repr=False)
+    resilience_level: int | None = field(default=None, kw_only=True)
+    progress: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        estimator, sampler = _instance(self.estimator, "estimator"), _instance(self.sampler, "sampler")
+        if estimator is None and sampler is None:
+            raise ValueError("A PrimitiveBackend needs an `estimator` or a `sampler`, but has neither.")
+        if self.progress:
+            _functions.load_tqdm()
+        _make_explicit(estimator, self.resilience_level)
+        state = {
+            "estimator": estimator,
+            "sampler": sampler,
+            "written": Journal(self.journal),
+            "plans": [],
+            "_transpiled": {},
+        }
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+    def expectation(self, circuit: Any, observables: Any) -> Measured:
+        """What a model asks for: a function of parameters (..., P) to expectation values (..., n_obs).
+
+        Args:
+            circuit: A `QuantumCircuit`.
+            observables: A list of observables, as `qmljax.expectation` takes them.
+
+        Raises:
+            ValueError: There is no estimator, a gate has no shift rule, or an observable does not fit.
+        """
+        if self.estimator is None:
+            raise ValueError("Expectation values need `estimator=`, but this PrimitiveBackend has a sampler alone.")
+        slots = _shift.slots(circuit)
+        read = tuple(observable(o, slots.program.num_qubits) for o in observables)
+        return self._measured(slots, Expectations(read))
+
+    def probabilities(self, circuit: Any, qubits: Any = None) -> Measured:
+        """What a model asks for: a function of parameters (..., P) to probabilities (..., 2**k).
+
+        Args:
+            circuit: A `QuantumCircuit`. Its own measurements are not read.
+            qubits: What to measure, all by default; bit j of an outcome is `qubits[j]`.
+
+        Raises:
+            ValueError: There is no sampler, a gate has no shift rule, or `qubits` are not different qubits.
+        """
+        if self.sampler is None:
+            raise ValueError("Probabilities need `sampler=`, but this PrimitiveBackend has an estimator alone.")
+        slots = _shift.slots(circuit)
+        chosen = _functions.check_qubits(qubits, slots.program)
+        return self._measured(slots, Outcomes(chosen))
+
+    def fidelity(self, circuit: Any) -> "Pairs":
+        """What a kernel asks for: a function of two arrays of parameters (pairs, P) to fidelities (pairs,).
+
+        The circuit is run for one row and undone for the other; the fidelity is how often all qubits then read 0.
+        """
+        slots = _shift.compute_uncompute(circuit)
+        qubits = slots.program.touched or (0,)
+        if self.sampler is not None:
+            return Pairs(self._measured(slots, Zeros(qubits)))
+        projector = Observable(slots.program.num_qubits, ((tuple((q, "0") for q in qubits), 1.0),))
+        return Pairs(self._measured(slots, Expectations((projector,))))
+
+    def plan(self, model: Any, x: Any, weights: Any = None, *, gradient: bool | None = None) -> Plan:
+        """What a call of a model on this backend would run: circuits, shots, jobs, seconds. Nothing is run.
+
+        Args:
+            model: A QNN or kernel that was made with this backend.
+            x: The inputs, as the model takes them.
+            weights: The weights, of which only it matters which are equal. Default: random ones.
+            gradient: Whether to count the gradient by the weights too. Default: for a QNN with weights.
+
+        Returns:
+            The plan, which prints as a table and has `jobs`, `circuits`, `shots`, `depth`, `two_qubit_gates`, `seconds`.
+
+        Raises:
+            ValueError: The model does not run on this backend.
+        """
+        x = np.asarray(x, np.float32)
+        if weights is None:
+            weights = np.random.default_rng(0).uniform(-3, 3, model.num_weights)
+        weights = np.asarray(weights, np.float32)
+        qnn = hasattr(model, "num_inputs")
+        function = model if qnn else lambda w, x: model(x, weights=w)
+        if gradient is None:
+            gradient = qnn and len(weights) > 0
+        with self._recording() as asked:
+            if gradient:
+                jax.block_until_ready(jax.value_and_grad(lambda w: jnp.sum(function(w, x)))(weights))
+            else:
+                jax.block_until_ready(function(weights, x))
+        if not asked:
+            raise ValueError("`model` must run on this backend, but ran nothing. Was it made with `backend=` this one?")
+        return Plan(tuple(asked))
+
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[list[Work]]:
+        self.plans.append([])
+        try:
+            yield self.plans[-1]
+        finally:
+            self.plans.pop()
+
+    def _measured(self, slots: Slots, reading: Reading) -> Measured:
+        self.prepared(slots, reading)  # now, so that what does not fit is said now
+        spsa = Spsa(float(self.spsa_step), _seed(self.key)) if self.gradient == "spsa" else None
+        return Measured(slots, Rows(self, slots, reading), reading.outputs, spsa)
+
+    def prepared(self, slots: Slots, reading: Reading) -> Prepared:
+        """The circuit as the device executes it; transpiled once, whatever observables there are."""
+        key = reading.needs, slots, reading.measured
+        if key not in self._transpiled:
+            on = _transpile.device(getattr(self, reading.needs))
+            circuit = reading.circuit(slots.circuit)
+            self._transpiled[key] = _transpile.prepare(circuit, slots.parameters, on, self.pass_manager)
+        return self._transpiled[key]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """`f(left, right)`: (pairs, P) each -> (pairs,)."""
+
+    measured: Measured
+
+    def __call__(self, left: Any, right: Any) -> Any:
+        count = self.measured.slots.num_parameters // 2
+        return self.parts(((range(count), left),), ((range(count), right),))
+
+    def parts(self, left: tuple, right: tuple) -> Any:
+        """The same function of parameters in parts, of which only those differentiated by are shifted."""
+        count = self.measured.slots.num_parameters // 2
+        moved = [([count + int(p) for p in positions], values) for positions, values in right]
+        return self.measured.parts(*left, *moved)[..., 0]
+
+
+def _instance(primitive: Any, name: str) -> Any:
+    """The primitive, made if it is a factory."""
+    if primitive is not None and (isinstance(primitive, type) or not hasattr(primitive, "run")):
+        primitive = primitive() if callable(primitive) else primitive
+        if not hasattr(primitive, "run"):
+            raise TypeError(
+                f"`{name}` must be a V2 primitive, or what makes one when called, but is a {type(primitive).__name__}."
+            )
+    return primitive
+
+
+def _make_explicit(estimator: Any, level: int | None) -> None:
+    """Sets the resilience level, if the estimator has one, unless its options say it already."""
+    options = getattr(estimator, "options", None)
+    if not hasattr(options, "resilience_level"):
+        if level is not None:
+            raise ValueError(
+                "`resilience_level` is an option of the runtime's estimator, and this one has none. Leave it out."
+            )
+        return
+    if level is not None:
+        options.resilience_level = level
+    elif not isinstance(options.resilience_level, int):  # the older options' Unset, for which the server has a default
+        options.resilience_level = 0
+
+
+def _seed(key: Any) -> tuple[int, ...]:
+    """A JAX random key as numbers."""
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise TypeError(f'gradient="spsa" needs a JAX random `key`, such as jax.random.key(0), but it is {key!r}.')
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return tuple(np.asarray(jax.random.key_data(key) if typed else key).ravel().tolist())
+
+
+def _check(backend: PrimitiveBackend) -> None:
+    if backend.gradient not in ("parameter_shift", "spsa"):
+        raise ValueError(f'`gradient` must be "parameter_shift" or "spsa", but is {backend.gradient!r}.')
+    if backend.gradient == "spsa":
+        _seed(backend.key)
+    elif backend.key is not None:
+        raise ValueError('`key` is for gradient="spsa". Parameter shifts are not random: leave it out.')
+    for name, least in (("shots", 1), ("max_executions_per_job", 1), ("max_retries", 0)):
+        value = getattr(backend, name)
+        if name == "shots" and value is None:
+            continue
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise ValueError(f"`{name}` must be an integer from {least} on, but is {value!r}.")
+    for name, least in (("precision", 0.0), ("timeout", 0.0)):
+        value = getattr(backend, name)
+        if value is not None and not (isinstance(value, int | float | np.number) and least <= value < np.inf):
+            raise ValueError(f"`{name}` must be a number from {least} on, but is {value!r}.")
+    if not 0 < backend.spsa_step < np.inf:
+        raise ValueError(f"`spsa_step` must be a positive number of radians, but is {backend.spsa_step!r}.")

@@ -1,0 +1,306 @@
+"""Jobs: submitted once, collected with patience, and written down, so that no finished work is ever done again."""
+
+import base64
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from qiskit.circuit.exceptions import CircuitError
+from qiskit.transpiler.exceptions import TranspilerError
+
+LONGEST_WAIT = 60.0  # seconds between two attempts
+sleep = time.sleep
+
+# What asking again cannot help. Errors of the runtime client are known by name: it is not imported here.
+_INPUT = (TypeError, ValueError, LookupError, AttributeError, NotImplementedError, AssertionError, ImportError)
+_INPUT_NAMES = {"IBMInputValueError", "IBMNotAuthorizedError", "InvalidAccountError", "AccountNotFoundError"}
+_GONE = {"RuntimeJobNotFound"}
+_OUT_OF_TIME = {"RuntimeJobMaxTimeoutError"}
+
+
+class JobError(RuntimeError):
+    """A job did not give a result. `job_id` is its id, or None if it could not even be submitted."""
+
+    def __init__(self, message: str, job_id: str | None = None):
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class Answer(NamedTuple):
+    """What a chunk of rows gave: arrays (rows, outputs) of values and of their standard errors."""
+
+    values: np.ndarray
+    stds: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """Some rows, which one job runs.
+
+    Attributes:
+        digest: A hash of all that the answer depends on.
+        submit: Submits the job.
+        read: Turns its result into the answer.
+    """
+
+    digest: str
+    submit: Callable[[], Any]
+    read: Callable[[Any], Answer]
+
+
+class Journal:
+    """What has been asked and answered, as lines of JSON in a file that only grows; or, without a path, nothing.
+
+    A question that is asked for the n-th time in one process is the n-th of its kind in the file: a run that is started
+    again gets the same answers in the same order, and a run that asks twice gets two measurements.
+    """
+
+    def __init__(self, path: str | os.PathLike | None):
+        self.path = None if path is None else pathlib.Path(path)
+        self.jobs: dict[str, str] = {}
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.announced: set[str] = set()
+        self.counts: dict[str, int] = {}
+        if self.path is not None and self.path.exists():
+            for line in self.path.read_bytes().splitlines():
+                self._learn(line)
+
+    def _learn(self, line: bytes) -> None:
+        try:
+            record = json.loads(line)
+            key = record["chunk"]
+        except (ValueError, TypeError, KeyError):
+            return  # torn when the process was killed
+        if "values" in record:
+            self.answers[key] = record
+        elif "job" in record:
+            self.jobs[key] = record["job"]
+        elif record.get("failed") is not None:
+            self.jobs.pop(key, None)
+            self.announced.discard(key)
+        else:
+            self.announced.add(key)
+
+    def key(self, digest: str) -> str:
+        """The name of this question: its digest, and how many like it came before."""
+        self.counts[digest] = self.counts.get(digest, 0) + 1
+        return f"{digest}:{self.counts[digest]}"
+
+    def answer(self, key: str) -> Answer | None:
+        record = self.answers.get(key)
+        return None if record is None else Answer(*(_unpack(record[name]) for name in ("values", "stds")))
+
+    def write(self, key: str, **record: Any) -> None:
+        """Appends a line, which is on the disk when this returns."""
+        if self.path is None:
+            return
+        line = json.dumps({"chunk": key, **record}).encode()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line  # after a torn line
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._learn(line.lstrip())
+
+
+def _pack(array: np.ndarray) -> dict[str, Any]:
+    return {"shape": array.shape, "float64": base64.b64encode(np.asarray(array, "<f8").tobytes()).decode()}
+
+
+def _unpack(packed: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed["float64"]), "<f8").astype(float).reshape(packed["shape"])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Runner:
+    """Runs chunks on a primitive.
+
+    Attributes:
+        primitive: Any V2 primitive.
+        journal: Where answers are written down.
+        max_retries: How often a step that may pass is tried again, with back-off.
+        timeout: Seconds to wait for a result; None waits as long as it takes.
+        service: What knows jobs by their id, as `QiskitRuntimeService` does; None where jobs die with the process.
+        bar: A progress bar, or None.
+    """
+
+    primitive: Any
+    journal: Journal
+    max_retries: int
+    timeout: float | None
+    service: Any = None
+    bar: Any = None
+
+    def run(self, chunks: Sequence[Chunk]) -> list[Answer]:
+        """The answers to all chunks. Everything is submitted before anything is waited for.
+
+        If one fails, all the others are collected, and written down, before the error is raised.
+        """
+        keys = [self.journal.key(chunk.digest) for chunk in chunks]
+        answers = [self.journal.answer(key) for key in keys]
+        jobs: dict[int, Any] = {}
+        error: Exception | None = None
+        for k, chunk in enumerate(chunks):
+            if answers[k] is None:
+                try:
+                    jobs[k] = self._known(keys[k]) or self._submit(chunk, keys[k])
+                except Exception as problem:
+                    error = problem
+                    break
+        for k in range(len(chunks)):
+            if k in jobs:
+                try:
+                    answers[k] = self._collect(chunks[k], keys[k], jobs[k])
+                except Exception as problem:
+                    error = error or problem
+            if self.bar is not None and answers[k] is not None:
+                self.bar.update()
+        if error is not None:
+            raise error
+        return answers
+
+    def _known(self, key: str) -> Any:
+        """The job of an earlier process that was to answer this, if it can be found."""
+        if self.service is None:
+            return None
+        if key in self.journal.jobs:
+            try:
+                return self._persistently(lambda: self.service.job(self.journal.jobs[key]), self.journal.jobs[key])
+            except Exception as error:
+                if type(error).__name__ not in _GONE:
+                    raise
+        if key in self.journal.announced:  # submitted perhaps, before the process was killed
+            found = self._persistently(lambda: self.service.jobs(job_tags=[_tag(key)], limit=1), None)
+            if found:
+                self.journal.write(key, job=_id(found[0]))
+                return found[0]
+        return None
+
+    def _submit(self, chunk: Chunk, key: str) -> Any:
+        if self.service is not None:
+            self.journal.write(key, tag=_tag(key))
+        with tagged(self.primitive, ["qmljax", _tag(key)]):
+            job = self._persistently(chunk.submit, None)
+        self.journal.write(key, job=_id(job))
+        return job
+
+    def _persistently(self, action: Callable[[], Any], job_id: str | None) -> Any:
+        """The result of an action, which is tried again if its error may pass."""
+        for attempt in range(self.max_retries + 1):
+            try:
+                return action()
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                if attempt == self.max_retries:
+                    what = "A job could not be submitted" if job_id is None else f"Job {job_id} could not be asked for"
+                    raise JobError(f"{what} in {attempt + 1} attempts: {_said(error)}.{self._hint}", job_id) from error
+                sleep(min(LONGEST_WAIT, 2.0**attempt))
+
+    def _collect(self, chunk: Chunk, key: str, job: Any) -> Answer:
+        attempt = 0
+        while True:
+            try:
+                answer = chunk.read(self._result(job))
+            except Exception as error:
+                state = _state(job)
+                name, fatal = _id(job), None
+                if type(error).__name__ in _OUT_OF_TIME:
+                    fatal = "ran out of time: lower `max_executions_per_job`"
+                elif state == "CANCELLED":
+                    fatal = "was cancelled: run again to submit it anew"
+                elif not may_pass(error):
+                    fatal = "was refused"
+                elif self.timeout is not None and state not in ("DONE", "ERROR", "FAILED") and _is_timeout(error):
+                    message = f"Job {name} gave no result in {self.timeout} s; it is {state.lower() or 'unknown'}."
+                    raise JobError(message + self._hint, name) from error
+                elif attempt == self.max_retries:
+                    fatal = f"failed in {attempt + 1} attempts"
+                if fatal:
+                    self.journal.write(key, failed=name)
+                    raise JobError(f"Job {name} {fatal}: {_said(error)}.{self._hint}", name) from error
+                sleep(min(LONGEST_WAIT, 2.0**attempt))
+                attempt += 1
+                if state in ("ERROR", "FAILED"):  # else it is still there, and asked again
+                    self.journal.write(key, failed=name)
+                    job = self._submit(chunk, key)
+                continue
+            self.journal.write(key, job=_id(job), values=_pack(answer.values), stds=_pack(answer.stds))
+            return answer
+
+    def _result(self, job: Any) -> Any:
+        if self.timeout is None:
+            return job.result()
+        try:
+            return job.result(timeout=self.timeout)
+        except TypeError:  # a local job, which takes no timeout
+            return job.result()
+
+    @property
+    def _hint(self) -> str:
+        if self.journal.path is None:
+            return " With `journal=` nothing that finished would be lost."
+        return f" What finished is in {self.journal.path}: run again to continue."
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether trying again may help; it cannot where the input is wrong."""
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int) and 400 <= status < 500 and status not in (408, 425, 429):
+        return False
+    named = {cls.__name__ for cls in type(error).__mro__}
+    return not isinstance(error, (*_INPUT, CircuitError, TranspilerError)) and not named & (_INPUT_NAMES | _GONE)
+
+
+def _is_timeout(error: Exception) -> bool:
+    return isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(".")
+
+
+def _id(job: Any) -> str:
+    return str(job.job_id() if callable(job.job_id) else job.job_id)
+
+
+def _state(job: Any) -> str:
+    """QUEUED, RUNNING, DONE, CANCELLED, ERROR, ... or "" where that cannot be asked."""
+    try:
+        status = job.status()
+    except Exception:
+        return ""
+    return str(getattr(status, "name", status)).upper()
+
+
+def _tag(key: str) -> str:
+    return "qmljax-" + key.replace(":", "-")
+
+
+_tagging = threading.Lock()
+
+
+@contextlib.contextmanager
+def tagged(primitive: Any, tags: list[str]) -> Iterator[None]:
+    """Adds tags to the jobs that the primitive submits meanwhile, if it knows tags."""
+    environment = getattr(getattr(primitive, "options", None), "environment", None)
+    if not hasattr(environment, "job_tags"):
+        yield
+        return
+    with _tagging:
+        before = environment.job_tags
+        environment.job_tags = [*(before or []), *tags]
+        try:
+            yield
+        finally:
+            environment.job_tags = before

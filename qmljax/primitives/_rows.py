@@ -1,0 +1,143 @@
+"""Rows of arguments become answers: equal rows are evaluated once, and the rest is cut into jobs."""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qmljax import _functions
+from qmljax._program import Table
+from qmljax.primitives import _plan
+from qmljax.primitives._jobs import Answer, Chunk, Runner
+from qmljax.primitives._plan import Work
+from qmljax.primitives._readings import Reading, merged
+from qmljax.primitives._shift import Slots
+from qmljax.primitives._transpile import Prepared, device
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`f(points)`: (points, S) arguments -> values and standard errors, (points, outputs) each.
+
+    Attributes:
+        backend: The `PrimitiveBackend`, which is equal to itself alone.
+        slots: The circuit.
+        reading: What is read off it.
+    """
+
+    backend: Any
+    slots: Slots
+    reading: Reading
+
+    def __call__(
+        self, points: np.ndarray, merge: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        columns = list(self.prepared.columns)
+        if columns:
+            rows, place = np.unique(points[:, columns] + 0.0, axis=0, return_inverse=True)  # + 0.0: -0.0 is 0.0
+        else:
+            rows, place = np.zeros((1, 0)), np.zeros(len(points), int)
+        values, stds = self.answers(rows)
+        if merge is not None:
+            values, stds = merged(values, stds, merge)
+        return values[place.ravel()], stds[place.ravel()]
+
+    def answers(self, rows: np.ndarray) -> Answer:
+        """The answers for different rows, in as many jobs as it takes."""
+        backend, shape = self.backend, (len(rows), self.reading.outputs)
+        size = max(1, backend.max_executions_per_job // max(1, self.reading.settings * self.shots))
+        parts = [rows[k : k + size] for k in range(0, len(rows), size)]
+        if backend.plans:
+            backend.plans[-1].append(self.work(len(rows), len(parts)))
+            return Answer(np.zeros(shape), np.zeros(shape))
+        if not self.reading.settings:  # constants
+            return self.reading.constant(len(rows))
+        bar = _functions.load_tqdm()(total=len(parts), unit="job", leave=False) if backend.progress else None
+        service = backend.service or getattr(self.device, "service", None)
+        runner = Runner(self.primitive, backend.written, backend.max_retries, backend.timeout, service, bar)
+        try:
+            answers = runner.run([self.chunk(part) for part in parts])
+        finally:
+            if bar is not None:
+                bar.close()
+        return Answer(*(np.concatenate(arrays) for arrays in zip(*answers, strict=True)))
+
+    def chunk(self, rows: np.ndarray) -> Chunk:
+        """One job."""
+        digest = self.digest.copy()
+        digest.update(repr(rows.shape).encode() + rows.astype("<f8").tobytes())
+        names = tuple(p.name for p in self.prepared.circuit.parameters)
+        bindings = ({names: rows},) if names else ()
+
+        def submit() -> Any:
+            return self.reading.submit(self.primitive, self.prepared, bindings, self.accuracy)
+
+        return Chunk(digest.hexdigest(), submit, lambda result: self.reading.read(result, len(rows)))
+
+    @property
+    def primitive(self) -> Any:
+        return getattr(self.backend, self.reading.needs)
+
+    @property
+    def device(self) -> Any:
+        return device(self.primitive)
+
+    @functools.cached_property
+    def prepared(self) -> Prepared:
+        return self.backend.prepared(self.slots, self.reading)
+
+    @property
+    def accuracy(self) -> float | int | None:
+        """What the primitive is asked for, shots or a precision; None for what it does by itself."""
+        backend = self.backend
+        if self.reading.needs == "sampler":
+            return backend.shots
+        return backend.shots**-0.5 if backend.precision is None and backend.shots else backend.precision
+
+    @property
+    def shots(self) -> int:
+        """How many shots each circuit has, as far as is known; 0 if the primitive is exact."""
+        return _plan.shots(self.primitive, self.reading.needs, self.accuracy)
+
+    @property
+    def resilience_level(self) -> int | None:
+        return getattr(getattr(self.primitive, "options", None), "resilience_level", None)
+
+    def work(self, rows: int, jobs: int) -> Work:
+        """What that many rows take."""
+        circuit, on = self.prepared.circuit, self.device
+        return Work(
+            device=getattr(on, "name", None) or type(self.primitive).__name__,
+            rows=rows,
+            settings=self.reading.settings,
+            shots=self.shots,
+            jobs=jobs if self.reading.settings else 0,
+            depth=circuit.depth(),
+            two_qubit_gates=circuit.num_nonlocal_gates(),
+            duration=_plan.duration(circuit, on),
+            resilience_level=self.resilience_level,
+        )
+
+    @functools.cached_property
+    def digest(self) -> Any:
+        """The start of the hash of a question: all but its rows."""
+        named = (type(self.primitive).__name__, str(getattr(self.device, "name", "")), self.resilience_level)
+        accuracy = (self.accuracy, type(self.reading).__name__, self.reading)
+        digest = hashlib.blake2b(digest_size=16)
+        _feed(digest, (*named, *accuracy, self.prepared.columns, self.slots.program._key))
+        return digest
+
+
+def _feed(digest: Any, value: Any) -> None:
+    """Hashes nested tuples, the same in every process."""
+    if isinstance(value, tuple):
+        digest.update(f"({len(value)}".encode())
+        for element in value:
+            _feed(digest, element)
+    elif isinstance(value, Table):
+        digest.update(repr((value.array.shape, value.array.dtype.str)).encode() + value.array.tobytes())
+    else:
+        digest.update(repr(value).encode() + b",")
