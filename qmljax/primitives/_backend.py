@@ -160,7 +160,7 @@ class PrimitiveBackend:
             gradient: Whether to count the gradient by the weights too. Default: for a QNN with weights.
 
         Returns:
-            The plan, which prints as a table and has `jobs`, `circuits`, `shots`, `depth`, `two_qubit_gates`, `seconds`.
+            The plan, which prints as a table.
 
         Raises:
             ValueError: The model does not run on this backend.

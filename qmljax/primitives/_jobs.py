@@ -21,6 +21,7 @@ sleep = time.sleep
 # What asking again cannot help. Errors of the runtime client are known by name: it is not imported here.
 _INPUT = (TypeError, ValueError, LookupError, AttributeError, NotImplementedError, AssertionError, ImportError)
 _INPUT_NAMES = {"IBMInputValueError", "IBMNotAuthorizedError", "InvalidAccountError", "AccountNotFoundError"}
+_OVER = {"ERROR", "FAILED", "CANCELLED"}
 _GONE = {"RuntimeJobNotFound"}
 _OUT_OF_TIME = {"RuntimeJobMaxTimeoutError"}
 
@@ -221,17 +222,19 @@ class Runner:
                     fatal = "was cancelled: run again to submit it anew"
                 elif not may_pass(error):
                     fatal = "was refused"
-                elif self.timeout is not None and state not in ("DONE", "ERROR", "FAILED") and _is_timeout(error):
+                elif self.timeout is not None and state not in {"DONE", *_OVER} and _is_timeout(error):
                     message = f"Job {name} gave no result in {self.timeout} s; it is {state.lower() or 'unknown'}."
                     raise JobError(message + self._hint, name) from error
                 elif attempt == self.max_retries:
                     fatal = f"failed in {attempt + 1} attempts"
+                over = state in _OVER or type(error).__name__ in _OUT_OF_TIME
                 if fatal:
-                    self.journal.write(key, failed=name)
+                    if over:
+                        self.journal.write(key, failed=name)
                     raise JobError(f"Job {name} {fatal}: {_said(error)}.{self._hint}", name) from error
                 sleep(min(LONGEST_WAIT, 2.0**attempt))
                 attempt += 1
-                if state in ("ERROR", "FAILED"):  # else it is still there, and asked again
+                if over:  # else it is still there, and asked again
                     self.journal.write(key, failed=name)
                     job = self._submit(chunk, key)
                 continue

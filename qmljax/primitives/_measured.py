@@ -6,6 +6,7 @@ they depend on, so that those which are not differentiated by are not shifted.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ class Measured:
         return self.parts((range(self.slots.num_parameters), jnp.asarray(params)))
 
     def parts(self, *given: Part) -> Array:
-        """The same function of parameters in parts, which broadcast. Only parts that are differentiated by are shifted."""
+        """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted."""
         groups, order = self._grouped(given)
         return _derivatives(self, order, (0, ()), groups)[0]
 
@@ -172,7 +173,7 @@ def _points(groups: Sequence[Any], order: tuple[int, ...]) -> tuple[np.ndarray, 
     arrays = [np.asarray(g, float) for g in groups]
     batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
     joined = np.concatenate([np.broadcast_to(a, (*batch, a.shape[-1])) for a in arrays], axis=-1)
-    return joined[..., np.argsort(np.array(order, int))].reshape(-1, len(order)), batch
+    return joined[..., np.argsort(np.array(order, int))].reshape(math.prod(batch), len(order)), batch
 
 
 def _moved(groups: Sequence[Any], order: tuple[int, ...], moving: tuple[int, ...]) -> tuple[int, ...]:

@@ -132,9 +132,8 @@ def merged(p: np.ndarray, stds: np.ndarray, merge: Callable[[np.ndarray], np.nda
     which gives n, and a sum q of some has the variance ``q (1 - q) / n``.
     """
     spread = 1 - np.sum(p**2, axis=1, keepdims=True)
-    per_shot = np.divide(
-        np.sum(stds**2, axis=1, keepdims=True), spread, out=np.zeros_like(spread), where=spread > 1e-12
-    )
+    variance = np.sum(stds**2, axis=1, keepdims=True)
+    per_shot = np.divide(variance, spread, out=np.zeros_like(spread), where=spread > 1e-12)  # 1 / n
     q = merge(p)
     return q, np.sqrt(np.maximum(q * (1 - q), 0) * per_shot)
 

@@ -159,8 +159,8 @@ class _Reader:
 
     def fail(self) -> NoReturn:
         raise ValueError(
-            f"{self.at}: it has parameters, but neither a shift rule nor a definition in gates that have one, so that a "
-            "backend cannot run it. Write it in standard gates, or bind its parameters."
+            f"{self.at}: it has parameters, but neither a shift rule nor a definition in gates that have one. "
+            "A backend cannot run it. Write it in standard gates, or bind its parameters."
         )
 
 

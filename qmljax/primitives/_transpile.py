@@ -65,7 +65,7 @@ def check(circuit: QuantumCircuit, backend: Any) -> None:
     way_out = "Leave out `pass_manager`, or make it for this backend with generate_preset_pass_manager."
     if target.num_qubits is not None and circuit.num_qubits > target.num_qubits:
         raise ValueError(
-            f"{name} has {target.num_qubits} qubits, but the circuit has {circuit.num_qubits} after transpiling. {way_out}"
+            f"{name} has {target.num_qubits} qubits, but the transpiled circuit has {circuit.num_qubits}. {way_out}"
         )
     place = {bit: k for k, bit in enumerate(circuit.qubits)}
     for instruction in circuit.data:
