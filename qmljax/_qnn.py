@@ -120,6 +120,7 @@ class _OnBackend(_Model):
         return out.reshape(*x.shape[:-1], *self.output_shape)
 
     def _given(self, weights: Array, x: Array) -> tuple[Part, Part]:
+        weights, x = jnp.asarray(weights), jnp.asarray(x)
         dtype = jnp.promote_types(weights.dtype, x.dtype)
         return (self.weights, weights.astype(dtype)), (self.inputs, x.astype(dtype))
 

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,6 +60,8 @@ def offline(monkeypatch):
 
 class Counting(BaseEstimatorV2):
     """Qiskit's exact estimator, with a note of the pubs of every job: (circuit, shape of the bindings)."""
+
+    default_precision = 0.0
 
     def __init__(self):
         self.jobs = []
@@ -315,25 +318,31 @@ def test_projectors_and_labels():
 @pytest.mark.usefixtures("x64")
 def test_spsa_is_right_on_average():
     circuit, x = twenty()
-    point, weights = np.full((1, 4), 0.3), np.linspace(0, 2, 12)
-    exact = qj.estimator_qnn(circuit, "ZIIZ", inputs=x)
-    loss = lambda m: lambda w: m(w, point)[0, 0]  # noqa: E731
-    slopes = []
-    for seed in range(150):
-        estimator = Counting() if seed == 0 else StatevectorEstimator()
-        backend = PrimitiveBackend(estimator, gradient="spsa", key=jax.random.key(seed), spsa_step=0.05)
-        model = qj.estimator_qnn(circuit, "ZIIZ", inputs=x, backend=backend)
-        value, slope = jax.value_and_grad(loss(model))(weights)
-        slopes.append(slope)
-        if seed == 0:
-            assert estimator.jobs[0][0][1] == (3, 20)
-            assert (jax.grad(loss(model))(weights) == slope).all()  # the same question
-    np.testing.assert_allclose(value, loss(exact)(weights), atol=1e-10)
-    slopes = np.array(slopes)
-    error = np.mean(slopes, axis=0) - jax.grad(loss(exact))(weights)
-    assert (np.abs(error) < 5 * slopes.std(axis=0) / np.sqrt(len(slopes)) + 1e-3).all()
+    points, weights = np.full((300, 4), 0.3), np.linspace(0, 2, 12)
+    points += 1e-9 * np.arange(300)[:, None]  # other points have other directions
+    estimator = Counting()
+    backend = PrimitiveBackend(estimator, gradient="spsa", key=jax.random.key(0), spsa_step=0.05)
+    model, exact = (qj.estimator_qnn(circuit, "ZIIZ", inputs=x, backend=b) for b in (backend, None))
+    ensemble = lambda m: jax.jit(jax.vmap(jax.value_and_grad(lambda w, x: m(w, x)[0]), (None, 0)))  # noqa: E731
+    values, slopes = ensemble(model)(weights, points)
+    assert [shape for ((_, shape),) in estimator.jobs] == [(900, 20)]
+    expected, right = ensemble(exact)(weights, points[:1])
+    np.testing.assert_allclose(values, np.full(300, expected[0]), atol=1e-6)
+    assert (np.abs(slopes.mean(axis=0) - right[0]) < 5 * slopes.std(axis=0) / np.sqrt(300) + 1e-3).all()
+    assert slopes.std(axis=0).min() > 0.01
     with pytest.raises(NotImplementedError, match="SPSA has first derivatives only"):
-        jax.hessian(loss(model))(weights)
+        jax.eval_shape(jax.hessian(lambda w: model(w, points[0])[0]), weights)
+
+
+def test_equal_questions_get_equal_directions():
+    circuit, x = twenty()
+
+    def slope(seed: int) -> jax.Array:
+        backend = PrimitiveBackend(StatevectorEstimator(), gradient="spsa", key=jax.random.key(seed))
+        model = qj.estimator_qnn(circuit, "ZIIZ", inputs=x, backend=backend)
+        return jax.grad(lambda w: model(w, np.ones(4, "f4"))[0])(np.ones(12, "f4"))
+
+    assert (slope(0) == slope(0)).all() and (slope(0) != slope(1)).any()
 
 
 # Samplers.
@@ -420,7 +429,7 @@ def test_kernels():
     circuit = QuantumCircuit(3)
     x, w = ParameterVector("x", 2), Parameter("w")
     circuit.ry(w, 0)
-    circuit.compose(zz_feature_map(2).assign_parameters(list(x)), [2, 0], inplace=True)
+    circuit.compose(zz_feature_map(2, reps=1).assign_parameters(list(x)), [2, 0], inplace=True)
     circuit.cry(x[0] * w, 0, 2)
     estimator = Counting()
     backend = PrimitiveBackend(estimator)
@@ -433,7 +442,7 @@ def test_kernels():
             kernel(points, others, weights=[0.3]), exact(points, others, weights=[0.3]), rtol=0, atol=1e-10
         )
         slopes = [
-            jax.grad(lambda w, k=k: jnp.sum(jnp.sin(k(points[:3], weights=w))))(jnp.array([0.3]))
+            jax.grad(lambda w, k=k: jnp.sum(jnp.sin(k(points[:2], weights=w))))(jnp.array([0.3]))
             for k in (kernel, exact)
         ]
         np.testing.assert_allclose(*slopes, rtol=0, atol=1e-10)
@@ -760,9 +769,11 @@ def test_an_ideal_device_agrees_with_the_simulator(layout):
     ]:
         model, exact = (build(circuit, inputs=["c"], backend=b, **options) for b in (backend, None))
         values, std = model.with_std(w, x)
-        assert (np.abs(values - exact(w, x)) < 5 * np.asarray(std)).all() and np.max(std) < 0.02
+        assert (np.abs(values - exact(w, x)) <= 5 * np.asarray(std) + 1e-6).all() and np.max(std) < 0.02
         slope, error = model.gradient_with_std(w, x)
-        assert (np.abs(slope - jax.jacobian(exact)(w, x)) < 5 * np.asarray(error)).all() and np.max(error) < 0.05
+        assert (np.abs(slope - jax.jacobian(exact)(w, x)) <= 5 * np.asarray(error) + 1e-6).all() and np.max(
+            error
+        ) < 0.05
     feature_map = zz_feature_map(3, reps=1)
     kernel, exact = (qj.fidelity_kernel(feature_map, backend=b) for b in (backend, None))
     x = np.random.default_rng(0).normal(size=(3, 3)).astype("f4")
@@ -782,7 +793,7 @@ def test_models_run_on_devices(name, kind):
         np.testing.assert_allclose(model(w, x), exact(w, x), rtol=0, atol=0.3)
         plan = backend.plan(model, x)
         assert plan.seconds > 0 and plan.two_qubit_gates > 0 and plan.jobs == 1 and "fake" in str(plan)
-    assert "resilience level  " + {"runtime": "1", "older runtime": "0"}.get(kind, "the primitive has none") in str(
+    assert "resilience level  " + {"runtime": "1"}.get(kind, "the primitive has none") in str(
         backend.plan(qj.estimator_qnn(shared(), inputs=["c"], backend=backend), x)
     )
     kernel, exact = (qj.fidelity_kernel(zz_feature_map(2, reps=1), backend=b) for b in (backend, None))
@@ -875,7 +886,7 @@ def test_what_a_backend_does_not_run():
         qj.sampler_qnn(shared(), inputs=["c"], backend=estimator)
     with pytest.raises(ValueError, match="Expectation values need `estimator=`"):
         qj.estimator_qnn(shared(), inputs=["c"], backend=sampler)
-    with pytest.raises(ValueError, match="may have 12 projectors"):
+    with pytest.raises(ValueError, match="may have 10 projectors"):
         qj.estimator_qnn(rotations(13, 0), "0" * 13, inputs=[], backend=estimator)([], [])
     with pytest.raises(TypeError, match="executes a qiskit QuantumCircuit, but `circuit` is a Program"):
         qj.estimator_qnn(qj.parse(shared()), inputs=["c"], backend=estimator)
@@ -898,3 +909,11 @@ def test_what_a_device_does_not_execute():
     )
     with pytest.raises(ValueError, match="use_fractional_gates=False"):
         qj.estimator_qnn(shared(), inputs=["c"], backend=PrimitiveBackend(fractional, pass_manager=idle))
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_code_in_the_documentation_prints_what_is_shown(capsys):
+    text = (Path(__file__).parents[1] / "docs" / "hardware.md").read_text(encoding="utf-8")
+    ((source, shown),) = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", text, re.DOTALL)
+    exec(compile(source, "hardware.md", "exec"), {})
+    assert capsys.readouterr().out == shown

@@ -32,7 +32,7 @@ class PrimitiveBackend:
     Attributes:
         estimator: A `BaseEstimatorV2`, or what makes one when called; `estimator_qnn` and `projected_kernel` need it.
         sampler: A `BaseSamplerV2`, or what makes one when called; `sampler_qnn` and `fidelity_kernel` need it.
-            (Without it, fidelities are measured by the estimator, on at most 12 qubits.)
+            (Without it, fidelities are measured by the estimator, on at most 10 qubits.)
         pass_manager: What transpiles a circuit, once. Default: Qiskit's preset of level 3 for the device of the
             primitive, seeded; nothing where the primitive takes any circuit.
         shots: Shots of each circuit. Default: what the primitive does by itself.
@@ -191,7 +191,7 @@ class PrimitiveBackend:
             self.plans.pop()
 
     def _measured(self, slots: Slots, reading: Reading) -> Measured:
-        self.prepared(slots, reading)  # now, so that what does not fit is said now
+        self.prepared(slots, reading), reading.settings  # now, so that what does not fit is said now
         spsa = Spsa(float(self.spsa_step), _seed(self.key)) if self.gradient == "spsa" else None
         return Measured(slots, Rows(self, slots, reading), reading.outputs, spsa)
 
@@ -244,8 +244,8 @@ def _make_explicit(estimator: Any, level: int | None) -> None:
         return
     if level is not None:
         options.resilience_level = level
-    elif not isinstance(options.resilience_level, int):  # the older options' Unset, for which the server has a default
-        options.resilience_level = 0
+    elif not isinstance(options.resilience_level, int) and hasattr(_transpile.device(estimator), "service"):
+        options.resilience_level = 0  # it was Unset, for which the server has a default
 
 
 def _seed(key: Any) -> tuple[int, ...]:

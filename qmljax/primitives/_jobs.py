@@ -19,7 +19,7 @@ LONGEST_WAIT = 60.0  # seconds between two attempts
 sleep = time.sleep
 
 # What asking again cannot help. Errors of the runtime client are known by name: it is not imported here.
-_INPUT = (TypeError, ValueError, LookupError, AttributeError, NotImplementedError, AssertionError, ImportError)
+_INPUT = (TypeError, ValueError, LookupError, AttributeError, NotImplementedError, AssertionError, ImportError, Warning)
 _INPUT_NAMES = {"IBMInputValueError", "IBMNotAuthorizedError", "InvalidAccountError", "AccountNotFoundError"}
 _OVER = {"ERROR", "FAILED", "CANCELLED"}
 _GONE = {"RuntimeJobNotFound"}

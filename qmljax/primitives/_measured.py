@@ -63,7 +63,7 @@ class Measured:
         points, batch = _points(groups, order)
         values, stds = self._evaluate(points, merge)
         dtype = groups[0].dtype if groups else jnp.result_type(float)
-        return tuple(jnp.asarray(a.reshape(*batch, -1), dtype) for a in (values, stds))
+        return tuple(jnp.asarray(a.reshape(*batch, a.shape[-1]), dtype) for a in (values, stds))
 
     def gradient_with_std(self, wrt: int, *given: Part) -> tuple[Array, Array]:
         """The derivatives by the parameters of the part `wrt`, (..., K, parameters), and their standard errors.
@@ -85,7 +85,7 @@ class Measured:
         for k in range(len(positions)):
             tangent = jnp.zeros_like(values).at[..., k].set(1)
             slope = jax.jvp(arguments, (values,), (tangent,))[1]
-            columns.append(np.asarray(slope, float).reshape(len(points), -1))
+            columns.append(np.asarray(slope, float).reshape(len(points), slope.shape[-1]))
         chain = np.stack(columns, axis=-1) if columns else np.zeros((*slopes.shape[::2], 0))  # (rows, S, parameters)
         out = np.einsum("rks,rsp->rkp", slopes, chain)
         std = np.sqrt(np.einsum("rks,rsp->rkp", errors**2, chain**2))
@@ -140,8 +140,8 @@ class Measured:
 
     def _shifted(self, points: np.ndarray, moving: tuple[int, ...], degree: int) -> list[np.ndarray]:
         offsets, first, second = shifts(self.slots.frequencies, moving, degree)
-        rows = (points[:, None] + offsets).reshape(-1, points.shape[1])
-        values = self._evaluate(rows)[0].reshape(len(points), len(offsets), -1)  # (points, evaluations, K)
+        values = self._evaluate(_flat(points[:, None] + offsets))[0]
+        values = values.reshape(len(points), len(offsets), self.outputs)
         results = [values[:, 0]]
         for order, (at, *arguments, c) in enumerate((first, second)[:degree], start=1):
             out = np.zeros((*(len(moving),) * order, len(points), values.shape[2]))
@@ -153,8 +153,8 @@ class Measured:
         """Derivatives by all arguments and their standard errors, (points, K, S) each."""
         moving = tuple(range(len(self.slots.frequencies)))
         offsets, (at, argument, c), _ = shifts(self.slots.frequencies, moving, 1)
-        values, stds = self._evaluate((points[:, None] + offsets).reshape(-1, points.shape[1]))
-        values, stds = (a.reshape(len(points), len(offsets), -1) for a in (values, stds))
+        values, stds = self._evaluate(_flat(points[:, None] + offsets))
+        values, stds = (a.reshape(len(points), len(offsets), self.outputs) for a in (values, stds))
         slopes, variances = (np.zeros((len(moving), len(points), values.shape[2])) for _ in range(2))
         np.add.at(slopes, argument, np.moveaxis(values[:, at], 1, 0) * c[:, None, None])
         np.add.at(variances, argument, np.moveaxis(stds[:, at] ** 2, 1, 0) * c[:, None, None] ** 2)
@@ -163,9 +163,14 @@ class Measured:
     def _spsa(self, points: np.ndarray, moving: tuple[int, ...]) -> list[np.ndarray]:
         signs = self.spsa.directions(points, np.array(moving, int))
         three = np.stack([points, points + self.spsa.step * signs, points - self.spsa.step * signs], axis=1)
-        values = self._evaluate(three.reshape(-1, points.shape[1]))[0].reshape(len(points), 3, -1)
+        values = self._evaluate(_flat(three))[0].reshape(len(points), 3, self.outputs)
         slope = (values[:, 1] - values[:, 2]) / (2 * self.spsa.step)
         return [values[:, 0], slope[:, :, None] * signs[:, None, list(moving)]]
+
+
+def _flat(points: np.ndarray) -> np.ndarray:
+    """(points, evaluations, S) -> (rows, S), S perhaps 0."""
+    return points.reshape(len(points) * points.shape[1], points.shape[2])
 
 
 def _points(groups: Sequence[Any], order: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from qmljax._observables import Observable
 from qmljax.primitives._jobs import Answer
 from qmljax.primitives._transpile import Prepared
 
-MAX_PROJECTORS = 12  # in one term of an observable: it becomes 2**12 Pauli strings
+MAX_PROJECTORS = 10  # in one term of an observable: it becomes 2**10 Pauli strings
 _PROJECTORS = {"0": ("Z", 1), "1": ("Z", -1), "+": ("X", 1), "-": ("X", -1), "r": ("Y", 1), "l": ("Y", -1)}
 
 

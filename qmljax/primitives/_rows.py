@@ -104,7 +104,8 @@ class Rows:
 
     @property
     def resilience_level(self) -> int | None:
-        return getattr(getattr(self.primitive, "options", None), "resilience_level", None)
+        level = getattr(getattr(self.primitive, "options", None), "resilience_level", None)
+        return level if isinstance(level, int) else None
 
     def work(self, rows: int, jobs: int) -> Work:
         """What that many rows take."""
