@@ -54,7 +54,7 @@ for name, result in results.items():
     left.plot(result.history, "o-", label=name)
 left.set(xlabel="step", ylabel="loss", title="Training")
 left.legend()
-right.errorbar(exact[:, 0], values[:, 0], std[:, 0], fmt="o")
+right.errorbar(exact[:, 0], values[:, 0], std[:, 0], fmt=".")
 right.plot([-1, 1], [-1, 1], "k:", lw=1)
 right.set(xlabel="simulator", ylabel="device", title="Expectation values, same weights")
 figure.savefig(FIGURE, dpi=120)

@@ -62,8 +62,7 @@ class Measured:
         groups, order = self._grouped(given)
         points, batch = _points(groups, order)
         values, stds = self._evaluate(points, merge)
-        dtype = groups[0].dtype if groups else jnp.result_type(float)
-        return tuple(jnp.asarray(a.reshape(*batch, a.shape[-1]), dtype) for a in (values, stds))
+        return tuple(jnp.asarray(a.reshape(*batch, a.shape[-1]), groups[0].dtype) for a in (values, stds))
 
     def gradient_with_std(self, wrt: int, *given: Part) -> tuple[Array, Array]:
         """The derivatives by the parameters of the part `wrt`, (..., K, parameters), and their standard errors.
@@ -110,12 +109,9 @@ class Measured:
             values = jnp.moveaxis(evaluate(tuple(self.slots.expressions[s] for s in arguments), params), 0, -1)
             groups.append(values.reshape(*(1,) * (rank - len(batch)), *values.shape))
             order.extend(arguments)
-        if not groups:
-            batch = np.broadcast_shapes(*(values.shape[:-1] for _, values in given))
-            groups = [jnp.zeros((*batch, 0), given[0][1].dtype if given else jnp.result_type(float))]
-        elif (whole := np.broadcast_shapes(*(values.shape[:-1] for _, values in given))) != np.broadcast_shapes(
-            *(g.shape[:-1] for g in groups)
-        ):  # a batch that no argument depends on
+        whole = np.broadcast_shapes(*(values.shape[:-1] for _, values in given))
+        groups = groups or [jnp.zeros((0,), given[0][1].dtype)]
+        if np.broadcast_shapes(*(g.shape[:-1] for g in groups)) != whole:  # a batch that no argument depends on
             groups[0] = jnp.broadcast_to(groups[0], (*whole, groups[0].shape[-1]))
         return tuple(groups), tuple(order)
 
