@@ -645,6 +645,7 @@ def test_a_killed_process_loses_nothing(tmp_path, script):
         file.write(b'{"chunk": "01:1", "values": {"shape": [2, 1], "flo')  # and the disk was full
     assert run_chunks(service, path).tolist() == [0, 1, 2]
     assert ran(service) == [0, 1, 2]
+    assert len(Journal(path).answers) == 3  # what followed the torn line is whole
     assert run_chunks(service, path).tolist() == [0, 1, 2] and len(service.known) == 3
 
 

@@ -37,7 +37,7 @@ class Rows:
     ) -> tuple[np.ndarray, np.ndarray]:
         columns = list(self.prepared.columns)
         if columns:
-            rows, place = np.unique(points[:, columns] + 0.0, axis=0, return_inverse=True)  # + 0.0: -0.0 is 0.0
+            rows, place = np.unique(points[:, columns], axis=0, return_inverse=True)
         else:
             rows, place = np.zeros((1, 0)), np.zeros(len(points), int)
         values, stds = self.answers(rows)
