@@ -485,9 +485,23 @@ def test_plans_count_what_runs():
         PrimitiveBackend(estimator).plan(model, points)
 
 
-def test_work_is_cut_into_jobs():
+def test_work_is_cut_into_jobs(monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, total, **options):
+            self.left, self.open = total, True
+            bars.append(self)
+
+        def update(self):
+            self.left -= 1
+
+        def close(self):
+            self.open = False
+
+    monkeypatch.setattr(qj._functions, "load_tqdm", lambda: Bar)
     (circuit, x), estimator = twenty(), Counting()
-    options = {"precision": 0.1, "max_executions_per_job": 3 * 100 * 2}
+    options = {"precision": 0.1, "max_executions_per_job": 3 * 100 * 2, "progress": True}
     backend = PrimitiveBackend(estimator, **options)
     model = qj.estimator_qnn(circuit, ["ZIII", "XXII"], inputs=x, backend=backend)
     points = np.random.default_rng(0).normal(size=(8, 4))
@@ -495,6 +509,7 @@ def test_work_is_cut_into_jobs():
     assert (plan.jobs, plan.shots) == (3, 8 * 2 * 100)
     model(np.ones(12), points)
     assert [shape for ((_, shape),) in estimator.jobs] == [(3, 20), (3, 20), (2, 20)]
+    assert [(bar.left, bar.open) for bar in bars] == [(0, False)]
 
 
 # Faults. The service keeps jobs, as IBM's does; its script says what happens to each submission and each job.
@@ -790,8 +805,6 @@ def test_an_ideal_device_agrees_with_the_simulator(layout):
 @pytest.mark.parametrize("kind", RUNTIME)
 @pytest.mark.parametrize("name", ["FakeManilaV2", "FakeNairobiV2"])
 def test_models_run_on_devices(name, kind):
-    if (name, kind) == ("FakeNairobiV2", "runtime"):
-        pytest.skip("the client-side primitives take seconds on it")
     device = fake(name)
     backend = PrimitiveBackend(*primitives(kind, device), shots=1000)
     w, x = np.array([0.8, -0.5], "f4"), np.array([[0.3], [1.9]], "f4")
@@ -897,6 +910,14 @@ def test_what_a_backend_does_not_run():
         qj.estimator_qnn(rotations(13, 0), "0" * 13, inputs=[], backend=estimator)([], [])
     with pytest.raises(TypeError, match="executes a qiskit QuantumCircuit, but `circuit` is a Program"):
         qj.estimator_qnn(qj.parse(shared()), inputs=["c"], backend=estimator)
+    with pytest.raises(ValueError, match="without `interpret`"):
+        qj.sampler_qnn(twice(), inputs=[], backend=sampler).gradient_with_std(np.ones(2), [])
+    with pytest.raises(TypeError, match="says nothing of standard errors"):
+        qj.estimator_qnn(shared(), inputs=["c"], backend=SimpleNamespace(expectation=qj.expectation)).with_std(
+            [1, 1], [1]
+        )
+    with pytest.raises(ValueError, match="`params` must have 3 elements"):
+        estimator.expectation(shared(), "ZZZ")(np.ones(2))
     loaded = qj.circuits.raw_feature_vector(2)
     with pytest.raises(ValueError, match=re.escape("Instruction 0, `")):
         qj.estimator_qnn(loaded, inputs=loaded.parameters, backend=estimator)

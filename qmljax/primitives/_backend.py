@@ -111,7 +111,7 @@ class PrimitiveBackend:
 
         Args:
             circuit: A `QuantumCircuit`.
-            observables: A list of observables, as `qmljax.expectation` takes them.
+            observables: One observable or a list, as `qmljax.expectation` takes them.
 
         Raises:
             ValueError: There is no estimator, a gate has no shift rule, or an observable does not fit.
@@ -119,7 +119,8 @@ class PrimitiveBackend:
         if self.estimator is None:
             raise ValueError("Expectation values need `estimator=`, but this PrimitiveBackend has a sampler alone.")
         slots = _shift.slots(circuit)
-        read = tuple(observable(o, slots.program.num_qubits) for o in observables)
+        listed = observables if isinstance(observables, list | tuple) else [observables]
+        read = tuple(observable(o, slots.program.num_qubits) for o in listed)
         return self._measured(slots, Expectations(read))
 
     def probabilities(self, circuit: Any, qubits: Any = None) -> Measured:

@@ -18,6 +18,7 @@ from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
 from qmljax._expressions import evaluate, parameters
+from qmljax._functions import real_array
 from qmljax.primitives._shift import Slots, shifts
 
 Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # (rows, S) -> values and standard errors (rows, K)
@@ -50,7 +51,9 @@ class Measured:
     spsa: Spsa | None
 
     def __call__(self, params: Any) -> Array:
-        return self.parts((range(self.slots.num_parameters), jnp.asarray(params)))
+        count = self.slots.num_parameters
+        names = [f"parameter {k}" for k in range(count)]
+        return self.parts((range(count), jnp.asarray(real_array(params, "params", count, names))))
 
     def parts(self, *given: Part) -> Array:
         """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted."""
