@@ -79,7 +79,7 @@ def _derivative(f: Callable[..., Any], wanted: tuple[bool, ...]) -> Callable[...
     def derivative(*both: Any) -> tuple:
         leaves, tangents = both[: len(wanted)], both[len(wanted) :]
         function, *primals = _of_wanted(f, wanted, leaves)
-        return jax.jvp(function, primals, tangents)[1]
+        return jax.jvp(function, primals, list(tangents))[1]
 
     return derivative
 
@@ -107,6 +107,10 @@ class _Call:
         return _Bridge.apply(self, *leaves)
 
     def run(self, leaves: Sequence[Any]) -> tuple[Tensor, ...]:
+        """The function itself, at the lowest level, where tensors have memory."""
+        dims = tuple(0 if _is_legacy_batch(leaf) else None for leaf in leaves)
+        if any(dim == 0 for dim in dims):
+            return self._run_legacy_batch(dims, leaves)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if len({tensor.device for tensor in tensors}) > 1:
             found = sorted({str(tensor.device) for tensor in tensors})
@@ -119,6 +123,21 @@ class _Call:
                 output.block_until_ready()
         places = {tensor.data_ptr() for tensor in tensors}
         return tuple(_to_torch(y, places) for y in outputs)
+
+
+    def _run_legacy_batch(self, dims: tuple[int | None, ...], leaves: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Under the first generation of vmap, which `is_grads_batched` and gradcheck use, and which calls no `vmap`."""
+        level = torch._C._vmapmode_increment_nesting() - 1
+        torch._C._vmapmode_decrement_nesting()
+        batched = _Call(self.function.derived(_batched, dims))
+        outputs = batched.run(
+            [
+                leaf if dim is None else torch._remove_batch_dim(leaf, level, 0, 0)
+                for dim, leaf in zip(dims, leaves, strict=True)
+            ]
+        )
+        self.tree = batched.tree
+        return tuple(torch._add_batch_dim(y, 0, level) for y in outputs)
 
 
 class _Bridge(torch.autograd.Function):
@@ -172,6 +191,10 @@ def _saved(ctx: Any) -> list[Any]:
     """The leaves of a call. PyTorch refuses if a tensor was changed in place since."""
     tensors = iter(ctx.saved_tensors)
     return [constant[0] if constant else next(tensors) for constant in ctx.constants]
+
+
+def _is_legacy_batch(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and torch._C._functorch.is_legacy_batchedtensor(leaf)
 
 
 def _is_inexact(tensor: Tensor) -> bool:
