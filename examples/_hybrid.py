@@ -1,9 +1,9 @@
-"""What the hybrid networks of examples 13 (Flax) and 14 (PyTorch) share: images, quantum model, weights, batches, figure.
+"""What the hybrid networks of examples 13 (Flax) and 14 (PyTorch) share: images, model, weights, batches, figure.
 
 The network, for `QUBITS[classes]` qubits: an image (1, 8, 8) -> convolution 3 x 3 to 8 channels, without padding
 (8, 6, 6) -> ReLU -> maximum over 2 x 2 (8, 3, 3) -> flattened, channels first (72,) -> linear -> pi / 2 * tanh, angles
-(qubits,) -> the quantum model -> linear (classes,), logits. The loss is the mean cross-entropy of a batch, the optimiser
-Adam with `LEARNING_RATE` and otherwise its defaults, which are the same in optax and in PyTorch.
+(qubits,) -> the quantum model -> linear (classes,), logits. The loss is the mean cross-entropy of a batch, the
+optimiser Adam with `LEARNING_RATE` and otherwise its defaults, which are the same in optax and in PyTorch.
 """
 
 from collections.abc import Iterator, Sequence

@@ -124,7 +124,6 @@ class _Call:
         places = {tensor.data_ptr() for tensor in tensors}
         return tuple(_to_torch(y, places) for y in outputs)
 
-
     def _run_legacy_batch(self, dims: tuple[int | None, ...], leaves: Sequence[Any]) -> tuple[Tensor, ...]:
         """Under the first generation of vmap, which `is_grads_batched` and gradcheck use, and which calls no `vmap`."""
         level = torch._C._vmapmode_increment_nesting() - 1
@@ -211,8 +210,9 @@ def _to_jax(tensor: Tensor) -> Any:
         return tensor.numpy()  # a compiled function shares its memory, too, and takes it sooner than by DLPack
     if kind not in _platforms():
         raise RuntimeError(
-            f"A tensor is on the device {tensor.device}, where JAX cannot compute: it has {', '.join(_platforms())} here. "
-            "Move the tensors by `.cpu()`" + (", or install jax[cuda12] or jax[cuda13]." if kind == "cuda" else ".")
+            f"A tensor is on the device {tensor.device}, where JAX cannot compute: it has {', '.join(_platforms())} "
+            "here. Move the tensors by `.cpu()`"
+            + (", or install jax[cuda12] or jax[cuda13]." if kind == "cuda" else ".")
         )
     return jax.dlpack.from_dlpack(tensor)
 
@@ -280,8 +280,9 @@ def _checked(leaf: Any) -> Any:
     if isinstance(leaf, Tensor | jax.Array | bool | int | float | complex):
         return leaf
     raise TypeError(
-        f"Arguments must be tensors, or JAX arrays and numbers, which are constants, but one is a {type(leaf).__name__}. "
-        "Make a tensor of it by `torch.as_tensor`, or bind it by `functools.partial` before the function is wrapped."
+        "Arguments must be tensors, or JAX arrays and numbers, which are constants, but one is a "
+        f"{type(leaf).__name__}. Make a tensor of it by `torch.as_tensor`, or bind it by `functools.partial` before the "
+        "function is wrapped."
     )
 
 
@@ -319,10 +320,10 @@ def torch_function(function: Callable[..., Any]) -> TorchFunction:
 class TorchConnector(torch.nn.Module):
     """A quantum model as a layer of a PyTorch network.
 
-    Its parameter `weight`, of shape (W,), is all of its state. `forward(x)` takes tensors (..., n_in) with any number of
-    leading dimensions to (..., *output_shape), and is differentiable in `x` as well as in `weight`; see `torch_function`
-    for how. The dtype is the wider one of `x` and `weight`; integers become the dtype of `weight`, and half precision,
-    as under `torch.autocast`, is computed with in float32.
+    Its parameter `weight`, of shape (W,), is all of its state. `forward(x)` takes tensors (..., n_in) with any number
+    of leading dimensions to (..., *output_shape), and is differentiable in `x` as well as in `weight`; see
+    `torch_function` for how. The dtype is the wider one of `x` and `weight`; integers become the dtype of `weight`, and
+    half precision, as under `torch.autocast`, is computed with in float32.
 
     Args:
         model: A function ``model(weights, x)`` with `num_weights`, `num_inputs` and `output_shape`, such as
@@ -348,8 +349,8 @@ class TorchConnector(torch.nn.Module):
         super().__init__()
         if not callable(model) or not all(hasattr(model, name) for name in ("num_weights", "num_inputs")):
             raise TypeError(
-                "`model` must be a function model(weights, x) with `num_weights` and `num_inputs`, such as estimator_qnn "
-                f"returns, but is {model!r}. For other JAX functions there is `torch_function`."
+                "`model` must be a function model(weights, x) with `num_weights` and `num_inputs`, such as "
+                f"estimator_qnn returns, but is {model!r}. For other JAX functions there is `torch_function`."
             )
         if initial_weights is None:
             weight = torch.empty(model.num_weights).uniform_(-1, 1)
