@@ -1,7 +1,7 @@
 """A convolutional network with a quantum layer learns to read digits, in PyTorch.
 
 The images are scikit-learn's 8 x 8 scans: first 4 against 9, on 4 qubits, then all ten digits, on 8. The quantum layer
-stands between two linear ones and is trained with them, by PyTorch's optimiser, through both its weights and its inputs.
+stands between two linear ones and is trained with them, by PyTorch's optimiser, through its weights and its inputs.
 `13_hybrid_digits_flax.py` trains the same network from the same weights in Flax.
 """
 

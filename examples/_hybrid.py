@@ -101,7 +101,7 @@ class Run(NamedTuple):
 
 
 def draw(runs: Sequence[Run], figure: Path) -> None:
-    """The losses of all runs, what the last one confuses, and its worst mistake on each of six images."""
+    """The losses of all runs, what the last one confuses, and its six worst mistakes."""
     matplotlib.rcParams.update({"axes.titlesize": 12, "legend.frameon": False})
     canvas = Figure(figsize=(12, 3.8), dpi=110, layout="constrained")
     left, middle, right = canvas.subfigures(1, 3, width_ratios=(1, 1, 0.9))

@@ -235,15 +235,6 @@ def _to_torch(array: Any, places: set[int]) -> Tensor:
     return tensor.clone() if tensor.data_ptr() in places else tensor
 
 
-def _leaf(leaf: Any) -> Any:
-    if isinstance(leaf, Tensor | jax.Array | bool | int | float | complex):
-        return leaf
-    raise TypeError(
-        f"Arguments must be tensors, or JAX arrays and numbers, which are constants, but one is a {type(leaf).__name__}: "
-        "make a tensor of it by `torch.as_tensor`, or bind it by `functools.partial` before the function is wrapped."
-    )
-
-
 @functools.lru_cache(maxsize=256)
 def _shared(function: Compiled) -> _Flat:
     """One for all equal models, so that copies and unpickled ones compile nothing anew."""

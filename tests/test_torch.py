@@ -22,6 +22,8 @@ import qmljax.torch  # noqa: E402
 from qmljax.torch import TorchConnector, torch_function  # noqa: E402
 
 # PyTorch deprecates functions that it still calls itself, when forward mode or the compiler is first used.
+torch.set_num_threads(1)  # more wait for one another, where the tensors are small
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
 
 
