@@ -18,6 +18,7 @@ from benchmarks._circuits import Circuit
 TASKS = {
     "step": "mean squared error of <O> over a batch, and its gradient in the weights",
     "step_with_inputs": "mean squared error of <O> over a batch, and its gradient in the weights and the inputs",
+    "torch_step": "the same as step_with_inputs, by a layer of PyTorch",
     "gram": "fidelities of all pairs of points",
     "forward": "<O>",
     "gradient": "<O> and its gradient",
@@ -341,6 +342,16 @@ CASES = (
         WORK,
         _batched("batch-or-vmap", "step", _circuits.qnn, ((4, 32), (8, 256), (10, 64))),
         peers=False,
+    ),
+    Case(
+        "torch-training-step",
+        "l",
+        "How fast is a layer of PyTorch?",
+        f"{QNN}: value and gradient in the weights and the inputs, by PyTorch's backward pass. `bare-jit` is the same "
+        "step in JAX alone: what it takes less is what the bridge costs.",
+        "qubits/batch",
+        WORK,
+        _batched("torch-training-step", "torch_step", _circuits.qnn, ((4, 32), (8, 32))),
     ),
 )
 

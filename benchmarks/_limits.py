@@ -35,6 +35,7 @@ def needs(problem: Problem) -> tuple[float, float]:
     passes = {
         "step": 3,
         "step_with_inputs": 3,
+        "torch_step": 3,
         "train": 3 * problem.steps * problem.members,
         "gradient": 3,
         "jacobian": 3,

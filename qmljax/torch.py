@@ -272,8 +272,8 @@ def _checked(leaf: Any) -> Any:
         return leaf
     raise TypeError(
         "Arguments must be tensors, or JAX arrays and numbers, which are constants, but one is a "
-        f"{type(leaf).__name__}. Make a tensor of it by `torch.as_tensor`, or bind it by `functools.partial` before the "
-        "function is wrapped."
+        f"{type(leaf).__name__}. Make a tensor of it by `torch.as_tensor`, or bind it by `functools.partial` before "
+        "the function is wrapped."
     )
 
 

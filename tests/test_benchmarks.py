@@ -74,6 +74,7 @@ def test_the_sizes_asked_for():
 TINY = {
     "step": Problem("training-step", "2/3", "step", 2, _circuits.qnn(2), 1, batch=3),
     "step_with_inputs": Problem("input-gradients", "2/3", "step_with_inputs", 2, _circuits.qnn(2), 1, batch=3),
+    "torch_step": Problem("torch-training-step", "2/3", "torch_step", 2, _circuits.qnn(2), 1, batch=3),
     "gram": Problem("gram-matrix", "3/2", "gram", 2, _circuits.kernel(2), 1, batch=3),
     "forward": Problem("call-overhead", "2", "forward", 2, _circuits.ring_ansatz(2, 1), 1),
     "gradient": Problem(
@@ -124,7 +125,7 @@ def right(problem):
     match problem.task:
         case "step":
             return loss(w, x), differences(lambda w: loss(w, x), w)
-        case "step_with_inputs":
+        case "step_with_inputs" | "torch_step":
             in_inputs = differences(lambda x: loss(w, x), x.reshape(-1))
             return loss(w, x), (differences(lambda w: loss(w, x), w), in_inputs)
         case "gram":

@@ -41,8 +41,8 @@ CONTESTANTS = {
         Contestant(
             "qmljax",
             ("qmljax", "jax"),
-            "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls.",
-            tasks=ALL + TRAINING + PRIMITIVES,
+            "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls; TorchConnector.",
+            tasks=(*ALL, *TRAINING, *PRIMITIVES, "torch_step"),
             peer=False,
         ),
         Contestant(
@@ -64,8 +64,8 @@ CONTESTANTS = {
             "bare-jit",
             ("qmljax", "jax"),
             "The computation of qmljax under the user's own jax.jit.",
-            tasks=("forward", "train"),
-            cases=("call-overhead", "training-loop", "ensemble"),
+            tasks=("forward", "train", "torch_step"),
+            cases=("call-overhead", "training-loop", "ensemble", "torch-training-step"),
             peer=False,
         ),
         Contestant(
@@ -85,7 +85,8 @@ CONTESTANTS = {
         Contestant(
             "pennylane",
             ("pennylane", "jax"),
-            "default.qubit with JAX backpropagation, complex64; jit.",
+            "default.qubit with JAX backpropagation, complex64; jit. TorchLayer with PyTorch's backpropagation.",
+            tasks=(*ALL, "torch_step"),
             compiles=True,
         ),
         Contestant(
@@ -109,8 +110,8 @@ CONTESTANTS = {
         Contestant(
             "qiskit-ml",
             ("qiskit_machine_learning", "qiskit"),
-            "EstimatorQNN with the exact StatevectorEstimator; FidelityStatevectorKernel; complex128.",
-            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "metric", "sample", *PRIMITIVES),
+            "EstimatorQNN with the exact StatevectorEstimator; FidelityStatevectorKernel; TorchConnector; complex128.",
+            tasks=(*ALL[:5], "metric", "sample", "torch_step", *PRIMITIVES),
         ),
         Contestant(
             "aer",

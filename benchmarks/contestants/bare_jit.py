@@ -1,4 +1,4 @@
-"""What qmljax is measured against: the same computation as a bare jitted function, and in a plain loop of training."""
+"""What qmljax is measured against: the same computation as a bare jitted function, and its plain loop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,3 +15,7 @@ def forward(problem: Problem) -> Call:
 def train(problem: Problem) -> Callable[[], Any]:
     qnn = qmljax.model(problem)
     return _jax.train(problem, lambda w, x: qnn(w, x)[:, 0])
+
+
+def torch_step(problem: Problem) -> Call:
+    return qmljax.step_with_inputs(problem)

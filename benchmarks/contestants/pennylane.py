@@ -100,6 +100,21 @@ def step_with_inputs(problem: Problem) -> Call:
     return _jax.step_with_inputs(problem, values(problem))
 
 
+def torch_step(problem: Problem) -> Callable[[], tuple]:
+    import torch
+
+    from benchmarks.contestants import _torch
+
+    @qml.qnode(qml.device("default.qubit", wires=problem.num_qubits), interface="torch", diff_method="backprop")
+    def of(inputs: Any, weights: Any) -> Any:
+        apply(problem.circuit(weights, inputs.T))
+        return qml.expval(observable(problem))
+
+    start = {"weights": torch.from_numpy(problem.arrays()[0])}
+    layer = qml.qnn.TorchLayer(of, {"weights": (problem.num_weights,)}, init_method=start)
+    return _torch.step(problem, layer, layer.weights)
+
+
 def gram(problem: Problem) -> Call:
     of = default_qubit(problem, state)
     return _jax.gram(problem, lambda x: of((), x.T))

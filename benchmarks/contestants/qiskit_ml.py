@@ -61,6 +61,15 @@ def step_with_inputs(problem: Problem) -> Callable[[], tuple]:
     return run
 
 
+def torch_step(problem: Problem) -> Callable[[], tuple]:
+    from qiskit_machine_learning.connectors import TorchConnector
+
+    from benchmarks.contestants import _torch
+
+    layer = TorchConnector(model(problem, input_gradients=True), problem.arrays()[0])
+    return _torch.step(problem, layer, layer.weight)
+
+
 def gradient(problem: Problem) -> Callable[[], tuple]:
     qnn = model(problem)
     w, _, _ = problem.arrays("float64")

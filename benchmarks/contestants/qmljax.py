@@ -63,6 +63,14 @@ def step_with_inputs(problem: Problem) -> Call:
     return _jax.step_with_inputs(problem, lambda w, x: qnn(w, x)[:, 0])
 
 
+def torch_step(problem: Problem) -> Callable[[], tuple]:
+    from benchmarks.contestants import _torch
+    from qmljax.torch import TorchConnector
+
+    layer = TorchConnector(model(problem), problem.arrays(_jax.dtype())[0])
+    return _torch.step(problem, layer, layer.weight)
+
+
 def gram(problem: Problem) -> Call:
     circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
     return Call(qj.fidelity_kernel(circuit), _jax.arrays(problem)[1:2])
