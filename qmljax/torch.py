@@ -10,7 +10,7 @@ Install with ``pip install 'qmljax[torch]'``.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -182,8 +182,25 @@ class _Bridge(torch.autograd.Function):
         return outputs, (0,) * len(outputs)
 
 
-# PyTorch reads the signature at every call, which takes as long as all the rest of it.
-_Bridge.forward.__signature__ = inspect.signature(_Bridge.forward)
+class _Positional(inspect.Signature):
+    """The signature of a function without defaults, for PyTorch, which binds the arguments at every call to fill them in.
+
+    That would take a tenth of the time of a small step.
+    """
+
+    def bind(self, *args: Any, **_: Any) -> Any:
+        return _Bound(args, {})
+
+
+class _Bound(NamedTuple):
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def apply_defaults(self) -> None:
+        """There are none."""
+
+
+_Bridge.forward.__signature__ = _Positional()
 
 
 def _saved(ctx: Any) -> list[Any]:
@@ -205,16 +222,18 @@ def _to_jax(tensor: Tensor) -> Any:
     if tensor.layout != torch.strided:
         raise TypeError(f"Tensors must be dense, but one has layout {tensor.layout}. Use `.to_dense()`.")
     tensor = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    kind = tensor.device.type
-    if kind == "cpu" and tensor.dtype in NUMPY and jax.default_backend() == "cpu":
+    if tensor.is_cpu and tensor.dtype in NUMPY and _by_default() == "cpu":
         return tensor.numpy()  # a compiled function shares its memory, too, and takes it sooner than by DLPack
-    if kind not in _platforms():
+    if (kind := tensor.device.type) not in _platforms():
         raise RuntimeError(
             f"A tensor is on the device {tensor.device}, where JAX cannot compute: it has {', '.join(_platforms())} "
             "here. Move the tensors by `.cpu()`"
             + (", or install jax[cuda12] or jax[cuda13]." if kind == "cuda" else ".")
         )
     return jax.dlpack.from_dlpack(tensor)
+
+
+_by_default = functools.cache(jax.default_backend)
 
 
 @functools.cache
