@@ -183,7 +183,7 @@ class _Bridge(torch.autograd.Function):
 
 
 class _Positional(inspect.Signature):
-    """The signature of a function without defaults, for PyTorch, which binds the arguments at every call to fill them in.
+    """The signature of a function without defaults, which PyTorch would look for among the arguments of every call.
 
     That would take a tenth of the time of a small step.
     """

@@ -191,7 +191,9 @@ def test_memory_is_shared():
     half = torch.rand(64).to(torch.bfloat16)
     assert qmljax.torch._to_jax(half).unsafe_buffer_pointer() == half.data_ptr()
     array = jnp.arange(4.0) + 1
-    assert qmljax.torch._to_torch(array, set()).data_ptr() == array.unsafe_buffer_pointer()
+    place = array.unsafe_buffer_pointer()
+    assert qmljax.torch._to_torch(array, set()).data_ptr() == place
+    assert qmljax.torch._to_torch(array, {place}).data_ptr() != place  # that of an argument, if JAX hands it through
 
 
 def test_changes_in_place_alter_nothing_else():
@@ -237,6 +239,9 @@ def test_any_strides(view):
     (given,) = torch.autograd.grad(f(view(x)).sum(), x)
     (right,) = torch.autograd.grad((view(x).sin() * view(x)).sum(), x)
     assert_close(given, right.numpy(), 1e-6)
+    half = view(x.detach()).bfloat16()
+    half = half.T.contiguous().T if half.ndim == 2 else half  # strided: numpy has no such dtype, DLPack no such strides
+    assert torch.equal(torch_function(lambda x: -x)(half), -half)
 
 
 def test_checkpoints_and_repeated_backward_passes():
