@@ -230,7 +230,7 @@ def test_a_change_before_the_backward_pass_is_refused():
         lambda x: x[::2],
         lambda x: x[:, 1:],
         lambda x: x[1:],
-        lambda x: x[:1].expand(4, 2),
+        lambda x: x[:1].expand(4, -1),
         lambda x: x[:0],
     ],
 )
@@ -239,8 +239,7 @@ def test_any_strides(view):
     (given,) = torch.autograd.grad(f(view(x)).sum(), x)
     (right,) = torch.autograd.grad((view(x).sin() * view(x)).sum(), x)
     assert_close(given, right.numpy(), 1e-6)
-    half = view(x.detach()).bfloat16()
-    half = half.T.contiguous().T if half.ndim == 2 else half  # strided: numpy has no such dtype, DLPack no such strides
+    half = view(torch.rand(4, 4).bfloat16())  # a dtype that numpy lacks
     assert torch.equal(torch_function(lambda x: -x)(half), -half)
 
 
