@@ -345,7 +345,7 @@ CASES = (
     ),
     Case(
         "torch-training-step",
-        "l",
+        "o",
         "How fast is a layer of PyTorch?",
         f"{QNN}: value and gradient in the weights and the inputs, by PyTorch's backward pass. `bare-jit` is the same "
         "step in JAX alone: what it takes less is what the bridge costs.",

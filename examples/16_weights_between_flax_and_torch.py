@@ -20,9 +20,9 @@ import safetensors.torch
 import torch
 from flax import nnx
 from matplotlib.figure import Figure
-from qmljax.flax import QuantumLayer
 from tqdm.auto import tqdm
 
+from qmljax.flax import QuantumLayer
 from qmljax.torch import TorchConnector
 
 FIGURE = Path(__file__).parent / "figures" / "16_weights_between_flax_and_torch.png"

@@ -111,7 +111,17 @@ CONTESTANTS = {
             "qiskit-ml",
             ("qiskit_machine_learning", "qiskit"),
             "EstimatorQNN with the exact StatevectorEstimator; FidelityStatevectorKernel; TorchConnector; complex128.",
-            tasks=(*ALL[:5], "metric", "sample", "torch_step", *PRIMITIVES),
+            tasks=(
+                "step",
+                "step_with_inputs",
+                "gram",
+                "forward",
+                "gradient",
+                "metric",
+                "sample",
+                "torch_step",
+                *PRIMITIVES,
+            ),
         ),
         Contestant(
             "aer",
