@@ -22,7 +22,7 @@ from qmljax._functions import Compiled, Statevector, real_array
 from qmljax._observables import Observable
 from qmljax._parse import parse
 from qmljax._program import Program
-from qmljax._qnn import EstimatorQNN, Part, _OnBackend, of_parts, positions
+from qmljax._qnn import EstimatorQNN, Part, Source, _OnBackend, of_parts, positions
 
 
 @dataclass(frozen=True)
@@ -358,9 +358,10 @@ class ProjectedKernel(_Kernel):
         That is what a layer of a neural network takes.
         """
         common = self.program, self.features, self.weights, (len(self.observables),)
+        about = {"memory": self.memory, "normalised": False, "source": Source(self.program, self.observables)}
         if self.project is not None:
-            return _OnBackend(*common, self.project, None, memory=self.memory)
-        return EstimatorQNN(*common, self.observables, memory=self.memory)
+            return _OnBackend(*common, self.project, None, **about)
+        return EstimatorQNN(*common, self.observables, **about)
 
     def _trace(self, x: Array, y: Array | None, weights: Array, gamma: Array | None) -> Array:
         dtype = _dtype(x, y, weights)

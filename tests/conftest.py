@@ -17,6 +17,13 @@ def strict_promotion() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_what_is_compiled() -> Iterator[None]:
+    """Every compiled program holds some mappings of memory, of which Linux allows a process 65,530, then it crashes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def standard_promotion() -> Iterator[None]:
     """Undoes `strict_promotion` for a test of foreign code that promotes, such as the bias correction of optax.adam."""
