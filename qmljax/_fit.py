@@ -129,9 +129,11 @@ def fit(
         A `FitResult`: weights, history of losses, optimiser state, and what validation and stopping rules say.
 
     Raises:
-        TypeError: `data` is no tuple of numeric arrays, or `optimizer` no optax transformation.
+        TypeError: `data` is no tuple of numeric arrays, `weights` are complex, or `optimizer` is no optax
+            transformation.
         ValueError: The data are empty, not finite, or of unequal length; `steps`, `batch_size`, or a rule is out of
-            range; `key` is missing; the loss is no real scalar; the checkpoint is of another run, or is damaged.
+            range; `key` is missing; the loss is no real scalar; `opt_state` does not fit; the checkpoint is of another
+            run, or is damaged.
 
     Example:
         >>> x = jnp.linspace(-1, 1, 50)
@@ -159,6 +161,8 @@ def fit(
             )
     _check_counts(len(data[0]) if data else 0, steps, batch_size, key, patience, convergence)
     weights = jax.tree.map(_floating, weights)
+    if not jax.tree.leaves(weights):
+        raise ValueError(f"`weights` must hold an array at least, but are {weights!r}.")
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(weights)):
         raise ValueError("`weights` to start from must be finite, but some are NaN or infinite.")
     ensemble, dtype = _check_loss(loss, weights, tuple(d[: batch_size or len(d)] for d in data), ensemble)
@@ -174,13 +178,15 @@ def fit(
         with _bar(steps, progress) as watch.bar:
             weights, history, report = _minimize.minimize(loss, weights, data, optimizer, steps, watch)
         return watch.result(weights, np.array(history, dtype), report)
-    if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
-        raise TypeError(
-            "`optimizer` must be an optax transformation, such as optax.adam(1e-2), or the name of a SciPy minimiser, "
-            f"but is {optimizer!r}."
-        )
+    check_optimizer(optimizer)
+    first = functools.partial(_init, optimizer, members=members)
     if opt_state is None:
-        opt_state = _init(optimizer, weights, members)
+        opt_state = first(weights)
+    elif _shapes(opt_state) != _shapes(jax.eval_shape(first, weights)):
+        raise ValueError(
+            "`opt_state` must be what an earlier result holds, for the same optimizer and weights of the same shapes, "
+            "but it has another structure or other shapes."
+        )
     run = weights, opt_state
     key = jax.random.key(0) if key is None else key  # unused without batches
     history, done, file = np.zeros((*members, steps), dtype), 0, None
@@ -192,6 +198,8 @@ def fit(
     buffer = np.zeros((max(chunk, LOSSES), *members), dtype)
     static = {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "ensemble": ensemble}
     advance = functools.partial(_chunk, losses=buffer, data=data, key=key, **static)
+    if file is not None:
+        file.check(advance, run, done, earlier)
     with _bar(steps, progress, done) as watch.bar:
         try:
             while done < steps and watch.stopped is None:
@@ -238,6 +246,14 @@ def _arrays(data: Any, name: str) -> tuple[Array, ...]:
     return tuple(arrays)
 
 
+def check_optimizer(optimizer: Any) -> None:
+    if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
+        raise TypeError(
+            "`optimizer` must be an optax transformation, such as optax.adam(1e-2), or the name of a SciPy minimiser, "
+            f"but is {optimizer!r}."
+        )
+
+
 def _check_counts(samples: int, steps: Any, batch_size: Any, key: Any, patience: Any, convergence: Any) -> None:
     if not isinstance(steps, int | np.integer) or steps < 0:
         raise ValueError(f"`steps` must be an integer of at least 0, but is {steps!r}.")
@@ -263,6 +279,11 @@ def _check_counts(samples: int, steps: Any, batch_size: Any, key: Any, patience:
 def _floating(leaf: Any) -> Array:
     """Also sheds the weak type of Python numbers: the first step would shed it, and the second compile anew."""
     leaf = jnp.asarray(leaf)
+    if jnp.issubdtype(leaf.dtype, jnp.complexfloating):  # against its gradient in JAX's sense, a loss may rise
+        raise TypeError(
+            f"`weights` must be real, but have dtype {leaf.dtype}. Train real and imaginary parts, and put them "
+            "together in `loss`."
+        )
     return leaf.astype(leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.result_type(float))
 
 
@@ -327,6 +348,10 @@ def _init(optimizer: optax.GradientTransformation, weights: Any, members: tuple[
         return jax.vmap(jax.random.fold_in)(leaf, own) if _is_key(leaf) else leaf
 
     return jax.tree.map(apart, each(jax.vmap(optimizer.init)(weights)))
+
+
+def _shapes(state: Any) -> Any:
+    return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
 
 
 _Run = tuple[Any, Any]  # weights and optimiser state; of an ensemble, every array has a leading dimension (R,)
@@ -576,6 +601,27 @@ class _Checkpoint:
         watch.best_weights = best if watch.visits else None
         return run, done, (earlier, int(arrays["since"]))
 
+    def check(
+        self, advance: Callable[..., tuple[_Run, Array]], run: _Run, done: int, earlier: tuple[_Run, int]
+    ) -> None:
+        """That loss and optimiser are those of the file: its last steps, taken again, must lead to its weights.
+
+        How far they may lie apart is a heuristic: devices round differently, and some add up in no fixed order.
+        """
+        base, since = earlier
+        if since == done or not self.watch.alive.all():
+            return
+        again, _ = advance(base, start=since, count=done - since)
+        arrays = [map(np.asarray, jax.tree.leaves(weights)) for weights, _ in (base, run, again)]
+        for before, there, here in zip(*arrays, strict=True):
+            room = 0.01 * np.abs(there - before).max(initial=0)
+            room += 1000 * float(jnp.finfo(there.dtype).eps) * np.abs(there).max(initial=0)
+            if not (np.abs(here - there) <= room).all():
+                raise ValueError(
+                    f"The checkpoint {str(self.path)!r} was written by a run with another loss or optimizer, since its "
+                    f"steps {since} to {done} now lead to other weights. Delete it to start anew, or give another name."
+                )
+
     def save(self, run: _Run, earlier: tuple[_Run, int], history: np.ndarray, now: bool = False) -> None:
         """Writes the file, unless it was written a moment ago."""
         begun = time.monotonic()
@@ -597,25 +643,33 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def as_numpy(leaf: Any) -> np.ndarray:
+    """An array, or the data of a random key."""
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def like(array: np.ndarray, leaf: Any) -> Array:
+    """What `as_numpy` made the array of: of the kind of `leaf`."""
+    if _is_key(leaf):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(leaf))
+    return jnp.asarray(array, leaf.dtype)
+
+
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
     """The leaves by number."""
-    leaves = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(tree)]
-    return {str(k): np.asarray(leaf) for k, leaf in enumerate(leaves)}
+    return {str(k): as_numpy(leaf) for k, leaf in enumerate(jax.tree.leaves(tree))}
 
 
-def _unflatten(like: Any, arrays: dict[str, np.ndarray]) -> Any:
-    leaves, tree = jax.tree.flatten(like)
-    for k, leaf in enumerate(leaves):
-        array = jnp.asarray(arrays[str(k)])
-        leaves[k] = jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
-    return jax.tree.unflatten(tree, leaves)
+def _unflatten(example: Any, arrays: dict[str, np.ndarray]) -> Any:
+    leaves, tree = jax.tree.flatten(example)
+    return jax.tree.unflatten(tree, [like(arrays[str(k)], leaf) for k, leaf in enumerate(leaves)])
 
 
 def _digest(tree: Any) -> str:
     leaves, structure = jax.tree.flatten(tree)
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
-        array = np.ascontiguousarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        array = np.ascontiguousarray(as_numpy(leaf))
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()
 

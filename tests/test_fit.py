@@ -647,6 +647,19 @@ def test_the_checkpoint_of_another_run_is_refused(other, tmp_path):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("loss", ["halved", "same"])
+def test_the_checkpoint_of_another_loss_or_optimizer_is_refused(loss, tmp_path):
+    """Of a state of the same structure: what was changed shows in the weights that the last steps lead to."""
+    options = {"steps": 60, "checkpoint": tmp_path / "run", "batch_size": 7, "key": KEY}
+    first = qj.fit(squares, START, (X, Y), optimizer=optax.adam(0.1), **options)
+    content = (tmp_path / "run").read_bytes()
+    other = {"halved": lambda w, x, y: squares(w, x / 2, y), "same": squares}[loss]
+    with pytest.raises(ValueError, match="a run with another loss or optimizer, since its steps 59 to 60 now lead to"):
+        qj.fit(other, START, (X, Y), optimizer=optax.adam(0.1 if loss == "halved" else 0.05), **options)
+    assert (tmp_path / "run").read_bytes() == content
+    same(qj.fit(lambda w, x, y: squares(w, x, y), START, (X, Y), optimizer=optax.adam(0.1), **options), first)
+
+
 def test_a_checkpoint_that_is_no_checkpoint(tmp_path):
     path = tmp_path / "run"
     for content in (b"", b"hello, world", np.zeros(100).tobytes()):
@@ -689,6 +702,22 @@ def test_opt_state_carries_a_run_on():
 
 
 # The progress bar.
+
+
+@pytest.mark.parametrize("state", [optax.sgd(0.1).init(START), ADAM.init(STARTS), ADAM.init(START)[0]])
+def test_an_opt_state_that_does_not_fit(state):
+    with pytest.raises(ValueError, match="`opt_state` must be what an earlier result holds, for the same optimizer"):
+        qj.fit(squares, START, (X, Y), optimizer=ADAM, steps=3, opt_state=state)
+    with pytest.raises(ValueError, match="`opt_state` must be"):  # of an ensemble, every count has its member
+        qj.fit(squares, STARTS, (X, Y), optimizer=ADAM, steps=3, opt_state=ADAM.init(STARTS))
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, "BFGS"])
+def test_weights_that_cannot_be_trained(optimizer):
+    with pytest.raises(TypeError, match="`weights` must be real, but have dtype complex64"):
+        qj.fit(lambda w: jnp.abs(w - 1j) ** 2, 0j, (), optimizer=optimizer, steps=3)
+    with pytest.raises(ValueError, match="`weights` must hold an array at least, but are {}"):
+        qj.fit(lambda w: 0.0, {}, (), optimizer=optimizer, steps=3)
 
 
 def test_progress_bar(capsys):

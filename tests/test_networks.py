@@ -88,6 +88,14 @@ def test_one_hot_rows():
     np.testing.assert_array_equal(qs.VQC(steps=150, random_state=0).fit(x, y).predict(x), y)
 
 
+def test_one_hot_rows_of_a_class_that_no_sample_has():
+    x, y = blobs([0, 1])
+    model = qs.VQC(steps=50, random_state=0).fit(x, np.eye(3, dtype=int)[y])
+    np.testing.assert_array_equal(model.predict(x), np.eye(3, dtype=int)[y])
+    with pytest.raises(ValueError, match="the labels are of one class"):
+        qs.VQC().fit(x, np.eye(3)[0 * y])
+
+
 def test_four_classes_on_two_qubits_by_every_outcome():
     x, y = blobs(list("abcd"), size=60)
     assert qs.VQC(interpret=lambda outcome: outcome, steps=200, random_state=0).fit(x, y).score(x, y) > 0.9
@@ -240,6 +248,40 @@ def test_warm_start():
     np.testing.assert_allclose(model.weights_, first, atol=1e-12)
 
 
+@pytest.mark.parametrize("after", ["another kind", "single precision", "double precision"])
+def test_partial_fit_after_a_change(after):
+    """A new kind of optimiser starts with a state of its own; the state of the old one follows the points' dtype."""
+    x, y = blobs([0, 1])
+    single = x.astype(np.float32)
+    model = qs.VQC(steps=4, random_state=0).fit(single if after == "double precision" else x, y)
+    if after == "another kind":
+        alone = qs.VQC(optimizer=optax.sgd(0.5), initial_weights=model.weights_, steps=1).fit(x, y)
+        model.set_params(optimizer=optax.sgd(0.5)).partial_fit(x, y)
+        np.testing.assert_allclose(model.weights_, alone.weights_, atol=1e-12)
+    else:
+        model.partial_fit(single if after == "single precision" else x, y)
+        np.testing.assert_allclose(model.weights_, qs.VQC(steps=5, random_state=0).fit(x, y).weights_, atol=1e-5)
+
+
+def test_partial_fit_takes_few_samples():
+    """Fewer than a batch, or than there are classes, whatever `fit` does."""
+    x, y = blobs([0, 1, 2])
+    model = qs.VQC(steps=3, batch_size=8, patience=5, random_state=0).fit(x, y)
+    before = len(model.loss_curve_)
+    assert len(model.partial_fit(x[:1], y[:1]).loss_curve_) == before + 1
+    assert len(model.partial_fit(x[:25], y[:25]).loss_curve_) == before + 4
+
+
+def test_spsa():
+    """Its state holds a random key, which goes on."""
+    x, y = blobs([0, 1])
+    spsa = optax.chain(qj.spsa(jax.random.key(1)), optax.sgd(0.1))
+    model = qs.VQC(optimizer=spsa, steps=40, random_state=0).fit(x, y)
+    again = pickle.loads(pickle.dumps(model)).partial_fit(x, y)
+    np.testing.assert_array_equal(again.weights_, qs.VQC(optimizer=spsa, steps=41, random_state=0).fit(x, y).weights_)
+    assert model.score(x, y) > 0.9
+
+
 def test_patience_keeps_a_part_for_validation():
     x, y = blobs([0, 1, 2], size=60)
     model = qs.VQC(steps=2000, learning_rate=0.3, patience=20, random_state=0).fit(x, y)
@@ -296,6 +338,14 @@ def test_room_for_samples(samples):
     assert samples <= _networks._room(samples) <= 1.125 * samples + 1
 
 
+@pytest.mark.parametrize("loss", [optax.losses.squared_error, lambda out, aims: jnp.mean((out - aims) ** 2)])
+def test_a_loss_that_is_not_one_of_samples(loss):
+    """It would broadcast against their weights: padding would count, and sample weights would not."""
+    x, y = blobs([-1.0, 1.0], size=17)
+    with pytest.raises(ValueError, match=r"a value for each sample, of shape \(18,\) for outputs of shape \(18, 1\)"):
+        qs.VQR(loss=loss, steps=1).fit(x, y)
+
+
 def test_padding_does_not_count():
     x, y = blobs([0, 1], size=17)  # padded to 18
     objective = _networks._Objective(
@@ -334,7 +384,8 @@ def test_workers_of_joblib():
 def test_a_classifier_in_a_file(labels, tmp_path):
     x, y = blobs(labels)
     feature_map = z_feature_map(2, reps=1)
-    model = qs.VQC(feature_map=feature_map, steps=5, optimizer="BFGS", random_state=3).fit(x, y)
+    options = {"steps": np.int64(5), "scale": np.int64(4), "optimizer": "BFGS", "random_state": 3}  # as of a search
+    model = qs.VQC(feature_map=feature_map, **options).fit(x, y)
     model.save(tmp_path / "model")
     again = qs.load(tmp_path / "model")
     assert type(again) is qs.VQC and again.feature_map == feature_map and again.optimizer == "BFGS"
@@ -402,6 +453,8 @@ ESTIMATOR = qj.estimator_qnn(CIRCUIT, inputs=INPUTS)
         (lambda: qs.VQR(loss="cross_entropy"), *TWO, "`loss` must be one of squared_error, absolute_error, huber, or"),
         (lambda: qs.VQC(optimizer="adam"), *TWO, "`optimizer` names no minimiser: 'adam'"),
         (lambda: qs.VQC(optimizer="SLSQP", batch_size=4), *TWO, "takes all samples at once"),
+        (lambda: qs.VQC(learning_rate=optax.constant_schedule(0.1)), *TWO, "For a schedule pass an optax transf"),
+        (lambda: qs.VQC(patience=5), TWO[0][:5], TWO[1][:5], "apart, but The test_size = 1 should .* Change the share"),
         (lambda: qs.VQC(learning_rate=0), *TWO, "`learning_rate` must be positive"),
         (lambda: qs.VQC(batch_size=31), *TWO, "`batch_size` must be an integer from 1 to 30"),
         (lambda: qs.VQC(steps=-1), *TWO, "`steps` must be an integer"),
@@ -420,6 +473,17 @@ ESTIMATOR = qj.estimator_qnn(CIRCUIT, inputs=INPUTS)
 def test_errors(make, x, y, match):
     with pytest.raises(ValueError, match=match):
         make().fit(x, y)
+
+
+def test_patience_and_samples_without_weight():
+    with pytest.raises(ValueError, match="all `sample_weight` are zero. Leave out samples"):
+        qs.VQC(patience=5, random_state=0).fit(*TWO, np.eye(30)[0])
+
+
+@pytest.mark.parametrize("optimizer", [optax.adam, object()])
+def test_what_is_no_optimizer(optimizer):
+    with pytest.raises(TypeError, match="`optimizer` must be an optax transformation, such as"):
+        qs.VQC(optimizer=optimizer).fit(*TWO)
 
 
 def test_what_is_no_network():

@@ -11,6 +11,7 @@ Features are angles, or what the circuit makes of them: scale them to a range su
 
 import functools
 import json
+import numbers
 import os
 import warnings
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from qmljax import _files, _save, losses
-from qmljax._fit import fit
+from qmljax._fit import as_numpy, check_optimizer, fit, like
 from qmljax._qnn import estimator_qnn, sampler_qnn
 from qmljax.sklearn._kernels import FLOATS, MOST_FEATURES, modest
 
@@ -93,7 +94,13 @@ class _Objective:
     def _of_samples(self, weights: Any, x: Any, targets: Array) -> Array:
         kind, raw = self.outputs.kind, self.outputs.raw(weights, x)
         if callable(self.loss):
-            return self.loss(raw, targets)
+            values = self.loss(raw, targets)
+            if jnp.shape(values) != (len(raw),):  # others would broadcast against the weights of the samples
+                raise ValueError(
+                    f"`loss` must return a value for each sample, of shape ({len(raw)},) for outputs of shape "
+                    f"{raw.shape}, but returns shape {jnp.shape(values)}. Sum over the outputs, not over the samples."
+                )
+            return values
         if self.loss == "cross_entropy":
             if kind == "logits":
                 return optax.losses.softmax_cross_entropy(self.outputs.scale * raw, targets)
@@ -144,26 +151,47 @@ class _NeuralNetwork(BaseEstimator):
                     f"`initial_weights` must have shape ({network.num_weights},), but have {self.weights_.shape}."
                 )
 
-    def _advance(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray, steps: int) -> Self:
-        """Trains on (N, d), (N, k) and (N,), from the weights and the optimiser state of now on."""
-        objective = _Objective(self.outputs_, self.loss)
-        validation = None
+    def _train(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Self:
+        """All steps on (N, d), (N, k) and (N,), with a part of the samples kept apart if there is patience."""
+        data, validation = (x, targets, sample_weight), None
         if self.patience is not None:
             stratify = targets if isinstance(self, ClassifierMixin) else None
-            split = train_test_split(
-                x, targets, sample_weight, test_size=self.validation_fraction, stratify=stratify, random_state=self._rng
-            )
-            x, targets, sample_weight = split[::2]
-            validation = _weighted(*split[1::2])
+            try:
+                split = train_test_split(
+                    *data, test_size=self.validation_fraction, stratify=stratify, random_state=self._rng
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"`patience` keeps the share `validation_fraction`, {self.validation_fraction!r}, of the {len(x)} "
+                    f"samples apart, but {error} Change the share, or leave `patience` out."
+                ) from error
+            data, validation = split[::2], split[1::2]
+            if not (data[2].any() and validation[2].any()):
+                raise ValueError(
+                    "`patience` keeps a share of the samples apart, but there or in the rest all `sample_weight` are "
+                    "zero. Leave out samples without weight."
+                )
+        return self._advance(data, self.steps, self.batch_size, validation)
+
+    def _pass(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Self:
+        """One pass through all samples, (N, d), (N, k) and (N,), whatever the patience; few make one batch."""
+        size = None if self.batch_size is None else min(self.batch_size, len(x))
+        return self._advance((x, targets, sample_weight), 1 if size is None else len(x) // max(size, 1), size)
+
+    def _advance(self, data: Any, steps: int, batch_size: int | None, validation: Any = None) -> Self:
+        """Trains from the weights and the optimiser state of now on."""
+        objective, x = _Objective(self.outputs_, self.loss), data[0]
+        data = _weighted(*data, pad=batch_size is None)
+        validation = None if validation is None else _weighted(*validation)
         key = self._rng.randint(np.iinfo(np.int32).max)
-        data = _weighted(x, targets, sample_weight, pad=self.batch_size is None)
         with jax.enable_x64(x.dtype != np.float32):
             weights, options = jnp.asarray(self.weights_, x.dtype), {}
             optimizer = _adam() if self.optimizer is None else self.optimizer
             if not isinstance(optimizer, str):
-                options = {"opt_state": self._state(optimizer, weights), "batch_size": self.batch_size}
+                check_optimizer(optimizer)
+                options = {"opt_state": self._state(optimizer, weights), "batch_size": batch_size}
                 options |= {"key": jax.random.key(key)}
-            elif self.batch_size is not None:
+            elif batch_size is not None:
                 raise ValueError(
                     f"The SciPy minimiser {optimizer!r} takes all samples at once: leave out `batch_size`."
                 )
@@ -174,7 +202,7 @@ class _NeuralNetwork(BaseEstimator):
                 optimizer=optimizer,
                 steps=steps,
                 validation=validation,
-                patience=self.patience,
+                patience=None if validation is None else self.patience,
                 callback=self.callback,
                 progress=self.progress,
                 ensemble=False,
@@ -182,11 +210,14 @@ class _NeuralNetwork(BaseEstimator):
             )
         self.weights_ = np.asarray(result.weights, np.float64)
         self.loss_curve_ = np.concatenate([self.loss_curve_, result.history])
-        self._opt_state = None if isinstance(optimizer, str) else jax.tree.map(np.asarray, result.opt_state)
+        self._opt_state = None if isinstance(optimizer, str) else jax.tree.map(as_numpy, result.opt_state)
         return self
 
     def _state(self, optimizer: Any, weights: Array) -> Any:
-        state = optimizer.init(weights) if self._opt_state is None else self._opt_state
+        """The state that was reached; a new one for an optimiser of another kind."""
+        state = optimizer.init(weights)
+        if jax.tree.structure(self._opt_state) == jax.tree.structure(state):
+            state = jax.tree.map(like, self._opt_state, state)
         if self.optimizer is None:
             rate = jnp.asarray(self.learning_rate, weights.dtype)
             state = state._replace(hyperparams=state.hyperparams | {"learning_rate": rate})
@@ -195,12 +226,11 @@ class _NeuralNetwork(BaseEstimator):
     def _check_options(self, names: tuple[str, ...]) -> None:
         if not callable(self.loss) and self.loss not in names:
             raise ValueError(f"`loss` must be one of {', '.join(names)}, or a function, but is {self.loss!r}.")
-        if not self.learning_rate > 0:
-            raise ValueError(f"`learning_rate` must be positive, but is {self.learning_rate!r}.")
-
-    def _epoch(self, samples: int) -> int:
-        """The steps of one pass through the data."""
-        return 1 if self.batch_size is None else max(samples // self.batch_size, 1)
+        if not isinstance(self.learning_rate, numbers.Real) or not self.learning_rate > 0:
+            raise ValueError(
+                f"`learning_rate` must be positive, a number, but is {self.learning_rate!r}. For a schedule pass an "
+                "optax transformation as `optimizer`."
+            )
 
     def _evaluate(self, X: Any) -> np.ndarray:  # noqa: N803
         """What `_Outputs` gives for points (N, d)."""
@@ -335,7 +365,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
         """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,)."""
         x, targets, sample_weight = self._read(X, y, sample_weight, None)
         self._start(self._meaning(x.shape[1]), x.shape[1])
-        return self._advance(x, targets, sample_weight, self.steps)
+        return self._train(x, targets, sample_weight)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
         """Goes on for one pass through these samples; the first call needs all `classes` that will come."""
@@ -343,7 +373,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
         x, targets, sample_weight = self._read(X, y, sample_weight, classes if first else self.classes_, first)
         if first:
             self._start(self._meaning(x.shape[1]), x.shape[1])
-        return self._advance(x, targets, sample_weight, self._epoch(len(x)))
+        return self._pass(x, targets, sample_weight)
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Points (N, d) to probabilities of the classes (N, C), in the order of `classes_`."""
@@ -369,8 +399,9 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
         if self._one_hot:
             if y.dtype.kind not in "biuf" or not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
                 raise ValueError("Labels of shape (N, C) must be one-hot: one 1 in each row, else 0.")
-            y = y.argmax(axis=1)
-            classes = np.arange(y.max() + 1) if classes is None else classes
+            columns, y = y.shape[1], y.argmax(axis=1)
+            if classes is None and len(np.unique(y)) > 1:
+                classes = np.arange(columns)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         self.classes_ = unique_labels(y) if classes is None else unique_labels(classes)
@@ -397,7 +428,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
                 f"There are {classes} classes, but the network has {outputs} outputs, enough for {most} classes. Use "
                 "a network with an output for each class."
             )
-        return _Outputs(network, kind, 1 if kind == "sign" else classes, self.scale)
+        return _Outputs(network, kind, 1 if kind == "sign" else classes, float(self.scale))
 
     def __sklearn_tags__(self) -> Any:
         return modest(super().__sklearn_tags__())
@@ -420,7 +451,7 @@ class _Regressor(RegressorMixin, _NeuralNetwork):
         """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""
         x, targets, sample_weight = self._read(X, y, sample_weight)
         self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
-        return self._advance(x, targets, sample_weight, self.steps)
+        return self._train(x, targets, sample_weight)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Goes on for one pass through these samples."""
@@ -428,7 +459,7 @@ class _Regressor(RegressorMixin, _NeuralNetwork):
         x, targets, sample_weight = self._read(X, y, sample_weight, first)
         if first:
             self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
-        return self._advance(x, targets, sample_weight, self._epoch(len(x)))
+        return self._pass(x, targets, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Points (N, d) to values (N,), or (N, k) if it was trained on such."""
@@ -567,7 +598,7 @@ class NeuralNetworkClassifier(_OfNetwork, _Classifier):
         steps: The number of steps, or the most iterations of SciPy.
         batch_size: The number of samples in a step. Default: all.
         patience: Stops when the loss on a share of `validation_fraction` of the samples, kept apart, has not fallen for
-            so many steps; the best weights count.
+            so many steps; the best weights count. For `fit` alone.
         validation_fraction: See `patience`.
         initial_weights: Of shape (W,). Default: uniform in [-1, 1], from `random_state`.
         warm_start: Whether `fit` goes on from the weights of the last one.
