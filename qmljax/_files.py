@@ -1,9 +1,10 @@
 """Files that are whole or not there: named arrays and a header, in the safetensors format. Reading one runs no code.
 
 A file is written under another name, flushed to the disk, and renamed: whenever the process dies, what carries the
-name is the old file or the new one.
+name is the old file or the new one. What is in it carries a checksum.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ def write(path: str | os.PathLike, kind: str, header: Mapping[str, Any], arrays:
     about = {"shapes": {name: [a.dtype.name, *a.shape] for name, a in arrays.items()}, "header": header}
     metadata = {"format": FORMAT, "version": str(VERSION), "kind": kind, "about": json.dumps(about)}
     bits = {name: np.ascontiguousarray(a).view(BITS.get(a.dtype.name, a.dtype)) for name, a in arrays.items() if a.size}
+    metadata["sha256"] = _checksum(metadata["about"], bits)
     replace(path, _safetensors().numpy.save(bits, metadata))
 
 
@@ -32,7 +34,7 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, Any], dict[str, 
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is truncated, foreign, of another kind, or of a later version.
+        ValueError: It is truncated, damaged, foreign, of another kind, or of a later version.
     """
     safetensors = _safetensors()
     if not pathlib.Path(path).is_file():
@@ -44,13 +46,15 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, Any], dict[str, 
         raise ValueError(f"{str(path)!r} is truncated, or no file of qmljax: {error}.") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{str(path)!r} is a safetensors file, but was not written by qmljax.")
-    if metadata["kind"] != kind:
-        raise ValueError(f"{str(path)!r} holds a {metadata['kind']}, not a {kind}.")
-    if int(metadata["version"]) > VERSION:
+    if metadata.get("kind") != kind:
+        raise ValueError(f"{str(path)!r} holds a {metadata.get('kind')}, not a {kind}.")
+    if int(metadata.get("version", VERSION)) > VERSION:
         raise ValueError(
             f"{str(path)!r} has version {metadata['version']} of the format, but this qmljax reads up to version "
             f"{VERSION}. Use a newer qmljax."
         )
+    if metadata.get("sha256") != _checksum(metadata.get("about", ""), bits):
+        raise ValueError(f"{str(path)!r} is damaged: its checksum is not that of what it holds. Take another copy.")
     about, arrays = json.loads(metadata["about"]), {}
     for name, (dtype, *shape) in about["shapes"].items():
         dtype = jnp.dtype(dtype)
@@ -77,6 +81,13 @@ def replace(path: str | os.PathLike, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _checksum(about: str, bits: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(bits):
+        digest.update(name.encode() + b":" + np.ascontiguousarray(bits[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _safetensors() -> Any:

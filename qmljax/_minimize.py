@@ -88,7 +88,7 @@ def minimize(
             raise _Stop
 
     report = None
-    if steps:
+    if steps and len(reached):
         # `iterated` ends the run; some methods would stop one iteration short of `maxiter`.
         options = {} if name == "TNC" else {"maxiter": steps + 1}
         options |= {evaluations: 1000 * steps * (len(reached) + 1)} if evaluations else {}

@@ -62,7 +62,7 @@ def load(path: str | os.PathLike, *, backend: Any = None) -> tuple[Any, np.ndarr
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is truncated, foreign, or of a later version.
+        ValueError: It is truncated, damaged, foreign, or of a later version.
     """
     header, arrays = _files.read(path, KIND)
     return decode(header, arrays, backend), arrays["weights"]

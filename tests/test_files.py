@@ -73,6 +73,18 @@ def test_a_safetensors_file_of_others_is_refused(metadata, tmp_path):
         _files.read(tmp_path / "f", "model")
 
 
+def test_a_damaged_file_is_refused(tmp_path):
+    """Whichever byte is another: also where it would make another number of a weight, or another name of it."""
+    content = written(tmp_path / "f", weights=np.arange(5.0)).read_bytes()
+    for k in range(len(content)):
+        (tmp_path / "f").write_bytes(content[:k] + bytes([content[k] ^ 1]) + content[k + 1 :])
+        try:
+            header, arrays = _files.read(tmp_path / "f", "model")
+        except ValueError:
+            continue
+        assert header == {"name": "a"} and arrays["weights"].tolist() == [0, 1, 2, 3, 4], content[k - 5 : k + 5]
+
+
 def test_another_kind_or_a_later_version_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds a model, not a checkpoint"):
         _files.read(written(tmp_path / "f"), "checkpoint")

@@ -410,6 +410,23 @@ def test_a_regressor_with_a_network_in_a_file(tmp_path):
     clone(again).fit(x, y)
 
 
+def test_a_class_of_your_own_has_no_file(tmp_path):
+    class Own(qs.VQC):
+        pass
+
+    with pytest.raises(TypeError, match="Own is no class of qmljax.sklearn"):
+        Own(steps=1).fit(*blobs([0, 1])).save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("optimizer", [None, "BFGS"])
+def test_a_network_without_weights(optimizer):
+    feature_map = z_feature_map(2)
+    network = qj.estimator_qnn(feature_map, inputs=feature_map.parameters)
+    model = qs.NeuralNetworkClassifier(network, optimizer=optimizer, steps=2).fit(*blobs([0, 1]))
+    assert model.weights_.shape == (0,)
+
+
 def test_files_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         qs.load(tmp_path / "none")
@@ -464,6 +481,7 @@ ESTIMATOR = qj.estimator_qnn(CIRCUIT, inputs=INPUTS)
         (lambda: qs.VQC(interpret="parity", observables=["ZZ"]), *TWO, "`observables` or `interpret`, but not both"),
         (lambda: qs.VQC(), *blobs([0, 1, 2, 3]), "4 outputs need as many Z strings, but 2 qubits have 3"),
         (lambda: qs.VQC(interpret="parity"), *blobs([0, 1, 2]), "3 classes, but the network has 2 outputs"),
+        (lambda: qs.VQC(observables=["IZ", "ZI", "ZZ"]), *TWO, "2 classes, but the network has 3 expectation values"),
         (lambda: qs.NeuralNetworkClassifier(ESTIMATOR), *blobs([0, 1, 2]), "3 classes, but the network has 1 outputs"),
         (lambda: qs.NeuralNetworkClassifier(ESTIMATOR), TWO[0][:, :1], TWO[1], "has 2 inputs, but X has 1 features"),
         (lambda: qs.NeuralNetworkRegressor(ESTIMATOR), np.zeros((9, 3)), np.zeros(9), "2 inputs, but X has 3 features"),
@@ -484,6 +502,11 @@ def test_patience_and_samples_without_weight():
 def test_what_is_no_optimizer(optimizer):
     with pytest.raises(TypeError, match="`optimizer` must be an optax transformation, such as"):
         qs.VQC(optimizer=optimizer).fit(*TWO)
+
+
+def test_what_is_no_circuit():
+    with pytest.raises(TypeError, match="`ansatz` must be a QuantumCircuit, but is a str"):
+        qs.VQC(ansatz="real_amplitudes").fit(*TWO)
 
 
 def test_what_is_no_network():

@@ -257,8 +257,17 @@ class _NeuralNetwork(BaseEstimator):
 
         No code is in the file. Settings that are code (an optax transformation, functions) are left out, and `load`
         says which.
+
+        Args:
+            path: The file.
+
+        Raises:
+            NotFittedError: The estimator is not trained.
+            TypeError: It is of a class of your own.
         """
         check_is_fitted(self)
+        if type(self) not in _kinds().values():
+            raise TypeError(f"{type(self).__name__} is no class of qmljax.sklearn, so that `load` could not make one.")
         header, arrays = _save.encode(self.neural_network_)
         settings, circuits, left_out = {}, [], []
         for name, value in self.get_params(deep=False).items():
@@ -287,6 +296,10 @@ class _NeuralNetwork(BaseEstimator):
         pass
 
 
+def _kinds() -> dict[str, type]:
+    return {kind.__name__: kind for kind in (NeuralNetworkClassifier, NeuralNetworkRegressor, VQC, VQR)}
+
+
 def load(path: str | os.PathLike) -> Any:
     """Reads the estimator that its method `save` wrote to a file.
 
@@ -298,7 +311,7 @@ def load(path: str | os.PathLike) -> Any:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is truncated, foreign, or of a later version.
+        ValueError: It is truncated, damaged, foreign, or of a later version.
     """
     header, arrays = _files.read(path, KIND)
     about = header["estimator"]
@@ -306,8 +319,7 @@ def load(path: str | os.PathLike) -> Any:
     settings = dict(about["settings"])
     for name in about["circuits"]:
         settings[name] = _save.circuit_from(arrays["circuit of " + name])
-    kinds = {kind.__name__: kind for kind in (NeuralNetworkClassifier, NeuralNetworkRegressor, VQC, VQR)}
-    estimator = kinds[about["class"]](**settings)
+    estimator = _kinds()[about["class"]](**settings)
     if "neural_network" in estimator.get_params(deep=False) and "neural_network" not in settings:
         estimator.neural_network = network
     if about["left_out"]:
@@ -423,6 +435,11 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
             kind, most = "probabilities", outputs
         else:
             kind, most = ("sign", 2) if outputs == 1 else ("logits", outputs)
+        if kind == "logits" and classes < outputs:
+            raise ValueError(
+                f"There are {classes} classes, but the network has {outputs} expectation values. Give one for each "
+                "class; of two classes, one is enough."
+            )
         if classes > most:
             raise ValueError(
                 f"There are {classes} classes, but the network has {outputs} outputs, enough for {most} classes. Use "
@@ -543,6 +560,9 @@ def variational_network(
         interpret: Instead of observables: "parity", "modulo" or a function of the outcome, for probabilities.
         default_map: Makes a feature map with a qubit for each feature.
     """
+    for name, circuit in (("feature_map", feature_map), ("ansatz", ansatz)):
+        if not isinstance(circuit, QuantumCircuit | None):
+            raise TypeError(f"`{name}` must be a QuantumCircuit, but is a {type(circuit).__name__}.")
     if feature_map is None:
         if features > MOST_FEATURES:
             raise ValueError(
