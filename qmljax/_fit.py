@@ -121,8 +121,9 @@ def fit(
         convergence: Stops when the means of the last two windows of so many losses differ by less than half the
             standard error of the last one.
         opt_state: The optimiser's state in an earlier result, to go on from there.
-        checkpoint: A file. If it exists, the run that wrote it is resumed; the weights are the same to the bit as
-            those of a run without a break. It is written often, but takes about 5 % of the time at most (needs
+        checkpoint: A file. If it exists, the run that wrote it is resumed, which must have had the same arguments
+            (data, weights and options are compared; `loss` and `optimizer` cannot be). The weights are the same to the
+            bit as those of a run without a break. It is written often, but takes about 5 % of the time at most (needs
             safetensors: the extra `files`).
 
     Returns:
@@ -198,8 +199,6 @@ def fit(
     buffer = np.zeros((max(chunk, LOSSES), *members), dtype)
     static = {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "ensemble": ensemble}
     advance = functools.partial(_chunk, losses=buffer, data=data, key=key, **static)
-    if file is not None:
-        file.check(advance, run, done, earlier)
     with _bar(steps, progress, done) as watch.bar:
         try:
             while done < steps and watch.stopped is None:
@@ -600,27 +599,6 @@ class _Checkpoint:
         watch.alive = arrays["alive"]
         watch.best_weights = best if watch.visits else None
         return run, done, (earlier, int(arrays["since"]))
-
-    def check(
-        self, advance: Callable[..., tuple[_Run, Array]], run: _Run, done: int, earlier: tuple[_Run, int]
-    ) -> None:
-        """That loss and optimiser are those of the file: its last steps, taken again, must lead to its weights.
-
-        How far they may lie apart is a heuristic: devices round differently, and some add up in no fixed order.
-        """
-        base, since = earlier
-        if since == done or not self.watch.alive.all():
-            return
-        again, _ = advance(base, start=since, count=done - since)
-        arrays = [map(np.asarray, jax.tree.leaves(weights)) for weights, _ in (base, run, again)]
-        for before, there, here in zip(*arrays, strict=True):
-            room = 0.01 * np.abs(there - before).max(initial=0)
-            room += 1000 * float(jnp.finfo(there.dtype).eps) * np.abs(there).max(initial=0)
-            if not (np.abs(here - there) <= room).all():
-                raise ValueError(
-                    f"The checkpoint {str(self.path)!r} was written by a run with another loss or optimizer, since its "
-                    f"steps {since} to {done} now lead to other weights. Delete it to start anew, or give another name."
-                )
 
     def save(self, run: _Run, earlier: tuple[_Run, int], history: np.ndarray, now: bool = False) -> None:
         """Writes the file, unless it was written a moment ago."""
