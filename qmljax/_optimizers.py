@@ -132,7 +132,7 @@ def spsa(
         J. C. Spall, "Multivariate stochastic approximation using a simultaneous perturbation gradient approximation",
         IEEE Trans. Autom. Control 37, 332 (1992), equation (2.2).
     """
-    _check_estimate(key, perturbation, samples)
+    key = _checked_key(key, perturbation, samples)
 
     def update(gradient: Any, state: SPSAState, weights: Any = None, *, value_fn: Any, **_: Any) -> tuple[Any, Any]:
         flat, restore = ravel_pytree(weights)
@@ -196,7 +196,7 @@ def qnspsa(
         J. Gacon, C. Zoufal, G. Carleo, S. Woerner, "Simultaneous Perturbation Stochastic Approximation of the Quantum
         Fisher Information", Quantum 5, 567 (2021), equations (8) to (13).
     """
-    _check_estimate(key, perturbation, samples)
+    key = _checked_key(key, perturbation, samples)
     if not damping > 0:
         raise ValueError(f"`damping` must be positive, but is {damping!r}.")
     estimate = spsa(key, perturbation, samples)
@@ -227,13 +227,15 @@ def qnspsa(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _check_estimate(key: Any, perturbation: Any, samples: int) -> None:
+def _checked_key(key: Any, perturbation: Any, samples: int) -> Array:
+    """The key as one that says that it is one, by which `fit` gives the members of an ensemble keys of their own."""
     if not isinstance(key, jax.Array | np.ndarray):
         raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
     if samples < 1:
         raise ValueError(f"`samples` must be at least 1, but is {samples!r}.")
     if not callable(perturbation) and not perturbation > 0:
         raise ValueError(f"`perturbation` must be positive, but is {perturbation!r}.")
+    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(jnp.asarray(key))
 
 
 def _scheduled(value: float | optax.Schedule, count: Array, dtype: Any) -> Array:
@@ -256,6 +258,7 @@ def rotosolve(function: Any, degree: int = 1) -> optax.GradientTransformationExt
         passes it.
 
     Raises:
+        TypeError: `function` has no circuit.
         ValueError: A weight enters an expression that is not affine, or amplitudes, or its frequencies are not
             multiples of a common one; or `degree` is not positive.
 
@@ -275,6 +278,8 @@ def rotosolve(function: Any, degree: int = 1) -> optax.GradientTransformationExt
         391 (2021), algorithm 1; for several frequencies D. Wierichs, J. Izaac, C. Wang, C. Y.-Y. Lin, "General
         parameter-shift rules for quantum gradients", Quantum 6, 677 (2022), section 3.
     """
+    if not isinstance(getattr(function, "program", None), Program):
+        raise TypeError(f"`function` must be a QNN or an expectation, not the loss of one, but is {function!r}.")
     if degree < 1:
         raise ValueError(f"`degree` must be at least 1, but is {degree!r}.")
     program = function.program

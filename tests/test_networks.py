@@ -272,6 +272,19 @@ def test_partial_fit_takes_few_samples():
     assert len(model.partial_fit(x[:25], y[:25]).loss_curve_) == before + 4
 
 
+def test_an_interruption_is_said():
+    """A search goes on with the next fold, like scikit-learn's own networks."""
+
+    def interrupt(step: int, *_: object) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted after 3 of 20 steps") as caught:
+        model = qs.VQC(steps=20, callback=interrupt, random_state=0).fit(*blobs([0, 1]))
+    assert caught[0].filename == __file__
+    np.testing.assert_allclose(model.weights_, qs.VQC(steps=3, random_state=0).fit(*blobs([0, 1])).weights_, atol=1e-12)
+
+
 def test_spsa():
     """Its state holds a random key, which goes on."""
     x, y = blobs([0, 1])

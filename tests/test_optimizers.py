@@ -430,3 +430,20 @@ def test_weights_that_rotosolve_cannot_take():
 def test_rotosolve_takes_no_amplitudes():
     with pytest.raises(ValueError, match="enters amplitudes"):
         qj.rotosolve(qj.expectation(qj.circuits.raw_feature_vector(4), "ZZ"))
+
+
+@pytest.mark.parametrize("make", [qj.spsa, lambda key: qj.qnspsa(lambda a, b: 1 - jnp.sum((a - b) ** 2), key)])
+def test_members_draw_by_keys_of_their_own_whatever_the_kind_of_key(make):
+    """Also by a key of JAX's old kind, which is an array of integers."""
+    weights = {}
+    for kind in (jax.random.key, jax.random.PRNGKey):
+        optimizer = optax.chain(make(kind(3)), optax.sgd(0.1))
+        result = qj.fit(lambda w: jnp.sum(w**4), jnp.ones((5, 6)), (), optimizer=optimizer, steps=1, ensemble=True)
+        weights[kind] = np.asarray(result.weights)
+        assert len(np.unique(weights[kind], axis=0)) > 1
+    np.testing.assert_array_equal(*weights.values())
+
+
+def test_rotosolve_of_what_has_no_circuit():
+    with pytest.raises(TypeError, match="`function` must be a QNN or an expectation, not the loss of one"):
+        qj.rotosolve(lambda w: 0.0)

@@ -208,6 +208,12 @@ class _NeuralNetwork(BaseEstimator):
                 ensemble=False,
                 **options,
             )
+        if result.stopped == "interrupt":
+            warnings.warn(
+                f"Training was interrupted after {len(result.history)} of {steps} steps: these weights are kept.",
+                UserWarning,
+                stacklevel=4,
+            )
         self.weights_ = np.asarray(result.weights, np.float64)
         self.loss_curve_ = np.concatenate([self.loss_curve_, result.history])
         self._opt_state = None if isinstance(optimizer, str) else jax.tree.map(as_numpy, result.opt_state)
