@@ -58,8 +58,9 @@ def natural_gradient(
     if not damping >= 0:
         raise ValueError(f"`damping` must be at least 0, but is {damping!r}.")
     groups = None if blocks is None else [list(block) for block in blocks]
-    if groups is not None and len({k for g in groups for k in g}) != sum(map(len, groups)):
-        raise ValueError(f"`blocks` must name each weight at most once, but are {groups}.")
+    named = [k for g in groups or () for k in g]
+    if len(set(named)) != len(named) or min(named, default=0) < 0:
+        raise ValueError(f"`blocks` must name each weight, from 0 on, at most once, but are {groups}.")
 
     def update(gradient: Any, state: Any, weights: Any = None) -> tuple[Any, Any]:
         flat, restore = ravel_pytree(gradient)

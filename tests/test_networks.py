@@ -14,6 +14,7 @@ from qiskit.circuit.library import real_amplitudes, z_feature_map
 from qiskit.quantum_info import Statevector
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -293,6 +294,28 @@ def test_spsa():
     again = pickle.loads(pickle.dumps(model)).partial_fit(x, y)
     np.testing.assert_array_equal(again.weights_, qs.VQC(optimizer=spsa, steps=41, random_state=0).fit(x, y).weights_)
     assert model.score(x, y) > 0.9
+
+
+def test_a_fit_that_fails_leaves_nothing_behind():
+    model = qs.VQC(steps=2).fit(*blobs(["cat", "dog"]))
+    with pytest.raises(ValueError, match="4 outputs need as many Z strings"):
+        model.fit(*blobs(list("abcd")))
+    with pytest.raises(NotFittedError):
+        model.predict(blobs([0, 1])[0])
+
+
+def test_training_goes_on_with_the_same_classes_and_network():
+    x, y = blobs([0, 1])
+    model = qs.VQC(steps=2, warm_start=True, random_state=0).fit(x, y)
+    with pytest.raises(
+        ValueError, match=r"`warm_start` goes on with the classes \[0, 1\], but the labels are of \[1, 2\]"
+    ):
+        model.fit(x, y + 1)
+    with pytest.raises(ValueError, match=r"`classes` must be those of the first call, \[0, 1\], or be left out"):
+        model.partial_fit(x, y, classes=[0, 1, 2])
+    model.partial_fit(x, y, classes=[0, 1])
+    model.set_params(ansatz=real_amplitudes(2, entanglement="linear").inverse(), steps=0).fit(x, y)  # as many weights
+    np.testing.assert_array_equal(model.weights_, np.random.RandomState(0).uniform(-1, 1, 8))
 
 
 def test_patience_keeps_a_part_for_validation():

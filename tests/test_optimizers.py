@@ -95,8 +95,9 @@ def test_natural_gradient_of_a_pytree_and_an_ensemble():
     [
         ({"damping": -1e-3}, "`damping` must be at least 0, but is -0.001"),
         ({"damping": np.nan}, "`damping` must be at least 0, but is nan"),
-        ({"blocks": [[0, 1], [1, 2]]}, "`blocks` must name each weight at most once"),
-        ({"blocks": [[0, 0]]}, "`blocks` must name each weight at most once"),
+        ({"blocks": [[0, 1], [1, 2]]}, "`blocks` must name each weight, from 0 on, at most once"),
+        ({"blocks": [[0, 0]]}, "`blocks` must name each weight, from 0 on, at most once"),
+        ({"blocks": [[0, -1]]}, "`blocks` must name each weight, from 0 on, at most once"),
     ],
 )
 def test_natural_gradients_that_are_none(options, match):

@@ -135,7 +135,7 @@ class _NeuralNetwork(BaseEstimator):
             raise ValueError(
                 f"The network has {network.num_inputs} inputs, but X has {features} features. There must be as many."
             )
-        going_on = self.warm_start and getattr(self, "weights_", np.zeros(0)).shape == (network.num_weights,)
+        going_on = self.warm_start and self.__sklearn_is_fitted__() and self.neural_network_ == network
         self.outputs_, self.neural_network_ = outputs, network
         self._rng = check_random_state(self.random_state)
         self._opt_state = None
@@ -150,6 +150,11 @@ class _NeuralNetwork(BaseEstimator):
                 raise ValueError(
                     f"`initial_weights` must have shape ({network.num_weights},), but have {self.weights_.shape}."
                 )
+
+    def _forget(self, reset: bool) -> None:
+        """Before a new fit, so that one that fails leaves no half of the last one."""
+        if reset and not self.warm_start:
+            vars(self).pop("weights_", None)
 
     def _train(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Self:
         """All steps on (N, d), (N, k) and (N,), with a part of the samples kept apart if there is patience."""
@@ -388,6 +393,8 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
         """Goes on for one pass through these samples; the first call needs all `classes` that will come."""
         first = not self.__sklearn_is_fitted__()
+        if not first and classes is not None and set(np.unique(classes).tolist()) != set(self.classes_.tolist()):
+            raise ValueError(f"`classes` must be those of the first call, {self.classes_.tolist()}, or be left out.")
         x, targets, sample_weight = self._read(X, y, sample_weight, classes if first else self.classes_, first)
         if first:
             self._start(self._meaning(x.shape[1]), x.shape[1])
@@ -411,6 +418,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
         reset: bool = True,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Checked points, one-hot targets (N, C) and weights; sets `classes_`."""
+        self._forget(reset)
         self._check_options((*ERRORS, "cross_entropy"))
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, reset=reset)  # noqa: N806
         self._one_hot = y.ndim == 2 and y.shape[1] > 1
@@ -422,7 +430,13 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
                 classes = np.arange(columns)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        self.classes_ = unique_labels(y) if classes is None else unique_labels(classes)
+        classes = unique_labels(y) if classes is None else unique_labels(classes)
+        if self.warm_start and self.__sklearn_is_fitted__() and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"`warm_start` goes on with the classes {self.classes_.tolist()}, but the labels are of "
+                f"{classes.tolist()}. Set it to False for others."
+            )
+        self.classes_ = classes
         if len(self.classes_) < 2:
             raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
         index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
@@ -496,6 +510,7 @@ class _Regressor(RegressorMixin, _NeuralNetwork):
         sample_weight: Any,
         reset: bool = True,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self._forget(reset)
         self._check_options(tuple(ERRORS))
         X, y = validate_data(  # noqa: N806
             self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
