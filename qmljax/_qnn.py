@@ -112,11 +112,12 @@ class _OnBackend(_Model):
     """A model whose circuit is executed by `function`: (..., P) parameters in circuit order -> (..., outputs)."""
 
     function: Callable[[Array], Array]
-    index: Table | None
+    index: Table | None  # outcome -> flat index of the output it contributes to
+    bits: Table | None = None  # outcome of the different qubits -> outcome, where a qubit is measured twice
 
     def _trace(self, weights: Array, x: Array) -> Array:
         out = jnp.moveaxis(of_parts(self.function, *self._given(weights, x)), -1, 0)
-        out = jnp.moveaxis(interpreted(out, self.index, self.output_shape), 0, -1)
+        out = jnp.moveaxis(interpreted(out, self._place, self.output_shape), 0, -1)
         return out.reshape(*x.shape[:-1], *self.output_shape)
 
     def _given(self, weights: Array, x: Array) -> tuple[Part, Part]:
@@ -126,13 +127,13 @@ class _OnBackend(_Model):
 
     def with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
         """The values and their standard errors, (..., *output_shape) each. It is run at once, not compiled."""
-        merge = None if self.index is None else self._merged
+        merge = None if self._place is None else self._merged
         found = self._measured().with_std(*self._given(*self._arguments(weights, x)), merge=merge)
         return tuple(a.reshape(*a.shape[:-1], *self.output_shape) for a in found)
 
     def gradient_with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
         """The derivatives by the weights, (..., *output_shape, W), and their standard errors. It is run at once."""
-        if self.index is not None:
+        if self._place is not None:
             raise ValueError("Standard errors of derivatives need a model without `interpret`.")
         found = self._measured().gradient_with_std(0, *self._given(*self._arguments(weights, x)))
         return tuple(a.reshape(*a.shape[:-2], *self.output_shape, len(self.weights)) for a in found)
@@ -145,8 +146,15 @@ class _OnBackend(_Model):
     def _merged(self, p: np.ndarray) -> np.ndarray:
         """Probabilities (rows, outcomes) -> (rows, outputs)."""
         out = np.zeros((math.prod(self.output_shape), len(p)))
-        np.add.at(out, self.index.array, p.T)
+        np.add.at(out, self._place.array, p.T)
         return out.T
+
+    @property
+    def _place(self) -> Table | None:
+        """The flat index of the output that each outcome of the different qubits contributes to."""
+        if self.index is None or self.bits is None:
+            return self.index or self.bits
+        return Table(self.index.array[self.bits.array])
 
 
 def of_parts(function: Callable[[Array], Array], *given: Part) -> Array:
@@ -265,12 +273,11 @@ def sampler_qnn(
     index, shape = _interpretation(interpret, output_shape, 1 << len(qubits))
     about = {"memory": memory, "normalised": True, "source": Source(circuit, ())}
     if backend is not None:
-        distinct = tuple(dict.fromkeys(qubits))
+        distinct, bits = tuple(dict.fromkeys(qubits)), None
         if len(distinct) < len(qubits):  # a device measures a qubit once; its bits agree
             z = np.arange(1 << len(distinct))
-            read = sum((z >> distinct.index(q) & 1) << j for j, q in enumerate(qubits))
-            index = Table(read if index is None else index.array[read])
-        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, distinct), index, **about)
+            bits = Table(sum((z >> distinct.index(q) & 1) << j for j, q in enumerate(qubits)))
+        return _OnBackend(program, ins, ws, shape, backend.probabilities(circuit, distinct), index, bits, **about)
     small, kept = _functions.reduced(program, dict.fromkeys(qubits, True), qubits)
     return SamplerQNN(small, ins, ws, shape, tuple(kept.index(q) for q in qubits), index, **about)
 

@@ -1,5 +1,7 @@
 """Files of models. Oracle: the model that was saved."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qasm3
@@ -24,6 +26,14 @@ def expressive() -> QuantumCircuit:
     return circuit
 
 
+def twice() -> QuantumCircuit:
+    circuit = QuantumCircuit(2, 3)
+    circuit.ry(X[0], 0)
+    circuit.crx(X[1], 0, 1)
+    circuit.measure([1, 0, 1], [0, 1, 2])  # qubit 1 twice
+    return circuit
+
+
 def amplitudes() -> QuantumCircuit:
     return raw_feature_vector(4).compose(real_amplitudes(2, reps=1))
 
@@ -39,6 +49,7 @@ MODELS = {
     "two axes": lambda: qj.sampler_qnn(
         expressive(), inputs=[], interpret=lambda k: (k % 2, k // 3), output_shape=(2, 3)
     ),
+    "twice": lambda: qj.sampler_qnn(twice(), inputs=X, interpret=lambda k: k // 3),
     "library": lambda: qj.estimator_qnn(ZZ.compose(real_amplitudes(2)), inputs=ZZ.parameters),
     "amplitudes": lambda: qj.estimator_qnn(amplitudes(), "ZX", inputs=raw_feature_vector(4).parameters),
     "no parameters": lambda: qj.sampler_qnn(QuantumCircuit(1), inputs=[]),
@@ -57,6 +68,18 @@ def test_round_trip(name, tmp_path):
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, weights)
     np.testing.assert_array_equal(again(read, x), model(weights, x))
+
+
+@pytest.mark.parametrize("interpret", [None, lambda k: k // 3])
+def test_a_model_on_a_backend_where_a_qubit_is_measured_twice(interpret, tmp_path):
+    backend = SimpleNamespace(probabilities=qj.probabilities)
+    there = qj.sampler_qnn(twice(), inputs=X, interpret=interpret, backend=backend)
+    here = qj.sampler_qnn(twice(), inputs=X, interpret=interpret)
+    x, w = np.array([[0.3, 1.2], [2.0, -0.4]], np.float32), np.zeros(0, np.float32)
+    qj.save(tmp_path / "model", there, w)
+    assert qj.load(tmp_path / "model")[0] == here
+    for model in (there, qj.load(tmp_path / "model", backend=backend)[0]):
+        np.testing.assert_allclose(model(w, x), here(w, x), atol=1e-6)
 
 
 def test_a_model_keeps_the_circuit_it_was_built_from(tmp_path):
