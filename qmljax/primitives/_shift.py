@@ -8,6 +8,7 @@ JAX, which chains the two: shared parameters and expressions such as ``sin(a * b
 import functools
 import itertools
 import math
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
@@ -46,12 +47,14 @@ RULES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "r": ((1, 0), (2, 0)),
     **dict.fromkeys(["xx_plus_yy", "xx_minus_yy"], ((2, 0), (2, 0))),
 }
-BASIS = [*get_standard_gate_name_mapping(), "unitary"]
+BASIS = list(get_standard_gate_name_mapping())
 
 
 @dataclass(frozen=True)
 class Slots:
     """A circuit whose gates have arguments of their own; equal by value.
+
+    Circuits that differ in barriers, delays or identities alone are one program, but not the same on a device.
 
     Attributes:
         program: What the circuit does, as data.
@@ -66,8 +69,18 @@ class Slots:
     expressions: tuple[Expression, ...]
     frequencies: tuple[int, ...]
     num_parameters: int
-    circuit: QuantumCircuit = field(compare=False, repr=False)
+    circuit: QuantumCircuit = field(hash=False, repr=False)
     parameters: tuple[Parameter, ...] = field(compare=False, repr=False)
+
+    @property
+    def pauses(self) -> tuple[tuple, ...]:
+        """What the circuit has and the program has not: its delays and barriers, and where."""
+        place = {bit: k for k, bit in enumerate(self.circuit.qubits)}
+        return tuple(
+            (index, repr(item.operation), tuple(place[q] for q in item.qubits))
+            for index, item in enumerate(self.circuit.data)
+            if item.name in ("barrier", "delay", "id")
+        )
 
 
 def slots(circuit: Any) -> Slots:
@@ -151,7 +164,8 @@ class _Reader:
         expression = from_qiskit(value, self.position)
         if isinstance(expression, Affine) and not expression.terms:
             return expression.const
-        parameter = Parameter(f"argument{self.first + len(self.parameters):06d}")
+        number = self.first + len(self.parameters)
+        parameter = Parameter(f"argument{number:06d}", uuid=uuid.UUID(int=number))  # so that equal circuits are equal
         self.parameters.append(parameter)
         self.expressions.append(expression)
         self.frequencies.append(frequencies)
