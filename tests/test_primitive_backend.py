@@ -37,7 +37,7 @@ from qiskit.primitives import (
 from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
-from qmljax.primitives import JobError, PrimitiveBackend, _jobs
+from qmljax.primitives import JobError, PrimitiveBackend, _jobs, _rows
 from qmljax.primitives._jobs import Answer, Chunk, Journal, Runner
 from qmljax.primitives._shift import TERMS, shifts
 
@@ -122,7 +122,7 @@ GATES = {
     "mcphase": lambda: PhaseGate(EXPRESSIONS[0]).control(2),
     "controlled composite": composite,
     "evolution": evolution,
-    "annotated": lambda: RXGate(EXPRESSIONS[0]).control(1, annotated=True),
+    "annotated": lambda: composite().inverse(annotated=True).control(1, annotated=True),
 }
 
 
@@ -483,6 +483,28 @@ def test_plans_count_what_runs():
     assert "circuits          200" in str(plan) and "exact" in str(plan)
     with pytest.raises(ValueError, match="must run on this backend"):
         PrimitiveBackend(estimator).plan(model, points)
+    assert not estimator.jobs  # not even on the other one
+    observables = [{"ZIII": 1.0, "XIII": 1.0}, {"ZIII": 1.0, "XIII": -1.0}]  # two bases, but their sum has one
+    clash = qj.estimator_qnn(circuit, observables, inputs=x, backend=backend)
+    assert backend.plan(clash, points, gradient=False).circuits == 16
+
+
+def test_what_runs_during_a_plan_runs_as_ever():
+    (circuit, x), estimator = twenty(), Counting()
+    backend = PrimitiveBackend(estimator)
+    model = qj.estimator_qnn(circuit, "ZZZZ", inputs=x, backend=backend)
+    exact = qj.estimator_qnn(circuit, "ZZZZ", inputs=x)(np.ones(12), np.ones(4))
+    values, counted = [], _rows.Counting.__call__
+
+    def meanwhile(self, points):
+        values.append(model.function.rows(np.ones((1, 20)))[0])
+        return counted(self, points)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_rows.Counting, "__call__", meanwhile)
+        assert backend.plan(model, np.zeros((1, 4)), gradient=False).circuits == 1
+    assert len(estimator.jobs) == 1 and np.abs(values[0]).max() > 0
+    np.testing.assert_allclose(model(np.ones(12), np.ones(4)), exact, atol=1e-5)
 
 
 def test_work_is_cut_into_jobs(monkeypatch):
@@ -859,6 +881,65 @@ def test_a_circuit_is_transpiled_once(monkeypatch):
         for _ in range(2):
             jax.block_until_ready(jax.grad(lambda w, m=model: m(w, [0.1])[0])(jnp.ones(2)))
     assert len(made) == 1 and made[0]["seed_transpiler"] is not None
+
+
+def test_circuits_that_differ_on_a_device_alone():
+    """A program has no barriers, delays and identities; an optimiser heeds the first, and noise the others."""
+    pauses = [
+        lambda c: None,
+        lambda c: c.barrier(),
+        lambda c: c.delay(100, 0, "us"),
+        lambda c: c.delay(200, 0, "us"),
+        lambda c: c.id(0),
+    ]
+    backend = PrimitiveBackend(primitives("backend", fake("FakeManilaV2"))[0], shots=100)
+    models = []
+    for pause in (*pauses, pauses[2]):
+        circuit = QuantumCircuit(2)
+        circuit.ry(A, 0)
+        circuit.cx(0, 1)
+        pause(circuit)
+        circuit.cx(0, 1)
+        models.append(qj.estimator_qnn(circuit, "IZ", inputs=[], backend=backend))
+    assert models[2] == models[5] and hash(models[2]) == hash(models[5])
+    assert len(set(models)) == len({m.function.rows.chunk(np.zeros((1, 1))).digest for m in models}) == 5
+    counts = [m.function.rows.prepared.circuit.count_ops() for m in models]
+    assert counts[0].get("cx", 0) == 0 and counts[1]["cx"] == 2 and counts[2]["delay"] == 1
+
+
+def test_estimators_may_be_shared():
+    estimator, _ = primitives("runtime", fake("FakeManilaV2"))
+    backends = [PrimitiveBackend(estimator, resilience_level=k) for k in (0, 2)]
+    asked = []
+    estimator.run = lambda pubs, precision: asked.append(estimator.options.resilience_level) or refuse_to_run()
+    for backend in backends:
+        model = qj.estimator_qnn(shared(), inputs=["c"], backend=backend)
+        assert backend.plan(model, np.zeros((1, 1))).work[0].resilience_level == backend.resilience_level
+        with pytest.raises(ValueError, match="seen enough"):
+            model.function.rows.chunk(np.zeros((1, 3))).submit()
+    assert asked == [0, 2]
+
+
+def refuse_to_run():
+    raise ValueError("seen enough")
+
+
+def test_arguments_that_are_no_numbers_are_not_submitted():
+    backend = PrimitiveBackend(estimator := Counting())
+    model = qj.estimator_qnn(shared(), inputs=["c"], backend=backend)
+    with pytest.raises(Exception, match="infinite or no numbers"):
+        jax.block_until_ready(model(np.array([1.0, np.nan]), [0.1]))
+    assert not estimator.jobs
+
+
+def test_a_journal_tells_the_primitive_s_own_accuracy_apart(tmp_path):
+    values = []
+    for precision in (0.0, 0.5):
+        backend = PrimitiveBackend(
+            StatevectorEstimator(default_precision=precision, seed=1), journal=tmp_path / "journal"
+        )
+        values.append(qj.estimator_qnn(shared(), inputs=["c"], backend=backend)([1.0, 2.0], [0.1]))
+    assert values[0] != values[1]
 
 
 def test_options_pass_through():

@@ -1,8 +1,7 @@
 """`PrimitiveBackend`: any V2 primitive as the `backend=` of a model."""
 
-import contextlib
+import dataclasses
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from qmljax.primitives._jobs import Journal
 from qmljax.primitives._measured import Measured, Spsa
 from qmljax.primitives._plan import Plan, Work
 from qmljax.primitives._readings import Expectations, Outcomes, Reading, Zeros
-from qmljax.primitives._rows import Rows
+from qmljax.primitives._rows import Counting, Rows
 from qmljax.primitives._shift import Slots
 from qmljax.primitives._transpile import Prepared
 
@@ -100,7 +99,6 @@ class PrimitiveBackend:
             "estimator": estimator,
             "sampler": sampler,
             "written": Journal(self.journal),
-            "plans": [],
             "_transpiled": {},
         }
         for name, value in state.items():
@@ -166,6 +164,8 @@ class PrimitiveBackend:
         Raises:
             ValueError: The model does not run on this backend.
         """
+        asked: list[Work] = []
+        model = self._counting(model, asked)
         x = np.asarray(x, np.float32)
         if weights is None:
             weights = np.random.default_rng(0).uniform(-3, 3, model.num_weights)
@@ -174,22 +174,20 @@ class PrimitiveBackend:
         function = model if qnn else lambda w, x: model(x, weights=w)
         if gradient is None:
             gradient = qnn and len(weights) > 0
-        with self._recording() as asked:
-            if gradient:
-                jax.block_until_ready(jax.value_and_grad(lambda w: jnp.sum(function(w, x)))(weights))
-            else:
-                jax.block_until_ready(function(weights, x))
-        if not asked:
-            raise ValueError("`model` must run on this backend, but ran nothing. Was it made with `backend=` this one?")
+        if gradient:
+            jax.block_until_ready(jax.value_and_grad(lambda w: jnp.sum(function(w, x)))(weights))
+        else:
+            jax.block_until_ready(function(weights, x))
         return Plan(tuple(asked))
 
-    @contextlib.contextmanager
-    def _recording(self) -> Iterator[list[Work]]:
-        self.plans.append([])
-        try:
-            yield self.plans[-1]
-        finally:
-            self.plans.pop()
+    def _counting(self, model: Any, asked: list[Work]) -> Any:
+        """The model, which notes what it would run: a copy, so that other calls meanwhile run as ever."""
+        if isinstance(model, Rows) and model.backend is self:
+            return Counting(model, asked)
+        for part in ("function", "project", "measured", "rows"):
+            if getattr(model, part, None) is not None:
+                return dataclasses.replace(model, **{part: self._counting(getattr(model, part), asked)})
+        raise ValueError("`model` must run on this backend. Was it made with `backend=` this one?")
 
     def _measured(self, slots: Slots, reading: Reading) -> Measured:
         self.prepared(slots, reading), reading.settings  # now, so that what does not fit is said now

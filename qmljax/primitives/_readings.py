@@ -45,7 +45,7 @@ class Expectations:
     def settings(self) -> int:
         """The number of measurement bases."""
         _, active, operators = self._sums
-        return len(sum(operators).simplify().group_commuting(qubit_wise=True)) if active else 0
+        return len(SparsePauliOp(sum(operators).paulis.unique()).group_commuting(qubit_wise=True)) if active else 0
 
     def circuit(self, circuit: QuantumCircuit) -> QuantumCircuit:
         return circuit

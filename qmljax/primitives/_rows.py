@@ -35,24 +35,30 @@ class Rows:
     def __call__(
         self, points: np.ndarray, merge: Callable[[np.ndarray], np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        columns = list(self.prepared.columns)
-        if columns:
-            rows, place = np.unique(points[:, columns], axis=0, return_inverse=True)
-        else:
-            rows, place = np.zeros((1, 0)), np.zeros(len(points), int)
+        if not np.isfinite(points).all():
+            raise ValueError("Some gates have arguments that are infinite or no numbers. Nothing was submitted.")
+        rows, place = self.different(points)
         values, stds = self.answers(rows)
         if merge is not None:
             values, stds = merged(values, stds, merge)
-        return values[place.ravel()], stds[place.ravel()]
+        return values[place], stds[place]
+
+    def different(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The different rows of arguments, without those that cannot matter, and which of them each point is."""
+        columns = list(self.prepared.columns)
+        if not columns:
+            return np.zeros((1, 0)), np.zeros(len(points), int)
+        rows, place = np.unique(points[:, columns], axis=0, return_inverse=True)
+        return rows, place.ravel()
+
+    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The rows of each job."""
+        size = max(1, self.backend.max_executions_per_job // max(1, self.reading.settings * self.shots))
+        return [rows[k : k + size] for k in range(0, len(rows), size)]
 
     def answers(self, rows: np.ndarray) -> Answer:
         """The answers for different rows, in as many jobs as it takes."""
-        backend, shape = self.backend, (len(rows), self.reading.outputs)
-        size = max(1, backend.max_executions_per_job // max(1, self.reading.settings * self.shots))
-        parts = [rows[k : k + size] for k in range(0, len(rows), size)]
-        if backend.plans:
-            backend.plans[-1].append(self.work(len(rows), len(parts)))
-            return Answer(np.zeros(shape), np.zeros(shape))
+        backend, parts = self.backend, self.parts(rows)
         if not self.reading.settings:  # constants
             return self.reading.constant(len(rows))
         bar = _functions.load_tqdm()(total=len(parts), unit="job", leave=False) if backend.progress else None
@@ -73,6 +79,8 @@ class Rows:
         bindings = ({names: rows},) if names else ()
 
         def submit() -> Any:
+            if self.reading.needs == "estimator" and self.backend.resilience_level is not None:
+                self.primitive.options.resilience_level = self.backend.resilience_level  # others may have set theirs
             return self.reading.submit(self.primitive, self.prepared, bindings, self.accuracy)
 
         return Chunk(digest.hexdigest(), submit, lambda result: self.reading.read(result, len(rows)))
@@ -104,18 +112,19 @@ class Rows:
 
     @property
     def resilience_level(self) -> int | None:
-        level = getattr(getattr(self.primitive, "options", None), "resilience_level", None)
+        said = self.backend.resilience_level if self.reading.needs == "estimator" else None
+        level = getattr(getattr(self.primitive, "options", None), "resilience_level", None) if said is None else said
         return level if isinstance(level, int) else None
 
-    def work(self, rows: int, jobs: int) -> Work:
-        """What that many rows take."""
+    def work(self, rows: np.ndarray) -> Work:
+        """What these rows take."""
         circuit, on = self.prepared.circuit, self.device
         return Work(
             device=getattr(on, "name", None) or type(self.primitive).__name__,
-            rows=rows,
+            rows=len(rows),
             settings=self.reading.settings,
             shots=self.shots,
-            jobs=jobs if self.reading.settings else 0,
+            jobs=len(self.parts(rows)) if self.reading.settings else 0,
             depth=circuit.depth(),
             two_qubit_gates=circuit.num_nonlocal_gates(),
             duration=_plan.duration(circuit, on),
@@ -126,10 +135,23 @@ class Rows:
     def digest(self) -> Any:
         """The start of the hash of a question: all but its rows."""
         named = (type(self.primitive).__name__, str(getattr(self.device, "name", "")), self.resilience_level)
-        accuracy = (self.accuracy, type(self.reading).__name__, self.reading)
+        accuracy = (self.accuracy, self.shots, type(self.reading).__name__, self.reading)
         digest = hashlib.blake2b(digest_size=16)
-        _feed(digest, (*named, *accuracy, self.prepared.columns, self.slots.program._key))
+        _feed(digest, (*named, *accuracy, self.prepared.columns, self.slots.program._key, self.slots.pauses))
         return digest
+
+
+@dataclass(frozen=True, eq=False)
+class Counting:
+    """What `rows` would be asked to run is noted in `asked` instead; the answers are zeros."""
+
+    rows: Rows
+    asked: list[Work]
+
+    def __call__(self, points: np.ndarray) -> Answer:
+        self.asked.append(self.rows.work(self.rows.different(points)[0]))
+        shape = len(points), self.rows.reading.outputs
+        return Answer(np.zeros(shape), np.zeros(shape))
 
 
 def _feed(digest: Any, value: Any) -> None:
