@@ -537,6 +537,31 @@ def test_work_is_cut_into_jobs(monkeypatch):
 # Faults. The service keeps jobs, as IBM's does; its script says what happens to each submission and each job.
 
 
+class Killed(Counting):
+    """Dies at its third job."""
+
+    def run(self, pubs, *, precision=None):
+        if len(self.jobs) == 2:
+            self.jobs.append(None)
+            raise KeyboardInterrupt
+        return super().run(pubs, precision=precision)
+
+
+def test_jobs_that_die_with_the_process_run_one_by_one(tmp_path):
+    circuit, x = QuantumCircuit(1), ParameterVector("x", 1)
+    circuit.ry(x[0], 0)
+    estimator, points = Killed(), np.linspace(0, 1, 5, dtype="float32")[:, None]
+
+    def run() -> jax.Array:  # each time as in a new process
+        backend = PrimitiveBackend(estimator, precision=0.1, max_executions_per_job=100, journal=tmp_path / "journal")
+        return qj.estimator_qnn(circuit, inputs=x, backend=backend)([], points)
+
+    with pytest.raises(Exception, match="KeyboardInterrupt"):
+        run()
+    np.testing.assert_allclose(run()[:, 0], np.cos(points[:, 0]), atol=0.6)
+    assert len(estimator.jobs) == 6  # the third of five was submitted twice, all others once
+
+
 class Unavailable(Exception):
     """A failure that may pass."""
 

@@ -47,8 +47,8 @@ class PrimitiveBackend:
         journal: A file in which job ids and results are written down. A run that was killed, started again with the
             same journal, collects its jobs and submits what is missing alone. Take a new file for a new run.
         service: What finds jobs of an earlier process by their id. Default: that of the primitive's device.
-        resilience_level: The error mitigation of the runtime's estimator. Default: what its options say, and 0, none,
-            where they say nothing.
+        resilience_level: The error mitigation of the runtime's estimator, sent with every job. Default: what its
+            options say (those of the runtime's current Estimator say 1), and 0, none, where they say nothing.
         progress: Whether to show a progress bar of the jobs of a call (needs tqdm: the extra `progress`).
 
     Example:

@@ -143,22 +143,33 @@ class Runner:
     bar: Any = None
 
     def run(self, chunks: Sequence[Chunk]) -> list[Answer]:
-        """The answers to all chunks. Everything is submitted before anything is waited for.
+        """The answers to all chunks.
 
-        If one fails, all the others are collected, and written down, before the error is raised.
+        Everything is submitted before anything is waited for; but jobs that die with the process run one by one if
+        there is a journal, so that each answer is written down before the next job. If one fails, all others that were
+        submitted are collected, and written down, before the error is raised.
         """
         keys = [self.journal.key(chunk.digest) for chunk in chunks]
         answers = [self.journal.answer(key) for key in keys]
+        one_by_one = self.service is None and self.journal.path is not None
+        for some in [[k] for k in range(len(chunks))] if one_by_one else [range(len(chunks))]:
+            self._run(some, chunks, keys, answers)
+        return answers
+
+    def _run(
+        self, some: Sequence[int], chunks: Sequence[Chunk], keys: Sequence[str], answers: list[Answer | None]
+    ) -> None:
+        """Puts the answers to some chunks into `answers`."""
         jobs: dict[int, Any] = {}
         error: Exception | None = None
-        for k, chunk in enumerate(chunks):
+        for k in some:
             if answers[k] is None:
                 try:
-                    jobs[k] = self._known(keys[k]) or self._submit(chunk, keys[k])
+                    jobs[k] = self._known(keys[k]) or self._submit(chunks[k], keys[k])
                 except Exception as problem:
                     error = problem
                     break
-        for k in range(len(chunks)):
+        for k in some:
             if k in jobs:
                 try:
                     answers[k] = self._collect(chunks[k], keys[k], jobs[k])
@@ -168,7 +179,6 @@ class Runner:
                 self.bar.update()
         if error is not None:
             raise error
-        return answers
 
     def _known(self, key: str) -> Any:
         """The job of an earlier process that was to answer this, if it can be found."""
