@@ -113,7 +113,7 @@ def fit(
             stop the training it may raise `StopIteration`.
         progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
         ensemble: Whether the first axis of `weights` counts the members of an ensemble. Default: if `loss` does not
-            take the weights as they are, but takes their rows.
+            take the weights as they are but takes their rows, or gives a value for each row.
         validation: Data like `data`. Their loss is computed about a hundred times in a run.
         patience: Stops when the validation loss (without validation data: the mean of the training loss since the last
             look) has not fallen for that many steps, and returns the weights at which it was lowest. An ensemble stops
@@ -297,23 +297,31 @@ def _check_loss(
             "The weights of an ensemble must all have the same number of members, at least 1, in their first axes, but "
             f"their shapes are {', '.join(str(leaf.shape) for leaf in jax.tree.leaves(weights))}."
         )
-    try:
-        shape = jax.eval_shape(_of_members(loss, bool(ensemble)), weights, *rows)
-    except (TypeError, ValueError):
-        if ensemble is not None or not countable:
-            raise
+    if ensemble is None:
         try:
-            shape = jax.eval_shape(_of_members(loss, True), weights, *rows)
+            shape = jax.eval_shape(loss, weights, *rows)
+            # An expectation value takes a leading dimension, too.
+            rows_of_weights = all(leaf.ndim > 1 for leaf in jax.tree.leaves(weights))
+            ensemble = countable and rows_of_weights and getattr(shape, "shape", None) in sizes
         except (TypeError, ValueError):
-            shape = None
-        if shape is None:
-            raise
-        ensemble = True
+            ensemble = countable and _is_ensemble(loss, weights, rows)
+            if not ensemble:
+                raise
+    shape = jax.eval_shape(_of_members(loss, ensemble), weights, *rows)
     if getattr(shape, "shape", None) != (sizes.pop() if ensemble else ()) or not jnp.issubdtype(
         shape.dtype, jnp.floating
     ):
         raise ValueError(f"`loss` must return a real scalar, but returns {shape}. Take the mean over the batch.")
     return bool(ensemble), shape.dtype
+
+
+def _is_ensemble(loss: Callable[..., Array], weights: Any, rows: tuple[Array, ...]) -> bool:
+    """Whether a loss that does not take the weights takes their rows."""
+    try:
+        jax.eval_shape(_of_members(loss, True), weights, *rows)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _of_members(function: Callable, ensemble: bool) -> Callable:

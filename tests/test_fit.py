@@ -787,3 +787,13 @@ def test_options_out_of_range(options, error, match):
 def test_a_loss_that_is_no_real_scalar(loss):
     with pytest.raises(ValueError, match=re.escape("`loss` must return a real scalar, but returns")):
         qj.fit(loss, START, (X, Y), optimizer=optax.sgd(0.1), steps=0)
+
+
+def test_an_expectation_value_of_rows_of_weights_is_an_ensemble():
+    energy = qj.expectation(real_amplitudes(2, reps=1), "ZX")
+    starts = RNG.normal(size=(3, 4)).astype("float32")
+    many = qj.fit(energy, starts, (), optimizer=optax.sgd(0.1), steps=4)
+    assert many.history.shape == (3, 4)
+    for start, weights in zip(starts, many.weights, strict=True):
+        alone = qj.fit(energy, start, (), optimizer=optax.sgd(0.1), steps=4)
+        np.testing.assert_allclose(weights, alone.weights, rtol=1e-5, atol=1e-6)

@@ -72,6 +72,7 @@ CONTESTANTS = {
             "tensorcircuit",
             ("tensorcircuit", "jax"),
             "JAX backend, complex64; jit of vmap.",
+            tasks=ALL + TRAINING,
             compiles=True,
         ),
         Contestant(
@@ -86,19 +87,20 @@ CONTESTANTS = {
             "pennylane",
             ("pennylane", "jax"),
             "default.qubit with JAX backpropagation, complex64; jit. TorchLayer with PyTorch's backpropagation.",
-            tasks=(*ALL, "torch_step"),
+            tasks=(*ALL, *TRAINING, "torch_step"),
             compiles=True,
         ),
         Contestant(
             "lightning",
             ("pennylane", "pennylane_lightning", "jax"),
             "lightning.qubit, c_dtype complex64, adjoint gradients; the Hessian by parameter shifts.",
-            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "sample", "train"),
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "sample"),
         ),
         Contestant(
             "qujax",
             ("qujax", "jax"),
             "complex64; jit of vmap.",
+            tasks=ALL + TRAINING,
             compiles=True,
         ),
         Contestant(
