@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 try:
     import torch
@@ -25,6 +26,7 @@ from torch import Tensor
 from qmljax._functions import Compiled
 
 WIDE = {torch.float64, torch.complex128, torch.int64, torch.uint64}
+RECORDERS = (torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE)
 DLPACK_CPU = 1
 NUMPY = {torch.float32, torch.float64, torch.complex64, torch.complex128, torch.int32, torch.int64, torch.bool}
 
@@ -106,8 +108,14 @@ class _Call:
     def __call__(self, *leaves: Any) -> tuple[Tensor, ...]:
         return _Bridge.apply(self, *leaves)
 
+    @torch.compiler.disable  # JAX compiles this part
     def run(self, leaves: Sequence[Any]) -> tuple[Tensor, ...]:
         """The function itself, at the lowest level, where tensors have memory."""
+        if torch._C._get_tracing_state() or any(map(torch._C._get_dispatch_mode, RECORDERS)):
+            raise RuntimeError(
+                "PyTorch records operations here, as torch.export, torch.jit.trace, make_fx and torch.func.linearize "
+                "do, but JAX's would be missing from the record. Use torch.compile, or torch.func.jvp."
+            )
         dims = tuple(0 if _is_legacy_batch(leaf) else None for leaf in leaves)
         if any(dim == 0 for dim in dims):
             return self._run_legacy_batch(dims, leaves)
@@ -115,7 +123,7 @@ class _Call:
         if len({tensor.device for tensor in tensors}) > 1:
             found = sorted({str(tensor.device) for tensor in tensors})
             raise ValueError(f"All tensors must be on one device, but are on {', '.join(found)}. Move them by `.to`.")
-        wide = jax.config.jax_enable_x64 or any(tensor.dtype in WIDE for tensor in tensors)
+        wide = jax.config.jax_enable_x64 or any(map(_is_wide, leaves))
         with jax.enable_x64(wide):
             arrays = [_to_jax(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
             outputs, self.tree = jax.tree.flatten(self.function.run(*arrays))
@@ -213,6 +221,12 @@ def _is_legacy_batch(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and torch._C._functorch.is_legacy_batchedtensor(leaf)
 
 
+def _is_wide(leaf: Any) -> bool:
+    if isinstance(leaf, Tensor):
+        return leaf.dtype in WIDE
+    return isinstance(leaf, jax.Array) and leaf.dtype in (np.float64, np.complex128, np.int64, np.uint64)
+
+
 def _is_inexact(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
@@ -267,13 +281,9 @@ class TorchFunction:
         self.function = function
         self._flat = _shared(function) if isinstance(function, Compiled) else _Flat(function)
 
+    @torch.compiler.disable  # the graph breaks here
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Pytrees of tensors -> a pytree of tensors."""
-        if torch.compiler.is_compiling():  # JAX compiles this part: the graph breaks here
-            return torch.compiler.disable(self._call)(args, keywords)
-        return self._call(args, keywords)
-
-    def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         leaves, tree = jax.tree.flatten((args, keywords))
         call = _Call(self._flat.derived(_of_tree, tree))
         outputs = call(*map(_checked, leaves))
@@ -315,7 +325,8 @@ def torch_function(function: Callable[..., Any]) -> TorchFunction:
     Raises:
         TypeError: An argument is no tensor, JAX array or number, or a tensor is sparse.
         ValueError: The tensors are on several devices.
-        RuntimeError: The tensors are on a device that JAX does not have.
+        RuntimeError: The tensors are on a device that JAX does not have, or PyTorch records operations to run them
+            later, as `torch.export` and `torch.func.linearize` do: `torch.compile` works instead.
 
     Example:
         >>> f = torch_function(lambda x: {"sines": jnp.sin(x)})
@@ -365,7 +376,9 @@ class TorchConnector(torch.nn.Module):
         if initial_weights is None:
             weight = torch.empty(model.num_weights).uniform_(-1, 1)
         else:
-            weight = torch.asarray(initial_weights).detach().clone()
+            if isinstance(initial_weights, jax.Array | np.ndarray):
+                initial_weights = np.array(initial_weights)  # a copy that may be written to, without gaps
+            weight = torch.as_tensor(initial_weights).detach().clone()
         if weight.shape != (model.num_weights,):
             raise ValueError(
                 f"`initial_weights` must have shape ({model.num_weights},), a number for each weight of the model, but "

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.primitives import StatevectorEstimator
+from qiskit.primitives import BackendEstimatorV2
 from test_architecture import run_python
 
 import qmljax as qj
+from qmljax.primitives import Estimator, PrimitiveBackend
 
 torch = pytest.importorskip("torch")
 from torch import func  # noqa: E402
+from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 import qmljax.torch  # noqa: E402
 from qmljax.torch import TorchConnector, torch_function  # noqa: E402
@@ -41,6 +43,7 @@ SMALL_WEIGHTS = ParameterVector("w", 2)
 SMALL.ry(SMALL_INPUTS[0], 0), SMALL.rx(SMALL_INPUTS[1] * SMALL_WEIGHTS[1], 0), SMALL.ry(SMALL_WEIGHTS[0], 0)
 SMALL_ESTIMATOR = qj.estimator_qnn(SMALL, ["Z", "X"], inputs=SMALL_INPUTS)
 SMALL_SAMPLER = qj.sampler_qnn(SMALL, inputs=SMALL_INPUTS)
+TRAINED = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
 LEADS = [(), (2,), (2, 1), (1, 2, 1)]
 
 
@@ -268,6 +271,9 @@ def test_64_bits_are_never_narrowed():
     assert_close(x.grad, np.cos([1.0]), 1e-16)
     large = torch.tensor([1 << 40])
     assert torch_function(lambda n: n + 1)(large).item() == (1 << 40) + 1
+    with jax.enable_x64(True):
+        constant = jnp.array([0.1])
+    assert_close(torch_function(lambda x, c: x.astype(c.dtype) + c)(torch.zeros(1), constant), [0.1], 1e-16)
     assert f(torch.ones(1)).dtype == torch.float32 and not jax.config.jax_enable_x64
 
 
@@ -308,6 +314,18 @@ def test_a_layer_is_a_module():
     copied = TorchConnector(ESTIMATOR, weights)
     weights.zero_()
     assert torch.equal(copied(x), right)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [[1.0, 2.0], (torch.tensor(1.0), 2), np.array([2, 1])[::-1], jnp.array([1.0, 2.0]), TRAINED],
+    ids=["list", "tuple", "backwards", "jax", "parameter"],
+)
+def test_initial_weights_of_any_kind(weights):
+    layer = TorchConnector(ESTIMATOR, weights)
+    with torch.no_grad():
+        layer.weight.mul_(5)
+        assert layer.weight.tolist() == [5, 10] and [float(torch.as_tensor(w).detach()) for w in weights] == [1, 2]
 
 
 def test_a_layer_is_traced_once_for_a_shape():
@@ -355,6 +373,32 @@ def test_compiled_networks():
         assert_close(p.grad, grad, 1e-6)
 
 
+def test_what_is_compiled_may_transform_functions():
+    f, (w, x) = torch_function(ESTIMATOR), arguments()
+
+    def gradient(w):
+        return func.grad(lambda w: f(w, x).sum())(w)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert_close(torch.compile(gradient, backend="aot_eager")(w), gradient(w).numpy())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda f, w: func.linearize(f, w),
+        lambda f, w: make_fx(f)(w),
+        lambda f, w: torch.jit.trace(f, w, check_trace=False),
+    ],
+    ids=["linearize", "make_fx", "trace"],
+)
+def test_a_record_that_would_lack_the_function_is_refused(record):
+    f, (w, x) = torch_function(ESTIMATOR), arguments()
+    with pytest.raises(RuntimeError, match="would be missing from the record. Use torch.compile"):
+        record(lambda w: f(w, x), w)
+
+
 class Encoded(torch.utils.data.Dataset):
     """What a quantum layer makes of points: the layer travels to the workers."""
 
@@ -375,59 +419,59 @@ def test_workers():
     assert_close(torch.cat(list(loader)), layer(x).detach(), 1e-6)
 
 
-class Counting:
-    """A backend on Qiskit's estimator, differentiated by parameter shift, that counts its jobs."""
-
-    def __init__(self):
-        self.jobs, self.estimator = 0, StatevectorEstimator()
-
-    def expectation(self, circuit, observables):
-        def host(params):
-            self.jobs += 1
-            job = self.estimator.run([(circuit, [[o] for o in observables], np.asarray(params))])
-            return np.moveaxis(job.result()[0].data.evs, 0, -1).astype(params.dtype)
-
-        @jax.custom_vjp
-        def run(params):
-            shape = jax.ShapeDtypeStruct((*params.shape[:-1], len(observables)), params.dtype)
-            return jax.pure_callback(host, shape, params)
-
-        def shifted(params, cotangent):
-            columns = []
-            for k in range(params.shape[-1]):
-                step = (
-                    jnp.zeros(params.shape[-1], params.dtype)
-                    .at[k]
-                    .set(jnp.pi / 2)
-                    .reshape(*(1,) * (params.ndim - 1), -1)
-                )
-                columns.append(jnp.sum(cotangent * (run(params + step) - run(params - step)) / 2, axis=-1))
-            return (jnp.stack(columns, axis=-1),)
-
-        run.defvjp(lambda params: (run(params), params), shifted)
-        return run
+# On primitives, which run outside of JAX.
 
 
-def test_a_hybrid_network_trains_on_a_backend():
-    x, w, plain = ParameterVector("x", 2), ParameterVector("w", 2), QuantumCircuit(2)
-    plain.ry(x[0], 0), plain.rx(x[1], 1), plain.cx(0, 1), plain.ry(w[0], 1), plain.rx(w[1], 0)
-    observables, backend = ["ZI", "IX"], Counting()
-    exact = qj.estimator_qnn(plain, observables, inputs=x)
-    layer = TorchConnector(qj.estimator_qnn(plain, observables, inputs=x, backend=backend), [0.5, -0.5])
-    points = torch.rand(4, 2, requires_grad=True)
-    layer(points).square().sum().backward()
-    right = func.grad(lambda w, x: torch_function(exact)(w, x).square().sum(), (0, 1))(layer.weight, points)
-    assert_close(layer.weight.grad, right[0].detach(), 1e-5), assert_close(points.grad, right[1].detach(), 1e-5)
-    assert backend.jobs == 1 + 2 * 4  # the backward pass runs the shifted circuits alone
+class Counting(Estimator):
+    """An estimator that counts its jobs."""
+
+    jobs = 0
+
+    def run(self, *args, **keywords):
+        self.jobs += 1
+        return super().run(*args, **keywords)
+
+
+def losses_in_training(model, steps):
+    """Of a hybrid network, from the same start for all models."""
     torch.manual_seed(0)
+    layer = TorchConnector(model, [0.5, -0.5])
     network = torch.nn.Sequential(torch.nn.Linear(2, 2), layer, torch.nn.Linear(2, 1))
-    optimizer, losses = torch.optim.Adam(network.parameters(), 0.1), []
-    for _ in range(8):
-        losses.append((network(points.detach()) - 1).square().mean())
+    optimizer, losses, points = torch.optim.Adam(network.parameters(), 0.1), [], torch.rand(4, 2)
+    for _ in range(steps):
+        losses.append((network(points) - 1).square().mean())
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()
-    assert losses[-1] < 0.3 * losses[0]
+    return torch.stack(losses).detach().numpy()
+
+
+def on(primitive, **options):
+    return qj.estimator_qnn(CIRCUIT, ["ZI", "XX"], inputs=INPUTS, backend=PrimitiveBackend(primitive, **options))
+
+
+def test_a_hybrid_network_trains_on_primitives():
+    estimator = Counting()
+    w, x = arguments(3, requires_grad=True)
+    model, exact = torch_function(on(estimator)), torch_function(ESTIMATOR)
+    given, right = (torch.autograd.grad(f(w, x).square().sum(), (w, x)) for f in (model, exact))
+    assert_close(given[0], right[0].numpy()), assert_close(given[1], right[1].numpy())
+    samples = [func.vmap(func.jacfwd(f), (None, 0))(w.detach(), x.detach()) for f in (model, exact)]
+    assert_close(samples[0], samples[1].numpy())
+    estimator.jobs = 0
+    losses = losses_in_training(on(estimator), 4)
+    assert estimator.jobs == 2 * 4  # forward and backward
+    np.testing.assert_allclose(losses, losses_in_training(ESTIMATOR, 4), rtol=1e-5)
+
+
+def test_a_hybrid_network_trains_on_a_device_with_noise():
+    pytest.importorskip("qiskit_aer")
+    device = pytest.importorskip("qiskit_ibm_runtime.fake_provider").FakeManilaV2()
+    primitive = BackendEstimatorV2(backend=device, options={"seed_simulator": 1})
+    losses = losses_in_training(on(primitive, shots=1000), 4)
+    exact = losses_in_training(ESTIMATOR, 4)
+    assert losses[-1] < 0.5 * losses[0] and not np.array_equal(losses, exact)
+    np.testing.assert_allclose(losses, exact, rtol=0, atol=0.15)
 
 
 # Mistakes.
