@@ -20,10 +20,12 @@ from numpy import ndarray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import zz_feature_map
+from qiskit.primitives import BackendEstimatorV2
 
 import qmljax as qj
 from qmljax import _qnn
 from qmljax.flax import QuantumLayer
+from qmljax.primitives import Estimator, PrimitiveBackend
 
 # Two qubits that turn by x + w about Y: <Z> = cos, <X> = sin.
 x2, w2 = ParameterVector("x", 2), ParameterVector("w", 2)
@@ -92,11 +94,11 @@ def weights_of(module: QuantumLayer) -> ndarray:
     return np.zeros(2) if module.weights is None else np.asarray(module.weights[...], np.float64)
 
 
-def network(seed: int = 0) -> nnx.Sequential:
+def network(seed: int = 0, model: Callable = MODELS["estimator"].model) -> nnx.Sequential:
     rngs = nnx.Rngs(seed)
     return nnx.Sequential(
         nnx.Linear(3, 2, rngs=rngs),
-        QuantumLayer(MODELS["estimator"].model, rngs=rngs),
+        QuantumLayer(model, rngs=rngs),
         nnx.Linear(2, 1, rngs=rngs),
     )
 
@@ -347,6 +349,35 @@ def test_a_hybrid_network_trains():
     assert losses[0] > 0.9 and losses[-1] < 0.3
     assert np.abs(weights_of(module.layers[1]) - start).min() > 0.01
     assert np.mean(np.sign(module(x)) == y) > 0.9
+
+
+def losses_on(backend: Any) -> ndarray:
+    """Of a hybrid network in training."""
+    module, x = network(model=estimator(backend=backend)), points(4, 3)
+    optimizer = nnx.Optimizer(module, optax.adam(0.1), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(module, optimizer):
+        loss, grads = nnx.value_and_grad(squares)(module, x, np.sign(x[:, :1]))
+        optimizer.update(module, grads)
+        return loss
+
+    return np.array([step(module, optimizer) for _ in range(4)])
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_a_hybrid_network_trains_on_primitives():
+    np.testing.assert_allclose(losses_on(PrimitiveBackend(Estimator())), losses_on(None), rtol=1e-4)
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_a_hybrid_network_trains_on_a_device_with_noise():
+    pytest.importorskip("qiskit_aer")
+    device = pytest.importorskip("qiskit_ibm_runtime.fake_provider").FakeManilaV2()
+    primitive = BackendEstimatorV2(backend=device, options={"seed_simulator": 1})
+    losses, exact = losses_on(PrimitiveBackend(primitive, shots=1000)), losses_on(None)
+    assert losses[-1] < losses[0] and not np.array_equal(losses, exact)
+    np.testing.assert_allclose(losses, exact, rtol=0, atol=0.15)
 
 
 # Copies and checkpoints.
