@@ -5,11 +5,8 @@ writes the checkpoint. What a step does depends on its number alone, never on wh
 """
 
 import functools
-import hashlib
 import math
 import os
-import pathlib
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,14 +17,14 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from qmljax import _files, _minimize
+from qmljax import _minimize
+from qmljax._checkpoint import Checkpoint, is_key
 from qmljax._functions import load_tqdm
 
 VISITS = 100  # in a run: progress and callbacks need no more
 LOSSES = (
     1024  # room for the losses between two visits; one length, so that another number of steps compiles nothing anew
 )
-WRITING = 0.05  # the share of the time that may go into checkpoints
 
 
 class _Trained(NamedTuple):
@@ -193,7 +190,7 @@ def fit(
     history, done, file = np.zeros((*members, steps), dtype), 0, None
     earlier = run, done
     if checkpoint is not None:
-        file = _Checkpoint(checkpoint, run, watch, (data, validation, batch_size, key, patience, convergence))
+        file = Checkpoint(checkpoint, run, watch, (data, validation, batch_size, key, patience, convergence))
         run, done, earlier = file.load(history)
     chunk = max(1, min(math.ceil(steps / VISITS), patience or steps, convergence or steps))
     buffer = np.zeros((max(chunk, LOSSES), *members), dtype)
@@ -352,7 +349,7 @@ def _init(optimizer: optax.GradientTransformation, weights: Any, members: tuple[
         return jax.tree.map(spread, state, is_leaf=lambda part: hasattr(part, "hyperparams"))
 
     def apart(leaf: Any) -> Any:
-        return jax.vmap(jax.random.fold_in)(leaf, own) if _is_key(leaf) else leaf
+        return jax.vmap(jax.random.fold_in)(leaf, own) if is_key(leaf) else leaf
 
     return jax.tree.map(apart, each(jax.vmap(optimizer.init)(weights)))
 
@@ -565,99 +562,6 @@ def _converged(history: np.ndarray, window: int) -> bool:
     last, before = history[..., -window:], history[..., -2 * window : -window]
     noise = last.std(axis=-1) / math.sqrt(window)
     return bool((np.abs(last.mean(axis=-1) - before.mean(axis=-1)) <= noise / 2).all())
-
-
-class _Checkpoint:
-    """A file that holds a run: what a step works on, and what was seen so far."""
-
-    KIND = "checkpoint"
-
-    def __init__(self, path: str | os.PathLike, run: _Run, watch: _Watch, settings: tuple) -> None:
-        self.path, self.run, self.watch = pathlib.Path(path), run, watch
-        self.fingerprint = _digest((run, settings))
-        self.next = 0.0  # when to write again
-
-    def load(self, history: np.ndarray) -> tuple[_Run, int, tuple[_Run, int]]:
-        """The run in the file, its step, and the run and the step one visit before; else the new run.
-
-        The losses go into `history`.
-        """
-        if not self.path.exists():
-            self.save(self.run, (self.run, 0), history[..., :0])  # what cannot be written should fail now
-            return self.run, 0, (self.run, 0)
-        header, arrays = _files.read(self.path, self.KIND)
-        if header["fingerprint"] != self.fingerprint:
-            raise ValueError(
-                f"The checkpoint {str(self.path)!r} was written by a run with other data, weights, key or options. "
-                "Delete it to start anew, or give another name."
-            )
-        done = arrays["history"].shape[-1]
-        if done > history.shape[-1]:
-            raise ValueError(
-                f"The checkpoint {str(self.path)!r} is at step {done}, but `steps` is {history.shape[-1]}. Give as "
-                "many steps or more."
-            )
-        history[..., :done] = arrays["history"]
-        watch = self.watch
-        watch.visits, watch.stopped = arrays["visits"].tolist(), header["stopped"]
-        if watch.evaluate is not None:
-            watch.validation = list(np.moveaxis(arrays["validation"], -1, 0))
-        watch.best, watch.best_at = arrays["best"], arrays["best_at"]
-        run, earlier, best = _unflatten((self.run, self.run, self.run[0]), arrays)
-        watch.alive = arrays["alive"]
-        watch.best_weights = best if watch.visits else None
-        return run, done, (earlier, int(arrays["since"]))
-
-    def save(self, run: _Run, earlier: tuple[_Run, int], history: np.ndarray, now: bool = False) -> None:
-        """Writes the file, unless it was written a moment ago."""
-        begun = time.monotonic()
-        if begun < self.next and not now:
-            return
-        watch = self.watch
-        best = run[0] if watch.best_weights is None else watch.best_weights
-        arrays = _flatten((run, earlier[0], best)) | {"history": history, "visits": np.array(watch.visits, int)}
-        arrays |= {"best": watch.best, "best_at": watch.best_at, "alive": watch.alive, "since": np.array(earlier[1])}
-        if watch.evaluate is not None:
-            arrays["validation"] = watch.validations()
-        final = watch.stopped if watch.stopped in ("patience", "convergence", "nan") else None
-        _files.write(self.path, self.KIND, {"fingerprint": self.fingerprint, "stopped": final}, arrays)
-        end = time.monotonic()
-        self.next = end + (end - begun) / WRITING
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def as_numpy(leaf: Any) -> np.ndarray:
-    """An array, or the data of a random key."""
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
-def like(array: np.ndarray, leaf: Any) -> Array:
-    """What `as_numpy` made the array of: of the kind of `leaf`."""
-    if _is_key(leaf):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(leaf))
-    return jnp.asarray(array, leaf.dtype)
-
-
-def _flatten(tree: Any) -> dict[str, np.ndarray]:
-    """The leaves by number."""
-    return {str(k): as_numpy(leaf) for k, leaf in enumerate(jax.tree.leaves(tree))}
-
-
-def _unflatten(example: Any, arrays: dict[str, np.ndarray]) -> Any:
-    leaves, tree = jax.tree.flatten(example)
-    return jax.tree.unflatten(tree, [like(arrays[str(k)], leaf) for k, leaf in enumerate(leaves)])
-
-
-def _digest(tree: Any) -> str:
-    leaves, structure = jax.tree.flatten(tree)
-    digest = hashlib.sha256(str(structure).encode())
-    for leaf in leaves:
-        array = np.ascontiguousarray(as_numpy(leaf))
-        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
 
 
 class _NoBar:

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 # From the ground up. A module imports only from floors below its own; neighbours do not know each other.
 FLOORS = [
     ["_expressions", "_basis", "_files", "_minimize", "circuits"],
-    ["_program"],
+    ["_checkpoint", "_program"],
     ["_gates"],
     ["_parse"],
     ["_layers"],

@@ -23,7 +23,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import qmljax as qj
 from qmljax import _fit
 from qmljax import sklearn as qs
-from qmljax.sklearn import _networks
+from qmljax.sklearn import _objective
+from qmljax.sklearn._variational import variational_network
 
 THIRTY = "the data of this check have 30 features, and the default network a qubit for each"
 
@@ -181,7 +182,7 @@ def test_gradients_of_losses(kind, loss):
         count = 1 if kind == "sign" else 3
     if kind == "values" and loss == "cross_entropy":
         pytest.skip("a loss of classifiers")
-    objective = _networks._Objective(_networks._Outputs(network, kind, count), loss)
+    objective = _objective.Objective(_objective.Outputs(network, kind, count), loss)
     rng = np.random.default_rng(0)
     points, share = rng.uniform(0, 1, (6, 1)), rng.uniform(0.5, 2, 6)
     targets = rng.uniform(-1, 1, (6, 3)) if kind == "values" else np.eye(2 if kind == "sign" else 3)[np.arange(6) % 2]
@@ -350,11 +351,11 @@ def test_a_search_compiles_once():
     x, y = blobs([0, 1, 2], size=107)
     rates = {"learning_rate": np.linspace(0.01, 0.1, 10)}
     search = GridSearchCV(qs.VQC(loss="squared_error", steps=7, random_state=0), rates, refit=False)
-    before, evaluated = _fit._chunk._cache_size(), _networks._evaluate._cache_size()
+    before, evaluated = _fit._chunk._cache_size(), _objective.evaluate._cache_size()
     search.fit(x, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert _fit._chunk._cache_size() == before + 1
-    assert _networks._evaluate._cache_size() == evaluated + 1  # the folds to test with
+    assert _objective.evaluate._cache_size() == evaluated + 1  # the folds to test with
 
 
 def test_clones_share_what_is_compiled():
@@ -371,7 +372,7 @@ def test_clones_share_what_is_compiled():
 
 @pytest.mark.parametrize("samples", [1, 2, 9, 15, 16, 17, 100, 113, 1000, 12345])
 def test_room_for_samples(samples):
-    assert samples <= _networks._room(samples) <= 1.125 * samples + 1
+    assert samples <= _objective.room(samples) <= 1.125 * samples + 1
 
 
 @pytest.mark.parametrize("loss", [optax.losses.squared_error, lambda out, aims: jnp.mean((out - aims) ** 2)])
@@ -384,11 +385,9 @@ def test_a_loss_that_is_not_one_of_samples(loss):
 
 def test_padding_does_not_count():
     x, y = blobs([0, 1], size=17)  # padded to 18
-    objective = _networks._Objective(
-        _networks._Outputs(_networks.variational_network(2, 1), "sign", 1), "cross_entropy"
-    )
+    objective = _objective.Objective(_objective.Outputs(variational_network(2, 1), "sign", 1), "cross_entropy")
     model = qs.VQC(steps=1, random_state=0).fit(x, y)
-    assert _networks._room(17) == 18
+    assert _objective.room(17) == 18
     w = np.random.RandomState(0).uniform(-1, 1, 8)
     with jax.enable_x64(True):
         expected = objective(w, x, np.eye(2)[y], np.ones(17))

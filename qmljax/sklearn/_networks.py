@@ -25,91 +25,27 @@ import numpy as np
 import optax
 from jax import Array
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
-from qiskit.circuit.library import real_amplitudes, z_feature_map
+from qiskit.circuit.library import z_feature_map
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from qmljax import _files, _save, losses
-from qmljax._fit import as_numpy, check_optimizer, fit, like
-from qmljax._qnn import estimator_qnn, sampler_qnn
-from qmljax.sklearn._kernels import FLOATS, MOST_FEATURES, modest
+from qmljax import _files, _save
+from qmljax._checkpoint import as_numpy, like
+from qmljax._fit import check_optimizer, fit
+from qmljax.sklearn._kernels import FLOATS, modest
+from qmljax.sklearn._objective import ERRORS, Objective, Outputs, evaluate, room, weighted
+from qmljax.sklearn._variational import rotations, variational_network
 
 KIND = "scikit-learn estimator"
-ERRORS: dict[str, Callable[[Array, Array], Array]] = {
-    "squared_error": optax.losses.squared_error,
-    "absolute_error": lambda outputs, targets: jnp.abs(outputs - targets),
-    "huber": optax.losses.huber_loss,
-}
 
 
 @functools.cache
 def _adam() -> optax.GradientTransformation:
     """One object, so that other learning rates do not compile anew."""
     return optax.inject_hyperparams(optax.adam)(learning_rate=0.0)
-
-
-@dataclass(frozen=True)
-class _Outputs:
-    """What a network's outputs mean: `kind` is "values", "sign" (one output), "logits" or "probabilities"."""
-
-    network: Any
-    kind: str
-    count: int  # how many of them are used
-    scale: float = 1.0
-
-    def __call__(self, weights: Any, x: Any) -> Array:
-        """(N, features) -> values (N, count), or probabilities of classes (N, classes)."""
-        raw = self.raw(weights, x)
-        if self.kind == "sign":
-            p = jnp.clip((1 + raw) / 2, 0, 1)
-            return jnp.concatenate([1 - p, p], axis=1)
-        if self.kind == "logits":
-            return jax.nn.softmax(self.scale * raw, axis=1)
-        if self.kind == "probabilities":
-            total = raw.sum(axis=1, keepdims=True)
-            even = jnp.full_like(raw, 1 / self.count)  # where all probability is on outcomes of no class
-            return jnp.where(total > 0, raw / jnp.where(total > 0, total, 1), even)
-        return raw
-
-    def raw(self, weights: Any, x: Any) -> Array:
-        """(N, features) -> (N, count)."""
-        return self.network(weights, x).reshape(len(x), -1)[:, : self.count]
-
-
-@dataclass(frozen=True)
-class _Objective:
-    """The loss of a network: the weighted mean over the samples. It is equal by value, as what is compiled for it."""
-
-    outputs: _Outputs
-    loss: str | Callable[[Array, Array], Array]
-
-    def __call__(self, weights: Any, x: Any, targets: Array, sample_weight: Array) -> Array:
-        """`targets` are values (N, count), or one-hot (N, classes)."""
-        return (sample_weight * self._of_samples(weights, x, targets)).mean()
-
-    def _of_samples(self, weights: Any, x: Any, targets: Array) -> Array:
-        kind, raw = self.outputs.kind, self.outputs.raw(weights, x)
-        if callable(self.loss):
-            values = self.loss(raw, targets)
-            if jnp.shape(values) != (len(raw),):  # others would broadcast against the weights of the samples
-                raise ValueError(
-                    f"`loss` must return a value for each sample, of shape ({len(raw)},) for outputs of shape "
-                    f"{raw.shape}, but returns shape {jnp.shape(values)}. Sum over the outputs, not over the samples."
-                )
-            return values
-        if self.loss == "cross_entropy":
-            if kind == "logits":
-                return optax.losses.softmax_cross_entropy(self.outputs.scale * raw, targets)
-            p = jnp.concatenate([(1 - raw) / 2, (1 + raw) / 2], axis=1) if kind == "sign" else raw
-            return losses.cross_entropy(p, targets)
-        if kind == "sign":
-            targets = targets[:, 1:]
-        aims = 2 * targets - 1 if kind in ("sign", "logits") else targets  # of expectation values: -1 and 1
-        return ERRORS[self.loss](raw, aims).sum(axis=1)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -128,7 +64,7 @@ class _NeuralNetwork(BaseEstimator):
     progress: bool = False
     random_state: Any = None
 
-    def _start(self, outputs: _Outputs, features: int) -> None:
+    def _start(self, outputs: Outputs, features: int) -> None:
         """New weights and a new optimiser state, unless the last ones are to be gone on from."""
         network = outputs.network
         if network.num_inputs != features:
@@ -185,9 +121,9 @@ class _NeuralNetwork(BaseEstimator):
 
     def _advance(self, data: Any, steps: int, batch_size: int | None, validation: Any = None) -> Self:
         """Trains from the weights and the optimiser state of now on."""
-        objective, x = _Objective(self.outputs_, self.loss), data[0]
-        data = _weighted(*data, pad=batch_size is None)
-        validation = None if validation is None else _weighted(*validation)
+        objective, x = Objective(self.outputs_, self.loss), data[0]
+        data = weighted(*data, pad=batch_size is None)
+        validation = None if validation is None else weighted(*validation)
         key = self._rng.randint(np.iinfo(np.int32).max)
         with jax.enable_x64(x.dtype != np.float32):
             weights, options = jnp.asarray(self.weights_, x.dtype), {}
@@ -244,12 +180,12 @@ class _NeuralNetwork(BaseEstimator):
             )
 
     def _evaluate(self, X: Any) -> np.ndarray:  # noqa: N803
-        """What `_Outputs` gives for points (N, d)."""
+        """What `Outputs` gives for points (N, d)."""
         check_is_fitted(self)
         x = validate_data(self, X, dtype=FLOATS, reset=False)
-        padded = np.concatenate([x, np.repeat(x[:1], _room(len(x)) - len(x), axis=0)])
+        padded = np.concatenate([x, np.repeat(x[:1], room(len(x)) - len(x), axis=0)])
         with jax.enable_x64(x.dtype != np.float32):
-            return np.asarray(_evaluate(self.outputs_, jnp.asarray(self.weights_, x.dtype), padded))[: len(x)]
+            return np.asarray(evaluate(self.outputs_, jnp.asarray(self.weights_, x.dtype), padded))[: len(x)]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_")
@@ -340,7 +276,7 @@ def load(path: str | os.PathLike) -> Any:
             UserWarning,
             stacklevel=2,
         )
-    estimator.neural_network_, estimator.outputs_ = network, _Outputs(network, *about["outputs"])
+    estimator.neural_network_, estimator.outputs_ = network, Outputs(network, *about["outputs"])
     estimator.weights_, estimator.loss_curve_ = arrays["weights"], arrays["loss_curve"]
     estimator.n_features_in_ = about["n_features_in_"]
     if "feature_names_in_" in about:
@@ -348,33 +284,6 @@ def load(path: str | os.PathLike) -> Any:
     estimator._rng, estimator._opt_state = check_random_state(estimator.random_state), None
     estimator._relearn(about)
     return estimator
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _evaluate(outputs: _Outputs, weights: Array, x: Array) -> Array:
-    return outputs(weights, x)
-
-
-def _room(samples: int) -> int:
-    """The number of samples or at most an eighth more: few different lengths, so that few are compiled for."""
-    grain = 1 << max(samples.bit_length() - 4, 0)
-    return -(-samples // grain) * grain
-
-
-def _weighted(x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray, pad: bool = False) -> tuple:
-    """The data of an `_Objective`: weights of mean 1, padding included."""
-    more = _room(len(x)) - len(x) if pad else 0
-    x, targets = (np.concatenate([a, np.repeat(a[:1], more, axis=0)]) for a in (x, targets))
-    sample_weight = np.concatenate([sample_weight, np.zeros(more)])
-    return x, targets.astype(x.dtype), (sample_weight / sample_weight.mean()).astype(x.dtype)
-
-
-def _rotations(features: int) -> QuantumCircuit:
-    """RY of each feature on a qubit of its own: of period 2 pi in each."""
-    circuit = QuantumCircuit(features)
-    for qubit, x in enumerate(ParameterVector("x", features)):
-        circuit.ry(x, qubit)
-    return circuit
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -447,7 +356,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
         return X, np.eye(len(self.classes_))[index], weight
 
-    def _meaning(self, features: int) -> _Outputs:
+    def _meaning(self, features: int) -> Outputs:
         classes = len(self.classes_)
         network = self._network(features, 1 if classes == 2 else classes)
         outputs = int(np.prod(network.output_shape))
@@ -465,7 +374,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
                 f"There are {classes} classes, but the network has {outputs} outputs, enough for {most} classes. Use "
                 "a network with an output for each class."
             )
-        return _Outputs(network, kind, 1 if kind == "sign" else classes, float(self.scale))
+        return Outputs(network, kind, 1 if kind == "sign" else classes, float(self.scale))
 
     def __sklearn_tags__(self) -> Any:
         return modest(super().__sklearn_tags__())
@@ -482,7 +391,7 @@ class _Classifier(ClassifierMixin, _NeuralNetwork):
 class _Regressor(RegressorMixin, _NeuralNetwork):
     loss: str | Callable = "squared_error"
 
-    default_map = staticmethod(_rotations)
+    default_map = staticmethod(rotations)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""
@@ -519,11 +428,11 @@ class _Regressor(RegressorMixin, _NeuralNetwork):
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
         return X, y.reshape(len(y), -1), weight
 
-    def _meaning(self, features: int, targets: int) -> _Outputs:
+    def _meaning(self, features: int, targets: int) -> Outputs:
         network = self._network(features, targets)
         if (outputs := int(np.prod(network.output_shape))) != targets:
             raise ValueError(f"The network has {outputs} outputs, but y has {targets} targets. There must be as many.")
-        return _Outputs(network, "values", targets)
+        return Outputs(network, "values", targets)
 
     def __sklearn_tags__(self) -> Any:
         tags = modest(super().__sklearn_tags__())
@@ -559,63 +468,6 @@ class _OfCircuits:
     def _network(self, features: int, outputs: int) -> Any:
         given = {name: getattr(self, name, None) for name in ("feature_map", "ansatz", "observables", "interpret")}
         return variational_network(features, outputs, **given, default_map=self.default_map)
-
-
-def variational_network(
-    features: int,
-    outputs: int,
-    feature_map: QuantumCircuit | None = None,
-    ansatz: QuantumCircuit | None = None,
-    observables: Any = None,
-    interpret: str | Callable | None = None,
-    default_map: Callable[[int], QuantumCircuit] = z_feature_map,
-) -> Any:
-    """The QNN of `VQC` and `VQR`: a feature map, then an ansatz.
-
-    Args:
-        features: The number of inputs.
-        outputs: The number of outputs.
-        feature_map: Default: `default_map`.
-        ansatz: Default: `real_amplitudes`.
-        observables: Default: the parity of all qubits for one output; else Z on one qubit each, then on pairs, ...
-        interpret: Instead of observables: "parity", "modulo" or a function of the outcome, for probabilities.
-        default_map: Makes a feature map with a qubit for each feature.
-    """
-    for name, circuit in (("feature_map", feature_map), ("ansatz", ansatz)):
-        if not isinstance(circuit, QuantumCircuit | None):
-            raise TypeError(f"`{name}` must be a QuantumCircuit, but is a {type(circuit).__name__}.")
-    if feature_map is None:
-        if features > MOST_FEATURES:
-            raise ValueError(
-                f"The default feature map has a qubit for each feature, at most {MOST_FEATURES}, but the points have "
-                f"{features} features. Reduce them, as by PCA, or pass a feature map of your own."
-            )
-        feature_map = default_map(features)
-    if len(feature_map.parameters) != features:
-        raise ValueError(
-            f"The feature map has {len(feature_map.parameters)} parameters, but X has {features} features. There must "
-            "be as many."
-        )
-    n = feature_map.num_qubits
-    circuit = feature_map.compose(real_amplitudes(n) if ansatz is None else ansatz)
-    if interpret is not None:
-        if observables is not None:
-            raise ValueError("Give `observables` or `interpret`, but not both.")
-        classes = max(outputs, 2)
-        rules = {"parity": lambda outcome: outcome.bit_count() % 2, "modulo": lambda outcome: outcome % classes}
-        if not callable(interpret) and interpret not in rules:
-            raise ValueError(f"`interpret` must be 'parity', 'modulo' or a function, but is {interpret!r}.")
-        rule = interpret if callable(interpret) else rules[interpret]
-        shape = None if callable(interpret) else 2 if interpret == "parity" else classes
-        return sampler_qnn(circuit, inputs=feature_map.parameters, interpret=rule, output_shape=shape)
-    if observables is None:
-        if outputs >= 1 << n:
-            raise ValueError(
-                f"{outputs} outputs need as many Z strings, but {n} qubits have {(1 << n) - 1}. Use more qubits."
-            )
-        masks = [(1 << n) - 1] if outputs == 1 else sorted(range(1, 1 << n), key=lambda m: (m.bit_count(), m))
-        observables = ["".join("IZ"[m >> q & 1] for q in reversed(range(n))) for m in masks[:outputs]]
-    return estimator_qnn(circuit, observables, inputs=feature_map.parameters)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
