@@ -464,6 +464,13 @@ def test_a_hybrid_network_trains_on_primitives():
     np.testing.assert_allclose(losses, losses_in_training(ESTIMATOR, 4), rtol=1e-5)
 
 
+def test_a_layer_on_primitives_travels_after_it_has_run():
+    layer, x = TorchConnector(on(Estimator())), torch.rand(3, 2)
+    right = layer(x)
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert_close(twin(x), right.detach().numpy(), 1e-6)
+
+
 def test_a_hybrid_network_trains_on_a_device_with_noise():
     pytest.importorskip("qiskit_aer")
     device = pytest.importorskip("qiskit_ibm_runtime.fake_provider").FakeManilaV2()

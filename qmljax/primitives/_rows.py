@@ -73,8 +73,7 @@ class Rows:
 
     def chunk(self, rows: np.ndarray) -> Chunk:
         """One job."""
-        digest = self.digest.copy()
-        digest.update(repr(rows.shape).encode() + rows.astype("<f8").tobytes())
+        digest = hashlib.blake2b(self.digest + repr(rows.shape).encode() + rows.astype("<f8").tobytes(), digest_size=16)
         names = tuple(p.name for p in self.prepared.circuit.parameters)
         bindings = ({names: rows},) if names else ()
 
@@ -132,13 +131,13 @@ class Rows:
         )
 
     @functools.cached_property
-    def digest(self) -> Any:
-        """The start of the hash of a question: all but its rows."""
+    def digest(self) -> bytes:
+        """The hash of a question without its rows."""
         named = (type(self.primitive).__name__, str(getattr(self.device, "name", "")), self.resilience_level)
         accuracy = (self.accuracy, self.shots, type(self.reading).__name__, self.reading)
         digest = hashlib.blake2b(digest_size=16)
         _feed(digest, (*named, *accuracy, self.prepared.columns, self.slots.program._key, self.slots.pauses))
-        return digest
+        return digest.digest()
 
 
 @dataclass(frozen=True, eq=False)
