@@ -243,6 +243,7 @@ def _arrays(data: Any, name: str) -> tuple[Array, ...]:
 
 
 def check_optimizer(optimizer: Any) -> None:
+    """Refuses what is no optax transformation."""
     if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
         raise TypeError(
             "`optimizer` must be an optax transformation, such as optax.adam(1e-2), or the name of a SciPy minimiser, "
