@@ -889,6 +889,13 @@ def test_ten_steps_of_training_on_a_device(name):
         loss = lambda w, x, y, m=model, r=read: jnp.mean((r(m(w, x)) - y) ** 2)  # noqa: E731
         result = qj.fit(loss, jnp.array([0.0, 0.5]), (x, y), optimizer=optax.adam(0.3), steps=10)
         assert result.history[-1] < 0.5 * result.history[0]
+    scaled = QuantumCircuit(1)
+    scaled.ry(A * C, 0)  # a fidelity of cos(a)**2 between -1 and 1, which training lowers
+    kernel = qj.fidelity_kernel(scaled, weights=[A], backend=backend)
+    result = qj.fit(
+        lambda w, x: kernel(x, weights=w)[0, 1], jnp.array([0.5]), (x,), optimizer=optax.adam(0.2), steps=10
+    )
+    assert result.history[0] > 0.6 and result.history[-1] < 0.3
 
 
 def test_a_circuit_is_transpiled_once(monkeypatch):
