@@ -76,6 +76,7 @@ class Checkpoint:
 
 
 def is_key(leaf: Any) -> bool:
+    """Whether an array holds random keys."""
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
