@@ -550,3 +550,13 @@ def test_gradients_pass_through_a_backend():
     ensemble = np.stack([weights, weights + 1])
     a, b = (jax.vmap(m, (0, None))(ensemble, x) for m in (model, other))
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def test_under_vmap_over_the_weights_the_feature_map_runs_once():
+    """Its two layers of phases, and the H between them, have a state for each of 3 samples, not of 5 members."""
+    feature_map = zz_feature_map(2, reps=2)
+    model = qj.estimator_qnn(feature_map.compose(real_amplitudes(2, reps=1)), inputs=feature_map.parameters)
+    jaxpr = jax.make_jaxpr(jax.vmap(model, in_axes=(0, None)))(np.zeros((5, 4), "f4"), np.zeros((3, 2), "f4"))
+    shapes = re.findall(r":f32\[([\d,]+)\] = qmljax_apply", str(jaxpr))
+    members = [shape.split(",")[2:] == ["3", "5"] for shape in shapes]
+    assert members[:3] == [False] * 3 and any(members)
