@@ -23,7 +23,7 @@ except ImportError as error:
 
 from torch import Tensor
 
-from qmljax._functions import Compiled
+from qmljax._models.functions import Compiled
 
 WIDE = {torch.float64, torch.complex128, torch.int64, torch.uint64}
 RECORDERS = (torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE)

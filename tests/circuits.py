@@ -25,8 +25,8 @@ from qiskit.quantum_info import (
     random_unitary,
 )
 
-from qmljax._expressions import Affine, Expression
-from qmljax._program import Op, Program
+from qmljax._circuit.expressions import Affine, Expression
+from qmljax._circuit.program import Op, Program
 
 ATOL = {np.float32: 1e-5, np.float64: 1e-12}
 

@@ -8,56 +8,96 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "qmljax"
 
-# From the ground up. A module imports only from floors below its own; neighbours do not know each other.
-FLOORS = [
-    ["_expressions", "_basis", "_files", "_minimize", "circuits"],
-    ["_checkpoint", "_program"],
-    ["_gates"],
-    ["_parse"],
-    ["_layers"],
-    ["_state"],
-    ["_operations"],
-    ["_adjoint"],
-    ["_simulate"],
-    ["_observables"],
-    ["_functions"],
-    ["_qnn"],
-    ["_kernels", "datasets", "gram", "losses"],
-    ["_fit", "_optimizers", "_save"],
-    ["__init__"],
-    ["flax", "primitives", "sklearn", "torch"],
+# From the ground up: each floor is a row of rooms, a file or a folder with floors of its own. A room imports only from
+# floors below its own, of the house or of the folder both are in; neighbours do not know each other.
+FLOORS: list[dict[str, Any]] = [
+    {"_files": None, "circuits": None, "datasets": None, "gram": None, "losses": None},
+    {
+        "_circuit": [
+            {"__init__": None, "expressions": None, "basis": None, "observables": None},
+            {"program": None},
+            {"gates": None},
+            {"parse": None},
+        ]
+    },
+    {
+        "_engine": [
+            {"__init__": None, "layers": None, "state": None},
+            {"operations": None},
+            {"adjoint": None},
+            {"segments": None},
+            {"values": None},
+        ]
+    },
+    {
+        "_models": [
+            {"__init__": None, "functions": None},
+            {"networks": None},
+            {"kernels": [{"__init__": None}, {"fidelity": None}], "save": None},
+        ]
+    },
+    {"_training": [{"__init__": None, "checkpoint": None, "minimize": None}, {"fit": None, "optimizers": None}]},
+    {"__init__": None},
+    {
+        "flax": None,
+        "torch": None,
+        "primitives": [
+            {"_jobs": None, "_plan": None, "_run": None, "_shift": None, "_transpile": None},
+            {"_estimator": None, "_measured": None, "_readings": None, "_sampler": None},
+            {"_rows": None},
+            {"_backend": None},
+            {"__init__": None},
+        ],
+        "sklearn": [
+            {"_kernels": None, "_objective": None},
+            {"_variational": None},
+            {"_networks": None},
+            {"__init__": None},
+        ],
+    },
 ]
-FLOOR = {module: height for height, floor in enumerate(FLOORS) for module in floor}
-CONNECTORS = set(FLOORS[-1])
-EVERYWHERE = set(FLOOR)
 
-# The modules that may import a library when they are themselves imported ...
+
+def heights(floors: list[dict[str, Any]]) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Every room by its path, and the numbers of the floors that lead to it."""
+    for height, floor in enumerate(floors):
+        for name, inside in floor.items():
+            yield (name,), (height,)
+            for path, deeper in heights(inside or []):
+                yield (name, *path), (height, *deeper)
+
+
+FLOOR = dict(heights(FLOORS))
+CONNECTORS = set(FLOORS[-1])
+EVERYWHERE = {room for floor in FLOORS for room in floor}
+
+# The rooms that may import a library when they are themselves imported ...
 LIBRARIES = {
     "jax": EVERYWHERE,
     "numpy": EVERYWHERE,
-    "qiskit": CONNECTORS | {"_parse", "_save", "circuits"},
-    "optax": CONNECTORS | {"_fit", "_optimizers", "losses"},
+    "qiskit": CONNECTORS | {"_circuit/parse", "_models/save", "circuits"},
+    "optax": CONNECTORS | {"_training", "losses"},
     "scipy": CONNECTORS,
     "flax": {"flax"},
     "joblib": {"sklearn"},
     "sklearn": {"sklearn"},
     "torch": {"torch"},
 }
-# ... and, besides those, the modules that may import it inside a function, once it is called.
+# ... and, besides those, the rooms that may import it inside a function, once it is called.
 LIBRARIES_IN_FUNCTIONS = {
     "safetensors": {"_files"},
-    "scipy": {"_minimize", "gram"},
+    "scipy": {"_training/minimize", "gram"},
     "sklearn": {"gram"},
-    "tqdm": {"_functions"},
+    "tqdm": {"_models/functions"},
 }
 
 # What no user who does not ask for it should wait for. (SciPy is not on the list: Qiskit imports it.)
@@ -75,7 +115,7 @@ OPTIONAL = [
 
 
 class Import(NamedTuple):
-    """One imported name, spelled absolutely: `from ._state import x` in the package is `qmljax._state.x`."""
+    """One imported name, spelled absolutely: `from .state import x` in `_engine` is `qmljax._engine.state.x`."""
 
     name: str
     line: int
@@ -115,18 +155,17 @@ def _imports(node: ast.AST, package: str, in_function: bool, for_types: bool) ->
 def violations(path: str, source: str) -> list[str]:
     """What is against the rules in the file at `path`, relative to the package."""
     parts = Path(path).with_suffix("").parts
-    here = parts[0]  # a file of a private package stands on the floor of that package
-    if here not in FLOOR:
+    here = room(parts)
+    if here != parts:
         return [f"{path}: has no floor; give it one in FLOORS"]
+    rooms = {"/".join(here[:k]) for k in range(1, len(here) + 1)}
     faults = []
     for name, line, in_function, for_types in imports(source, ".".join(["qmljax", *parts[:-1]])):
-        root, _, rest = name.partition(".")
+        root, *rest = name.split(".")
         if root == "qmljax":
-            below = rest.split(".")[0]
-            below = below if below in FLOOR or _is_module(below) else "__init__"  # a public name, if not a module
-            inside = below == here and len(parts) > 1
-            if not inside and FLOOR.get(below, len(FLOORS)) >= FLOOR[here]:
-                faults.append(f"{path}:{line}: imports qmljax.{below}, which is not on a floor below")
+            there = room(rest)
+            if there != here and not below(there, here):
+                faults.append(f"{path}:{line}: imports qmljax.{'.'.join(there)}, which is not on a floor below")
         elif name == "jax._src" or name.startswith("jax._src."):
             faults.append(f"{path}:{line}: uses jax._src, which is private to JAX")
         elif root not in sys.stdlib_module_names:
@@ -135,14 +174,25 @@ def violations(path: str, source: str) -> list[str]:
             if for_types:  # never runs: any module may name the types of a library that some module uses
                 ok = bool(allowed_in_functions)
             else:
-                ok = here in (allowed_in_functions if in_function else allowed)
+                ok = bool(rooms & (allowed_in_functions if in_function else allowed))
             if not ok:
                 faults.append(f"{path}:{line}: may not import {root} here")
     return list(dict.fromkeys(faults))  # one for each statement, not for each name it imports
 
 
-def _is_module(name: str) -> bool:
-    return (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()
+def room(parts: Sequence[str]) -> tuple[str, ...]:
+    """The room that a module, or a name in one, is in; of a folder, its `__init__`."""
+    for k in range(len(parts), -1, -1):
+        for path in ((*parts[:k], "__init__"), tuple(parts[:k])):
+            if path in FLOOR:
+                return path
+    raise AssertionError
+
+
+def below(there: tuple[str, ...], here: tuple[str, ...]) -> bool:
+    """Whether a room is on a lower floor than another, where their ways part."""
+    k = next(k for k, (a, b) in enumerate(zip(there, here, strict=False)) if a != b)
+    return FLOOR[there][k] < FLOOR[here][k]
 
 
 def test_every_module_keeps_to_its_floor():
@@ -155,21 +205,24 @@ def test_every_module_keeps_to_its_floor():
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("_gates.py", "from ._program import Op"),
-        ("_gates.py", "from qmljax._program import Op"),
-        ("_gates.py", "import qmljax._program as program"),
-        ("_gates.py", "from qmljax import _program"),
-        ("_simulate/_scan.py", "from .._layers import Layer"),
-        ("_simulate/_scan.py", "from ._adjoint import rule"),
-        ("_simulate/_scan.py", "from . import _adjoint"),
-        ("_simulate/__init__.py", "from ._scan import run"),
-        ("__init__.py", "from ._fit import fit as fit"),
+        ("_circuit/gates.py", "from .program import Op"),
+        ("_circuit/gates.py", "from qmljax._circuit.program import Op"),
+        ("_circuit/gates.py", "import qmljax._circuit.program as program"),
+        ("_circuit/gates.py", "from qmljax._circuit import program"),
+        ("_engine/segments.py", "from .layers import Layer"),
+        ("_engine/segments.py", "from .adjoint import rule"),
+        ("_engine/segments.py", "from .._circuit import program"),
+        ("primitives/__init__.py", "from ._backend import PrimitiveBackend"),
+        ("__init__.py", "from ._training.fit import fit as fit"),
         ("torch.py", "import torch\nfrom qmljax import estimator_qnn"),
         ("flax.py", "from flax import nnx"),
-        ("_parse.py", "from qiskit.circuit import QuantumCircuit"),
-        ("_state.py", "import functools, math\nimport numpy as np\nimport jax.numpy as jnp"),
-        ("_functions.py", "import jax\ndef f():\n    from tqdm.auto import tqdm"),
-        ("_qnn.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from qiskit import QuantumCircuit"),
+        ("_circuit/parse.py", "from qiskit.circuit import QuantumCircuit"),
+        ("_engine/state.py", "import functools, math\nimport numpy as np\nimport jax.numpy as jnp"),
+        ("_models/functions.py", "import jax\ndef f():\n    from tqdm.auto import tqdm"),
+        (
+            "_models/networks.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from qiskit import QuantumCircuit",
+        ),
     ],
 )
 def test_the_rules_allow(path, source):
@@ -180,27 +233,35 @@ def test_the_rules_allow(path, source):
     ("path", "source", "fault"),
     [
         ("_helpers.py", "", "has no floor"),
-        ("_program.py", "from ._gates import Op", "not on a floor below"),
-        ("_program.py", "from qmljax._gates import Op", "not on a floor below"),
-        ("_program.py", "import qmljax._gates", "not on a floor below"),
-        ("_program.py", "from . import _gates", "not on a floor below"),
-        ("_program.py", "from . import Program", "not on a floor below"),
-        ("_program.py", "import qmljax", "not on a floor below"),
-        ("_program.py", "def f():\n    from ._gates import Op", "not on a floor below"),
-        ("_program.py", "import typing\nif typing.TYPE_CHECKING:\n    from ._gates import Op", "not on a floor below"),
-        ("_layers/_sink.py", "from .._simulate import run", "not on a floor below"),
+        ("_circuit/program.py", "from .gates import Op", "not on a floor below"),
+        ("_circuit/program.py", "from qmljax._circuit.gates import Op", "not on a floor below"),
+        ("_circuit/program.py", "import qmljax._circuit.gates", "not on a floor below"),
+        ("_circuit/program.py", "from . import gates", "not on a floor below"),
+        ("_circuit/program.py", "from .. import Program", "not on a floor below"),
+        ("_circuit/program.py", "import qmljax", "not on a floor below"),
+        ("_circuit/program.py", "def f():\n    from .gates import Op", "not on a floor below"),
+        (
+            "_circuit/program.py",
+            "import typing\nif typing.TYPE_CHECKING:\n    from .gates import Op",
+            "not on a floor below",
+        ),
+        ("_engine/layers.py", "from .segments import run", "not on a floor below"),
         ("__init__.py", "from .torch import TorchConnector", "not on a floor below"),
-        ("sklearn.py", "from .torch import TorchConnector", "not on a floor below"),
-        ("_functions.py", "from qiskit import QuantumCircuit", "may not import qiskit"),
-        ("_functions.py", "try:\n    import torch\nexcept ImportError:\n    pass", "may not import torch"),
-        ("_qnn.py", "def f():\n    import optax", "may not import optax"),
-        ("_fit.py", "from tqdm.auto import tqdm", "may not import tqdm"),
-        ("_fit.py", "import pandas", "may not import pandas"),
-        ("_qnn.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas", "may not import pandas"),
-        ("_state.py", "from jax._src import core", "private to JAX"),
-        ("_state.py", "from jax import _src", "private to JAX"),
-        ("_state.py", "import jax._src.core", "private to JAX"),
-        ("_state.py", "import jax\njax._src.core.Primitive", "private to JAX"),
+        ("sklearn/_kernels.py", "from ..torch import TorchConnector", "not on a floor below"),
+        ("_models/functions.py", "from qiskit import QuantumCircuit", "may not import qiskit"),
+        ("_models/functions.py", "try:\n    import torch\nexcept ImportError:\n    pass", "may not import torch"),
+        ("_models/networks.py", "def f():\n    import optax", "may not import optax"),
+        ("_training/fit.py", "from tqdm.auto import tqdm", "may not import tqdm"),
+        ("_training/fit.py", "import pandas", "may not import pandas"),
+        (
+            "_models/networks.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas",
+            "may not import pandas",
+        ),
+        ("_engine/state.py", "from jax._src import core", "private to JAX"),
+        ("_engine/state.py", "from jax import _src", "private to JAX"),
+        ("_engine/state.py", "import jax._src.core", "private to JAX"),
+        ("_engine/state.py", "import jax\njax._src.core.Primitive", "private to JAX"),
     ],
 )
 def test_the_rules_forbid(path, source, fault):

@@ -23,7 +23,7 @@ from qiskit.circuit.library import zz_feature_map
 from qiskit.primitives import BackendEstimatorV2
 
 import qmljax as qj
-from qmljax import _qnn
+from qmljax._models import networks as _qnn
 from qmljax.flax import QuantumLayer
 from qmljax.primitives import Estimator, PrimitiveBackend
 

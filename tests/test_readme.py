@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_architecture import FLOOR
+from test_architecture import FLOOR, room
 
 import qmljax as qj
 
@@ -67,19 +67,19 @@ def test_the_tables_show_the_parameters(name, signature):
     assert shown == expected[: len(shown)]
 
 
-def test_the_map_lists_every_module():
-    assert {f"{module}.py" for module in mapped("README.md")} == {p.name for p in (ROOT / "qmljax").glob("*.py")}
+def test_the_map_lists_every_room():
+    here = {p.name + "/" * p.is_dir() for p in (ROOT / "qmljax").glob("[!.]*") if p.suffix == ".py" or p.is_dir()}
+    assert set(mapped()) == here - {"__pycache__/"}
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
-def test_the_map_keeps_to_the_floors(file):
-    heights = [FLOOR[module] for module in mapped(file)]
-    assert len(heights) > 10 and heights == sorted(heights, reverse=True)
+def test_the_map_keeps_to_the_floors():
+    heights = [FLOOR[room(name.removesuffix(".py").split("/")[:1])][0] for name in mapped()]
+    assert heights == sorted(heights, reverse=True)
 
 
-def mapped(file: str) -> list[str]:
-    """The modules on the map of the package, from the top."""
-    return re.findall(r"^  (\w+)\.py ", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+def mapped() -> list[str]:
+    """The rooms on the map of the package, from the top."""
+    return re.findall(r"^  (\w+(?:\.py|/)) ", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README))

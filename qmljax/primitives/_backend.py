@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qmljax import _functions
-from qmljax._observables import Observable, observable
+from qmljax._circuit.observables import Observable, observable
+from qmljax._models import functions as _functions
 from qmljax.primitives import _shift, _transpile
 from qmljax.primitives._jobs import Journal
 from qmljax.primitives._measured import Measured, Spsa

@@ -20,9 +20,9 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 
-from qmljax._functions import Compiled, expectation, statevector, touched
-from qmljax._observables import Observable, observable
-from qmljax._program import Program
+from qmljax._circuit.observables import Observable, observable
+from qmljax._circuit.program import Program
+from qmljax._models.functions import Compiled, expectation, statevector, touched
 
 from ._run import Job, Programs, batches, rows
 

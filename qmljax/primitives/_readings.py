@@ -11,7 +11,7 @@ import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qmljax._observables import Observable
+from qmljax._circuit.observables import Observable
 from qmljax.primitives._jobs import Answer
 from qmljax.primitives._transpile import Prepared
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qmljax import _functions
-from qmljax._program import Table
+from qmljax._circuit.program import Table
+from qmljax._models import functions as _functions
 from qmljax.primitives import _plan
 from qmljax.primitives._jobs import Answer, Chunk, Runner
 from qmljax.primitives._plan import Work

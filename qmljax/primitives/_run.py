@@ -10,9 +10,9 @@ from qiskit import QuantumCircuit
 from qiskit.primitives import BasePrimitiveJob, BindingsArray
 from qiskit.providers import JobStatus
 
-from qmljax._functions import Compiled
-from qmljax._parse import parse
-from qmljax._program import Program
+from qmljax._circuit.parse import parse
+from qmljax._circuit.program import Program
+from qmljax._models.functions import Compiled
 
 MEMORY = 1 << 28  # bytes of states in one call
 

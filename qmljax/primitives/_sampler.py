@@ -18,8 +18,8 @@ from qiskit.primitives import (
 )
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from qmljax._functions import Compiled, probabilities
-from qmljax._program import Program
+from qmljax._circuit.program import Program
+from qmljax._models.functions import Compiled, probabilities
 
 from ._run import Job, Programs, batches, rows
 

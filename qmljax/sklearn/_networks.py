@@ -32,9 +32,10 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from qmljax import _files, _save
-from qmljax._checkpoint import as_numpy, like
-from qmljax._fit import check_optimizer, fit
+from qmljax import _files
+from qmljax._models import save as _save
+from qmljax._training.checkpoint import as_numpy, like
+from qmljax._training.fit import check_optimizer, fit
 from qmljax.sklearn._kernels import FLOATS, modest
 from qmljax.sklearn._objective import ERRORS, Objective, Outputs, evaluate, room, weighted
 from qmljax.sklearn._variational import rotations, variational_network

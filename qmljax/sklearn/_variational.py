@@ -7,7 +7,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import real_amplitudes, z_feature_map
 
-from qmljax._qnn import estimator_qnn, sampler_qnn
+from qmljax._models.networks import estimator_qnn, sampler_qnn
 from qmljax.sklearn._kernels import MOST_FEATURES
 
 

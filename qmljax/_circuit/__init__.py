@@ -1,0 +1,1 @@
+"""A `QuantumCircuit` becomes a `Program`: static, frozen, hashable data."""

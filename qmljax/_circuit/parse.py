@@ -1,0 +1,386 @@
+"""`parse`: a Qiskit `QuantumCircuit`, or OpenQASM, becomes a `Program`.
+
+Standard gates, which nearly all circuits consist of, are looked up in the table of `_gates`; every other instruction is
+taken apart until only those, constant matrices and permutations are left. Global phases at any depth are kept: a
+controlled gate turns them into relative ones.
+"""
+
+import pathlib
+import re
+import weakref
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from qiskit import QuantumCircuit, qasm2, qasm3
+from qiskit.circuit import (
+    AnnotatedOperation,
+    Barrier,
+    BoxOp,
+    ControlFlowOp,
+    ControlledGate,
+    ControlModifier,
+    Delay,
+    InverseModifier,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    PowerModifier,
+    Reset,
+    Store,
+)
+from qiskit.circuit.library import (
+    DiagonalGate,
+    HamiltonianGate,
+    PauliEvolutionGate,
+    PauliProductMeasurement,
+    PermutationGate,
+    RC3XGate,
+    RCCXGate,
+    UnitaryGate,
+    WeightedSumGate,
+)
+from qiskit.exceptions import QiskitError
+from qiskit.quantum_info import Clifford, Operator, SparseObservable, SparsePauliOp
+
+from qmljax._circuit import gates as _gates
+from qmljax._circuit.expressions import Affine, Expression, from_qiskit
+from qmljax._circuit.gates import NONE, RULES, Control
+from qmljax._circuit.program import Angle, Op, Program, Table, constant, inverse
+from qmljax.circuits import AmplitudeEncoding
+
+_programs: "weakref.WeakKeyDictionary[Program, weakref.ref[Program]]" = weakref.WeakKeyDictionary()
+_VERSION = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*OPENQASM\s+(\d)", re.DOTALL)  # after spaces and comments
+
+
+def parse(
+    circuit: QuantumCircuit | Program | str | pathlib.Path,
+    *,
+    evolution: Literal["definition", "exact"] = "definition",
+) -> Program:
+    """Turns a circuit into a `Program`, the static form that every other function of qmljax works on.
+
+    Args:
+        circuit: A Qiskit `QuantumCircuit` (also of the circuit library, also transpiled); or OpenQASM 2 or 3, as a
+            string that starts with its `OPENQASM` line or as the `pathlib.Path` of a file; or a `Program`, returned as
+            it is.
+        evolution: What a `PauliEvolutionGate` means. "definition" follows its `.definition`, a product formula, as the
+            transpiler and hardware do; "exact" the exponential of the operator, as `qiskit.quantum_info.Operator` does
+            (a dense matrix of size ``4**k`` on k qubits).
+
+    Returns:
+        The program, with the circuit's parameters in the order of `circuit.parameters`. Programs of equal circuits are
+        equal, hash alike and are one object: names of circuits and uuids of parameters do not count.
+
+    Raises:
+        TypeError: `circuit` is none of the above.
+        NotImplementedError: The circuit has a mid-circuit measurement or reset, control flow, or another instruction
+            that is no unitary operation.
+        ValueError: An instruction has no value, such as a `HamiltonianGate` with an unbound time.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> circuit = QuantumCircuit(2)
+        >>> circuit.ry(Parameter("t"), 0)  # doctest: +ELLIPSIS
+        <qiskit...>
+        >>> circuit.cx(0, 1)  # doctest: +ELLIPSIS
+        <qiskit...>
+        >>> parse(circuit)
+        Program(2 qubits, 1 parameters, 2 ops)
+    """
+    if isinstance(circuit, Program):
+        return circuit
+    if evolution not in ("definition", "exact"):
+        raise ValueError(f'`evolution` must be "definition" or "exact", but is {evolution!r}.')
+    if isinstance(circuit, str | pathlib.Path):
+        circuit = _load_qasm(circuit)
+    if not isinstance(circuit, QuantumCircuit):
+        raise TypeError(
+            "`circuit` must be a qiskit QuantumCircuit, a qmljax Program, an OpenQASM string or the pathlib.Path of an "
+            f"OpenQASM file, but is a {type(circuit).__name__}."
+        )
+    program = _Reader(circuit, evolution).program()
+    return _programs.setdefault(program, weakref.ref(program))() or program
+
+
+def own(circuit: Any) -> Any:
+    """The circuit as a copy that nobody else changes, OpenQASM as a circuit; all else as it is."""
+    if isinstance(circuit, str | pathlib.Path):
+        return _load_qasm(circuit)
+    return circuit.copy() if isinstance(circuit, QuantumCircuit) else circuit
+
+
+def _load_qasm(source: str | pathlib.Path) -> QuantumCircuit:
+    if isinstance(source, pathlib.Path):
+        source = source.read_text(encoding="utf-8")
+    version = _VERSION.match(source)
+    if not version:
+        raise ValueError(
+            "An OpenQASM program must start with its version line, such as `OPENQASM 3.0;`, but this one starts with "
+            f"{source.strip()[:40]!r}. To read a file, pass a pathlib.Path instead of a string."
+        )
+    if version[1] == "2":
+        return qasm2.loads(source, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
+    try:
+        return qasm3.loads(source)
+    except ImportError as error:
+        raise ImportError("Reading OpenQASM 3 needs one more package: pip install 'qmljax[qasm]'.") from error
+
+
+class _Reader:
+    """Reads one circuit. Holds what accumulates: ops, expressions, which qubits are measured."""
+
+    def __init__(self, circuit: QuantumCircuit, evolution: str):
+        self.circuit = circuit
+        self.exact = evolution == "exact"
+        self.names = tuple(p.name for p in circuit.parameters)
+        self.position = {name: k for k, name in enumerate(self.names)}
+        self.ops: list[Op] = []
+        self.expressions: dict[Expression, int] = {}
+        self.angles: dict[Parameter, Angle] = {}
+        self.measured: dict[int, str] = {}  # qubit: the instruction that measured it
+        self.reads: dict[int, int] = {}  # classical bit: qubit
+        self.at: tuple[int, str, tuple[int, ...]] | None = None  # the instruction being read: index, name, qubits
+
+    def program(self) -> Program:
+        circuit = self.circuit
+        phase = self.angle(circuit.global_phase)
+        qubits = {bit: k for k, bit in enumerate(circuit.qubits)}
+        clbits = {bit: k for k, bit in enumerate(circuit.clbits)}
+        self.global_phase(phase, NONE)
+        placed: dict[tuple[str, tuple[int, ...]], list[Op]] = {}
+        for index, instruction in enumerate(circuit.data):
+            name = instruction.name
+            places = tuple([qubits[q] for q in instruction.qubits])
+            self.at = index, name, places
+            if name in RULES and instruction.is_standard_gate():
+                if self.measured:
+                    self.check_unmeasured(places)
+                ops = placed.get((name, places))
+                if ops is None:
+                    ops = placed[name, places] = [op.on(places) for op in _gates.template(name)]
+                if RULES[name][1]:
+                    angles = [self.angle(p) for p in instruction.params]
+                    ops = [op.of(angles) for op in ops]
+                self.ops.extend(ops)
+            else:
+                self.read(instruction.operation, places, tuple([clbits[c] for c in instruction.clbits]), NONE)
+        measured_qubits = tuple(self.reads[c] for c in sorted(self.reads)) if self.reads else None
+        return Program(circuit.num_qubits, self.names, tuple(self.expressions), tuple(self.ops), measured_qubits)
+
+    def angle(self, value: Any) -> Angle:
+        """A gate's argument as a multiple of one of the program's expressions."""
+        if isinstance(value, float | int):
+            return constant(float(value))
+        if isinstance(value, Parameter) and value in self.angles:
+            return self.angles[value]
+        if isinstance(value, ParameterExpression):
+            try:
+                angle = self.register(from_qiskit(value, self.position))
+            except (ValueError, NotImplementedError) as error:
+                self.fail(type(error), str(error))
+            if isinstance(value, Parameter):
+                self.angles[value] = angle
+            return angle
+        value = complex(value)
+        if value.imag:
+            self.fail(ValueError, f"Its argument {value} is complex; an angle must be real.")
+        return constant(value.real)
+
+    def register(self, expression: Expression) -> Angle:
+        factor = 1.0
+        if isinstance(expression, Affine):
+            if not expression.terms:
+                return constant(expression.const)
+            if expression.const == 0.0 and len(expression.terms) == 1:
+                ((index, factor),) = expression.terms
+                expression = Affine(0.0, ((index, 1.0),))
+        return Angle(self.expressions.setdefault(expression, len(self.expressions)), factor)
+
+    def global_phase(self, angle: Angle, c: Control) -> None:
+        if angle.scale != 0.0:
+            self.ops.extend(_gates.phase(c, angle))
+
+    @property
+    def where(self) -> str:
+        if self.at is None:
+            return "The global phase of the circuit"
+        index, name, qubits = self.at
+        return f"Instruction {index}, `{name}` on qubits {list(qubits)}"
+
+    def fail(self, error: type[Exception], reason: str) -> NoReturn:
+        raise error(f"{self.where}: {reason}")
+
+    def check_unmeasured(self, qubits: Sequence[int]) -> None:
+        for q in qubits:
+            if q in self.measured:
+                self.fail(
+                    NotImplementedError,
+                    f"qubit {q} was measured before, by {self.measured[q]}, and mid-circuit measurement is not "
+                    "supported. Measure at the end of the circuit only.",
+                )
+
+    def read(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
+        """Adds the ops of any operation on `qubits`, acting where `c` is met."""
+        if isinstance(operation, Barrier | Delay):
+            pass
+        elif isinstance(operation, Measure):
+            self.measured[qubits[0]] = self.where
+            self.reads[clbits[0]] = qubits[0]
+        elif isinstance(operation, Reset):
+            if qubits[0] in self.measured or any(qubits[0] in op.qubits + op.controls for op in self.ops):
+                self.fail(
+                    NotImplementedError,
+                    f"qubit {qubits[0]} is in use, and mid-circuit reset is not supported. Use another qubit instead.",
+                )
+        elif isinstance(operation, BoxOp):
+            self.read_definition(operation.body, qubits, clbits, c)
+        elif isinstance(operation, ControlFlowOp | Store):
+            self.fail(
+                NotImplementedError,
+                "control flow and classical variables are not supported. Unroll loops and branches before parsing.",
+            )
+        elif isinstance(operation, PauliProductMeasurement):
+            self.fail(NotImplementedError, "mid-circuit measurement is not supported. Measure an observable instead.")
+        else:
+            self.read_unitary(operation, qubits, clbits, c)
+
+    def read_unitary(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
+        name = operation.name
+        if name in RULES and _is_standard(operation):
+            self.check_unmeasured(qubits)
+            angles = [self.angle(p) for p in operation.params]
+            places = c.qubits + qubits
+            self.ops.extend(op.on(places).of(angles) for op in _gates.template(name, len(c.qubits), c.pattern))
+        elif isinstance(operation, AnnotatedOperation):
+            self.read_annotated(operation, qubits, c)
+        elif isinstance(operation, ControlledGate) and _is_masked(operation):
+            count = operation.num_ctrl_qubits
+            self.check_unmeasured(qubits)
+            inner = c.and_(*qubits[:count], pattern=operation.ctrl_state)
+            if operation.base_gate.name == "u" and len(operation.params) == 4:  # CU: the fourth angle is a phase
+                self.global_phase(self.angle(operation.params[3]), inner)
+            self.read_unitary(operation.base_gate, qubits[count:], clbits, inner)
+        elif isinstance(operation, AmplitudeEncoding) or name == "ParameterizedInitialize":  # of Qiskit ML
+            self.read_amplitudes(operation, qubits, c)
+        elif isinstance(operation, DiagonalGate):
+            self.check_unmeasured(qubits)
+            table = Table(np.angle(np.asarray(operation.params, complex)))
+            self.ops.append(Op("diagonal", qubits, c.qubits, c.pattern, table=table))
+        elif isinstance(operation, PermutationGate):
+            self.add(_gates.bit_permutation(tuple(int(k) for k in operation.pattern), qubits), qubits, c)
+        elif isinstance(operation, WeightedSumGate):
+            self.add(_gates.weighted_sum([int(w) for w in operation.params], qubits), qubits, c)
+        elif isinstance(operation, PauliEvolutionGate) and self.exact:
+            self.read_evolution(operation, qubits, c)
+        elif isinstance(operation, UnitaryGate | HamiltonianGate | RCCXGate | RC3XGate):
+            self.read_matrix(operation, qubits, c)
+        elif isinstance(operation, Clifford):
+            self.read_definition(operation.to_circuit(), qubits, clbits, c)
+        elif (definition := self.definition(operation)) is not None:
+            self.read_definition(definition, qubits, clbits, c)
+        else:
+            self.read_matrix(operation, qubits, c)
+
+    def read_amplitudes(self, operation: Any, qubits: tuple[int, ...], c: Control) -> None:
+        self.check_unmeasured(qubits)
+        if c.qubits or any(set(qubits) & {*op.qubits, *op.controls} for op in self.ops):
+            self.fail_to_load()
+        self.ops.append(Op("load", qubits, table=Table([self.angle(p) for p in operation.params])))
+
+    def fail_to_load(self) -> NoReturn:
+        self.fail(
+            NotImplementedError,
+            "amplitudes can be loaded only by the first instruction on their qubits, without controls or modifiers. "
+            "Put it first, or bind its parameters and use its `definition`, which is made of gates.",
+        )
+
+    def add(self, ops: list[Op], qubits: Sequence[int], c: Control) -> None:
+        self.check_unmeasured(qubits)
+        self.ops.extend(_gates.under_control(ops, c))
+
+    def definition(self, operation: Any) -> QuantumCircuit | None:
+        try:
+            return getattr(operation, "definition", None)
+        except QiskitError:  # such as RVGate, which needs numbers to be decomposed
+            return None
+
+    def read_definition(
+        self, definition: QuantumCircuit, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control
+    ) -> None:
+        self.global_phase(self.angle(definition.global_phase), c)
+        place = {bit: qubits[k] for k, bit in enumerate(definition.qubits)}
+        cplace = dict(zip(definition.clbits, clbits, strict=False))
+        for instruction in definition.data:
+            inner = tuple(place[q] for q in instruction.qubits)
+            self.read(instruction.operation, inner, tuple(cplace[b] for b in instruction.clbits), c)
+
+    def read_matrix(self, operation: Any, qubits: tuple[int, ...], c: Control) -> None:
+        if any(isinstance(p, ParameterExpression) and p.parameters for p in getattr(operation, "params", ())):
+            hint = " Or use PauliEvolutionGate." if isinstance(operation, HamiltonianGate) else ""
+            self.fail(ValueError, f"it has unbound parameters and no closed form. Bind them before parsing.{hint}")
+        try:
+            unitary = np.asarray(operation.to_matrix() if hasattr(operation, "to_matrix") else Operator(operation).data)
+        except (QiskitError, AttributeError, TypeError) as error:
+            raise NotImplementedError(
+                f"{self.where}: it has neither a definition nor a matrix. Decompose it into standard gates, for "
+                'instance with qiskit.transpile(circuit, basis_gates=["u", "cx"]).'
+            ) from error
+        if not np.abs(unitary @ unitary.conj().T - np.eye(len(unitary))).max() < 1e-6:  # also where it is NaN
+            self.fail(ValueError, "its matrix is not unitary. Only unitary operations can be simulated.")
+        self.add(_gates.matrix(unitary, qubits), qubits, c)
+
+    def read_annotated(self, operation: AnnotatedOperation, qubits: tuple[int, ...], c: Control) -> None:
+        """Reads the base, then lets each modifier in turn act on its ops; the controls are first in `qubits`."""
+        start = sum(m.num_ctrl_qubits for m in operation.modifiers if isinstance(m, ControlModifier))
+        if any(isinstance(m, PowerModifier) and not float(m.power).is_integer() for m in operation.modifiers):
+            self.read_matrix(
+                operation, qubits, c
+            )  # a root of a matrix is its principal one, which no gate by gate rule gives
+            return
+        outside, self.ops = self.ops, []
+        self.read_unitary(operation.base_op, qubits[start:], (), NONE)
+        ops, self.ops = self.ops, outside
+        if any(op.kind == "load" for op in ops):
+            self.fail_to_load()
+        for modifier in operation.modifiers:
+            if isinstance(modifier, InverseModifier) or (isinstance(modifier, PowerModifier) and modifier.power < 0):
+                ops = [inverse(op) for op in reversed(ops)]
+            if isinstance(modifier, PowerModifier):
+                ops = ops * abs(int(modifier.power))
+            elif isinstance(modifier, ControlModifier):
+                count = modifier.num_ctrl_qubits
+                ops = _gates.under_control(ops, Control(qubits[start - count : start], modifier.ctrl_state))
+                start -= count
+        self.add(ops, qubits, c)
+
+    def read_evolution(self, gate: PauliEvolutionGate, qubits: tuple[int, ...], c: Control) -> None:
+        """exp(-i t H) = V exp(-i t diag(E)) V^dagger, so that the time t may stay a parameter."""
+        time = self.angle(gate.time).times(-1.0)
+        operators = gate.operator if isinstance(gate.operator, list) else [gate.operator]
+        sparse = [SparsePauliOp.from_sparse_observable(o) if isinstance(o, SparseObservable) else o for o in operators]
+        hamiltonian = np.asarray(sum(o.to_matrix() for o in sparse))  # a list means its sum here
+        if np.count_nonzero(hamiltonian - np.diag(np.diag(hamiltonian))) == 0:
+            outer, energies = [], np.diag(hamiltonian).real
+        else:
+            energies, vectors = np.linalg.eigh(hamiltonian)
+            outer = [Op("dense", qubits, table=Table(vectors.conj().T.astype(complex)))]
+        self.check_unmeasured(qubits)
+        self.ops.extend(_gates.conjugate(outer, [Op("diagonal", qubits, c.qubits, c.pattern, time, Table(energies))]))
+
+
+def _is_standard(operation: Any) -> bool:
+    """Whether the operation is one of Qiskit's own standard gates, and not another one of the same name."""
+    return getattr(operation, "_standard_gate", None) is not None
+
+
+def _is_masked(gate: ControlledGate) -> bool:
+    """Whether the gate is its base gate under a mask (MCMT and MCX with ancillas are not)."""
+    base = gate.base_gate
+    if base is None or gate.num_ctrl_qubits + base.num_qubits != gate.num_qubits:
+        return False
+    # `QuantumCircuit.assign_parameters` changes `base.params` and `gate.definition`, but not `base.definition`.
+    definition = getattr(base, "_definition", None)
+    expressions = [p for p in base.params if isinstance(p, ParameterExpression)]
+    return _is_standard(base) or definition is None or list(definition.parameters) == expressions

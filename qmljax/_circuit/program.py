@@ -1,0 +1,233 @@
+"""A parsed circuit: seven kinds of elementary operation on qubits, and the expressions their angles are made of.
+
+Everything here is static data: frozen, hashable, compared by value. A `Program` holds no array that could be
+differentiated; it is what shapes a trace.
+
+An `Op` is one of these (angles in radians, `z` a basis state, `z_q` its bit of qubit q):
+
+| kind          | acts as                                                                                       |
+|---------------|-----------------------------------------------------------------------------------------------|
+| "ry"          | exp(-i angle Y / 2) on `qubits[0]`; never controlled                                          |
+| "phase"       | multiplies ``|z>`` by exp(i angle (-1)**parity), the parity of the bits of `qubits` (may be none) |
+| "diagonal"    | multiplies ``|z>`` by exp(i angle table[j]), bit k of j being the bit of `qubits[k]`             |
+| "flip"        | X on `qubits[0]`                                                                              |
+| "permutation" | sends the bits j of `qubits` to table[j]                                                      |
+| "dense"       | applies a unitary matrix to `qubits`, little endian                                           |
+| "load"        | turns ``|0...0>`` of `qubits` into amplitudes of their own; the first op on them, not controlled |
+
+All but "ry", "permutation" and "dense" may be controlled: the operation then acts only on those basis states whose bit
+of `controls[k]` is bit k of `pattern`, for every k. One-qubit Z rotations, controlled phases, RZZ and global phases are
+all "phase"; X, CX, CCX and open controls are all "flip".
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from qmljax._circuit.expressions import Expression
+
+Kind = Literal["ry", "phase", "diagonal", "flip", "permutation", "dense", "load"]
+
+
+class Angle(NamedTuple):
+    """`scale * expressions[expression]`; expression -1 is the constant 1, so that `Angle(-1, a)` is the number a."""
+
+    expression: int
+    scale: float
+
+    def times(self, factor: float) -> "Angle":
+        return Angle(self.expression, self.scale * factor)
+
+
+def constant(angle: float) -> Angle:
+    return Angle(-1, angle)
+
+
+class Table:
+    """A read-only numpy array that is hashed and compared by value."""
+
+    __slots__ = ("array", "_key")
+
+    def __init__(self, array: Any):
+        self.array = np.array(array, order="C")
+        self.array.setflags(write=False)
+        self._key = (self.array.shape, self.array.dtype.str, self.array.tobytes())
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Table) and self._key == other._key
+
+    def __repr__(self) -> str:
+        return f"Table({self.array.dtype}{list(self.array.shape)})"
+
+
+class Op(NamedTuple):
+    """One elementary operation; the table at the top of this file says what each kind does."""
+
+    kind: Kind
+    qubits: tuple[int, ...]
+    controls: tuple[int, ...] = ()
+    pattern: int = 0
+    angle: Angle = Angle(-1, 1.0)
+    table: Table | None = None
+
+    def on(self, qubits: tuple[int, ...]) -> "Op":
+        """This op, a template on local qubits 0, 1, ..., placed on real ones."""
+        places = tuple([qubits[q] for q in self.qubits])
+        return Op(self.kind, places, tuple([qubits[q] for q in self.controls]), self.pattern, self.angle, self.table)
+
+    def of(self, angles: Sequence[Angle]) -> "Op":
+        """This op, a template whose expressions are the arguments 0, 1, ... of a gate, with their real values."""
+        if self.angle.expression < 0:
+            return self
+        expression, scale = angles[self.angle.expression]
+        angle = Angle(expression, scale * self.angle.scale)
+        return Op(self.kind, self.qubits, self.controls, self.pattern, angle, self.table)
+
+
+def controlled(op: Op, controls: tuple[int, ...], pattern: int) -> tuple[Op, ...]:
+    """The ops that do `op` where the bits of `controls` are `pattern`, and nothing elsewhere."""
+    if not controls:
+        return (op,)
+    if op.kind in ("phase", "diagonal", "flip"):
+        both = op.pattern | pattern << len(op.controls)
+        return (op._replace(controls=op.controls + controls, pattern=both),)
+    if op.kind == "ry":  # X RY(-a) X = RY(a): the halves add where the control is met and cancel where it is not
+        flip = Op("flip", op.qubits, controls, pattern)
+        half, back = op._replace(angle=op.angle.times(0.5)), op._replace(angle=op.angle.times(-0.5))
+        return (half, flip, back, flip)
+    size, width = len(op.table.array), len(op.qubits)
+    if op.kind == "permutation":
+        table = np.arange(size << len(controls))
+        table[pattern * size : (pattern + 1) * size] = pattern * size + op.table.array
+        return (Op("permutation", op.qubits + controls, table=Table(table)),)
+    # A unitary matrix is V exp(i diag(e)) V^dagger: only the diagonal needs the control.
+    eigenvalues, vectors = _eigen_unitary(op.table.array)
+    middle = Op("diagonal", op.qubits, controls, pattern, table=Table(np.angle(eigenvalues)))
+    assert len(eigenvalues) == 1 << width
+    return (
+        op._replace(table=Table(vectors.conj().T)),
+        middle,
+        op._replace(table=Table(vectors)),
+    )
+
+
+def inverse(op: Op) -> Op:
+    """The op that undoes `op`."""
+    if op.kind in ("ry", "phase", "diagonal"):
+        return op._replace(angle=op.angle.times(-1.0))
+    if op.kind == "permutation":
+        return op._replace(table=Table(np.argsort(op.table.array)))
+    if op.kind == "dense":
+        return op._replace(table=Table(op.table.array.conj().T))
+    return op
+
+
+def _eigen_unitary(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and an orthonormal eigenbasis of a unitary (numpy's `eig` is not orthonormal when degenerate).
+
+    Re U = (U + U^dagger)/2 and Im U = (U - U^dagger)/2i are commuting Hermitian matrices, so a generic real combination
+    of them has the eigenvectors of U.
+    """
+    real, imag = (matrix + matrix.conj().T) / 2, (matrix - matrix.conj().T) / 2j
+    best = None
+    for t in (0.3147, 1.2519, 2.6180, 0.8712):
+        _, vectors = np.linalg.eigh(np.cos(t) * real + np.sin(t) * imag)
+        image = vectors.conj().T @ matrix @ vectors
+        error = np.abs(image - np.diag(np.diag(image))).max()
+        if best is None or error < best[0]:
+            best = (error, np.diag(image), vectors)
+    return best[1], best[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A parsed circuit, equal to every program parsed from an equal circuit.
+
+    Attributes:
+        num_qubits: The number of qubits of the circuit, idle ones included.
+        parameters: The names of the circuit's parameters, in Qiskit's order (`circuit.parameters`).
+        expressions: What the angles are made of: functions of the parameters.
+        ops: The elementary operations in time order.
+        measured: The qubit that each measured classical bit reads, in the order of the classical bits; None when the
+            circuit measures nothing.
+    """
+
+    num_qubits: int
+    parameters: tuple[str, ...]
+    expressions: tuple[Expression, ...]
+    ops: tuple[Op, ...]
+    measured: tuple[int, ...] | None = None
+
+    @property
+    def num_parameters(self) -> int:
+        return len(self.parameters)
+
+    @functools.cached_property
+    def _key(self) -> tuple:
+        return (self.num_qubits, self.parameters, self.expressions, self.ops, self.measured)
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(self._key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is cached: the hash of a string differs from process to process."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Program) and self._hash == other._hash and self._key == other._key
+
+    def __repr__(self) -> str:
+        return f"Program({self.num_qubits} qubits, {self.num_parameters} parameters, {len(self.ops)} ops)"
+
+    @functools.cached_property
+    def loads(self) -> tuple[Op, ...]:
+        """The ops that load amplitudes. The rows of their tables are `Angle`s, which here are no angles."""
+        return tuple(op for op in self.ops if op.kind == "load")
+
+    @functools.cached_property
+    def touched(self) -> tuple[int, ...]:
+        """The qubits that some op acts on, ascending. All others stay in |0>."""
+        return tuple(sorted({q for op in self.ops for q in op.qubits + op.controls}))
+
+    def cone(self, reads: Mapping[int, bool]) -> "Program":
+        """The ops that can matter to observables, their backward light cone; what is measured is forgotten.
+
+        Args:
+            reads: The qubits that the observables act on; True for those of which they read the bit alone, as Z does.
+        """
+        reads = dict(reads)
+        kept = []
+        for op in reversed(self.ops):
+            qubits = op.qubits + op.controls
+            diagonal = qubits if op.kind in ("phase", "diagonal") else op.controls
+            if all(reads.get(q, True) and q in diagonal for q in qubits if q in reads):
+                continue  # commutes with all that is read
+            kept.append(op)
+            # Basis states stay basis states, unless an op superposes them.
+            bits = op.kind not in ("ry", "dense", "load") and all(reads.get(q, True) for q in qubits)
+            reads |= {q: bits or q in diagonal and reads.get(q, True) for q in qubits}
+        return Program(self.num_qubits, self.parameters, self.expressions, tuple(reversed(kept)))
+
+    def on_touched(self, keep: tuple[int, ...] = ()) -> "Program":
+        """The same program on the touched qubits and those in `keep` alone, renumbered in ascending order."""
+        qubits = tuple(sorted({*self.touched, *keep}))
+        if len(qubits) == self.num_qubits:
+            return self
+        place = {q: k for k, q in enumerate(qubits)}
+        ops = tuple(
+            op._replace(qubits=tuple(place[q] for q in op.qubits), controls=tuple(place[q] for q in op.controls))
+            for op in self.ops
+        )
+        return Program(len(qubits), self.parameters, self.expressions, ops)

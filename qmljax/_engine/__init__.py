@@ -1,0 +1,1 @@
+"""A `Program` and its angles become a state, and a state values."""

@@ -1,0 +1,280 @@
+"""The differentiable operations on a state, closed under differentiation: exp(sum_k a_k G_k), G_k and ``<., G_k .>``.
+
+The generators of a layer commute and are antisymmetric, so all derivatives of a layer, of any order and either mode,
+are made of three functions of the layer:
+
+    d apply(a, S)    = apply(a, dS) + generate(da, apply(a, S)),    apply(a, .)^T   = apply(-a, .)
+    d generate(a, S) = generate(da, S) + generate(a, dS),           generate(a, .)^T = -generate(a, .)
+    d moments(L, S)  = moments(dL, S) + moments(L, dS),             moments(., S)^T m = generate(m, S)
+
+They are JAX primitives because two things cannot be said otherwise: that only the output of a layer is kept for the
+backward pass, and that `vmap` shall put the batch last, where every layer is fast (JAX's own rules put it first).
+Permutations and constant matrices, which are linear, are a fourth primitive, whose transpose is the inverse gather and
+not a scatter.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from qmljax._engine import state as _state
+
+
+class Rotations(NamedTuple):
+    """The kind of a product layer, which acts on some qubits, in ascending order."""
+
+    qubits: tuple[int, ...]
+
+
+Kind = str | Rotations
+
+
+def run(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
+    """A layer acts on a state (C, 2**n, *batch).
+
+    - `Rotations(qubits)`: RY(2 a_k) on each of the qubits; `angles` (K, *batch), `tables` their cosines and sines.
+    - "phases": exp(i sum_k a_k c_k(z)); `angles` (K, *batch), `tables` low, or low and high, of `_basis.Tables`.
+    - "permute": new[y] = state[source(y)]; `tables` two of source and two of its inverse, as in `_layers.Permutation`.
+    - "multiply": a constant diagonal; `tables` one of shape (2**n,), or (2, 2**n) if complex.
+    - "transform": a constant matrix on the highest qubits; `tables` one of shape (C K, C K), on (Re, Im) stacked.
+    """
+    if angles is None:
+        return _linear.bind(state, *tables, kind=kind)
+    return _apply.bind(angles, state, *tables, layer=kind)
+
+
+def undo(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
+    """The inverse of `run`, and its transpose: all layers are orthogonal."""
+    return run(kind, state, _inverse(kind, tables), None if angles is None else -angles)
+
+
+def generate(kind: Kind, angles: Array, state: Array, tables: Sequence[Array]) -> Array:
+    """sum_k a_k G_k state, for the generators of a layer with angles: the shapes are those of `run`."""
+    tables = () if isinstance(kind, Rotations) else tables
+    return _generate.bind(angles, state, *tables, layer=kind)
+
+
+def moments(kind: Kind, left: Array, state: Array, tables: Sequence[Array], batch: tuple[int, ...]) -> Array:
+    """``<left, G_k state>`` for each generator of a layer with angles: (K, *batch), summed where `batch` is 1."""
+    tables = () if isinstance(kind, Rotations) else tables
+    return _moments.bind(left, state, *tables, layer=kind, batch=batch)
+
+
+# What the primitives compute.
+
+
+def _do_apply(a, state, *tables, layer):
+    if isinstance(layer, Rotations):
+        return _broadcast(_state.rotate(*tables, state, layer.qubits), a, state)
+    return _broadcast(_state.shift_phases(a, state, *tables), a, state)
+
+
+def _do_generate(a, state, *tables, layer):
+    if isinstance(layer, Rotations):
+        return _broadcast(_state.rotate_generate(a, state, layer.qubits), a, state)
+    return _broadcast(_state.phases_generate(a, state, *tables), a, state)
+
+
+def _do_moments(left, state, *tables, layer, batch):
+    full = np.broadcast_shapes(left.shape, state.shape)
+    left, state = jnp.broadcast_to(left, full), jnp.broadcast_to(state, full)
+    if isinstance(layer, Rotations):
+        return _state.rotate_moments(left, state, batch, layer.qubits)
+    return _state.phases_moments(left, state, batch, *tables)
+
+
+def _broadcast(new: Array, a: Array, state: Array) -> Array:
+    return jnp.broadcast_to(new, state.shape[:2] + np.broadcast_shapes(a.shape[1:], state.shape[2:]))
+
+
+def _do_linear(state, *tables, kind):
+    if kind == "permute":
+        return _state.permute(state, *tables[:2])
+    if kind == "multiply":
+        return _state.multiply(state, tables[0])
+    return _state.transform(state, tables[0])
+
+
+def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
+    """A primitive that computes `function` of arrays whose dtype the result has, and whose shapes give `shape`."""
+    primitive = Primitive(name)
+    static = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    primitive.def_impl(jax.jit(function, static_argnames=static))
+    # The shapes are worked out here, since tracing `function` for them would take as long as all else.
+    primitive.def_abstract_eval(
+        lambda *args, **kwargs: jax.core.ShapedArray(shape(*(x.shape for x in args), **kwargs), args[0].dtype)
+    )
+    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    return primitive
+
+
+def _shape_of_moments(left, state, *tables, layer, batch):
+    count = len(layer.qubits) if isinstance(layer, Rotations) else tables[-1][0]
+    full = np.broadcast_shapes(left[2:], state[2:])
+    return (count, *(1 if kept == 1 else size for size, kept in zip(full, batch, strict=True)))
+
+
+def _shape_of_apply(a, state, *tables, layer):
+    return (*state[:2], *np.broadcast_shapes(a[1:], state[2:]))
+
+
+_apply = _primitive("qmljax_apply", _do_apply, _shape_of_apply)
+_generate = _primitive("qmljax_generate", _do_generate, _shape_of_apply)
+_moments = _primitive("qmljax_moments", _do_moments, _shape_of_moments)
+_linear = _primitive("qmljax_linear", _do_linear, lambda state, *tables, kind: state)
+
+
+# Derivatives. Tables are constants: their tangents are always zero.
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, ad.Zero)
+
+
+def _sum(terms: list, like: Any) -> Any:
+    if not terms:
+        return ad.Zero.from_primal_value(like)
+    return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+
+
+def _apply_jvp(primals, tangents, *, layer):
+    a, state, *tables = primals
+    da, dstate = tangents[:2]
+    out = _apply.bind(*primals, layer=layer)
+    terms = [] if _is_zero(dstate) else [_apply.bind(a, dstate, *tables, layer=layer)]
+    if not _is_zero(da):
+        terms.append(generate(layer, da, out, tables))
+    return out, _sum(terms, out)
+
+
+def _apply_transpose(cotangent, a, state, *tables, layer):
+    if _is_zero(cotangent):
+        return [None] * (2 + len(tables))
+    back = undo(layer, cotangent, tables, a)
+    return [None, sum_batch(back, state.aval.shape)] + [None] * len(tables)
+
+
+def _generate_jvp(primals, tangents, *, layer):
+    a, state, *tables = primals
+    da, dstate = tangents[:2]
+    out = _generate.bind(*primals, layer=layer)
+    terms = [] if _is_zero(da) else [_generate.bind(da, state, *tables, layer=layer)]
+    if not _is_zero(dstate):
+        terms.append(_generate.bind(a, dstate, *tables, layer=layer))
+    return out, _sum(terms, out)
+
+
+def _generate_transpose(cotangent, a, state, *tables, layer):
+    rest = [None] * len(tables)
+    if _is_zero(cotangent):
+        return [None, None, *rest]
+    if ad.is_undefined_primal(a):
+        return [_moments.bind(cotangent, state, *tables, layer=layer, batch=a.aval.shape[1:]), None, *rest]
+    back = -_generate.bind(a, cotangent, *tables, layer=layer)
+    return [None, sum_batch(back, state.aval.shape), *rest]
+
+
+def _moments_jvp(primals, tangents, *, layer, batch):
+    left, state, *tables = primals
+    dleft, dstate = tangents[:2]
+    bind = partial(_moments.bind, layer=layer, batch=batch)
+    out = bind(*primals)
+    terms = [] if _is_zero(dleft) else [bind(dleft, state, *tables)]
+    if not _is_zero(dstate):
+        terms.append(bind(left, dstate, *tables))
+    return out, _sum(terms, out)
+
+
+def _moments_transpose(cotangent, left, state, *tables, layer, batch):
+    rest = [None] * len(tables)
+    if _is_zero(cotangent):
+        return [None, None, *rest]
+    if ad.is_undefined_primal(left):
+        return [sum_batch(_generate.bind(cotangent, state, *tables, layer=layer), left.aval.shape), None, *rest]
+    return [None, sum_batch(-_generate.bind(cotangent, left, *tables, layer=layer), state.aval.shape), *rest]
+
+
+def sum_batch(value: Array, shape: tuple[int, ...]) -> Array:
+    """The transpose of broadcasting `shape` to that of `value`."""
+    axes = tuple(k for k, size in enumerate(shape) if size == 1 and value.shape[k] != 1)
+    return jnp.sum(value, axis=axes, keepdims=True) if axes else value
+
+
+def _linear_jvp(primals, tangents, *, kind):
+    state, *tables = primals
+    out = _linear.bind(*primals, kind=kind)
+    return out, _sum([] if _is_zero(tangents[0]) else [_linear.bind(tangents[0], *tables, kind=kind)], out)
+
+
+def _linear_transpose(cotangent, state, *tables, kind):
+    rest = [None] * len(tables)
+    if _is_zero(cotangent):
+        return [None, *rest]
+    return [undo(kind, cotangent, tables), *rest]
+
+
+def _inverse(kind: Kind, tables: Sequence[Array]) -> Sequence[Array]:
+    """The tables of the inverse of a layer."""
+    if isinstance(kind, Rotations):
+        return [tables[0], -tables[1]]
+    if kind == "phases":
+        return tables
+    if kind == "permute":
+        return [*tables[2:], *tables[:2]]
+    if kind == "multiply":
+        return tables if tables[0].ndim == 1 else [tables[0] * np.array([[1], [-1]], tables[0].dtype)]
+    return [tables[0].T]
+
+
+for _p, _jvp, _transpose in (
+    (_apply, _apply_jvp, _apply_transpose),
+    (_generate, _generate_jvp, _generate_transpose),
+    (_moments, _moments_jvp, _moments_transpose),
+    (_linear, _linear_jvp, _linear_transpose),
+):
+    ad.primitive_jvps[_p] = _jvp
+    ad.primitive_transposes[_p] = _transpose
+
+
+# Batching. Every operand but the tables gets one more trailing batch dimension, of size 1 where it is not batched.
+
+
+def _batch_last(primitive: Primitive, operands: int) -> None:
+    def rule(args, dims, **params):
+        count = len(args) if isinstance(params.get("layer"), Rotations) else operands  # no tables
+        if any(d is not None for d in dims[count:]):
+            return _loop(primitive, args, dims, params)
+        heads = [
+            jnp.expand_dims(x, x.ndim) if d is None else jnp.moveaxis(x, d, -1)
+            for x, d in zip(args[:count], dims, strict=False)
+        ]
+        if "batch" in params:
+            (size,) = np.broadcast_shapes(*(x.shape[-1:] for x in heads))
+            params = {**params, "batch": (*params["batch"], size)}
+        out = primitive.bind(*heads, *args[count:], **params)
+        return out, out.ndim - 1
+
+    batching.primitive_batchers[primitive] = rule
+
+
+def _loop(primitive: Primitive, args: Sequence, dims: Sequence, params: dict) -> tuple[Array, int]:
+    """Batched tables: one call for each element. Nothing in qmljax batches tables; JAX itself may."""
+    size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
+    moved = [x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    outs = [
+        primitive.bind(*(x if d is None else x[k] for x, d in zip(moved, dims, strict=True)), **params)
+        for k in range(size)
+    ]
+    return jnp.stack(outs), 0
+
+
+for _p, _operands in ((_apply, 2), (_generate, 2), (_moments, 2), (_linear, 1)):
+    _batch_last(_p, _operands)

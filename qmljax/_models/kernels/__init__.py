@@ -1,0 +1,1 @@
+"""Quantum kernels: N states and one matrix product, instead of N**2 circuits."""

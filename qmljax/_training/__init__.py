@@ -1,0 +1,1 @@
+"""Training: optax in a compiled loop."""
