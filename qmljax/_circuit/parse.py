@@ -1,18 +1,17 @@
 """`parse`: a Qiskit `QuantumCircuit`, or OpenQASM, becomes a `Program`.
 
-Standard gates, which nearly all circuits consist of, are looked up in the table of `_gates`; every other instruction is
+Standard gates, which nearly all circuits consist of, are looked up in the table of `gates`; every other instruction is
 taken apart until only those, constant matrices and permutations are left. Global phases at any depth are kept: a
 controlled gate turns them into relative ones.
 """
 
 import pathlib
-import re
 import weakref
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
 import numpy as np
-from qiskit import QuantumCircuit, qasm2, qasm3
+from qiskit import QuantumCircuit
 from qiskit.circuit import (
     AnnotatedOperation,
     Barrier,
@@ -43,14 +42,14 @@ from qiskit.circuit.library import (
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Clifford, Operator, SparseObservable, SparsePauliOp
 
-from qmljax._circuit import gates as _gates
+from qmljax._circuit import gates
 from qmljax._circuit.expressions import Affine, Expression, from_qiskit
 from qmljax._circuit.gates import NONE, RULES, Control
+from qmljax._circuit.openqasm import load
 from qmljax._circuit.program import Angle, Op, Program, Table, constant, inverse
 from qmljax.circuits import AmplitudeEncoding
 
 _programs: "weakref.WeakKeyDictionary[Program, weakref.ref[Program]]" = weakref.WeakKeyDictionary()
-_VERSION = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*OPENQASM\s+(\d)", re.DOTALL)  # after spaces and comments
 
 
 def parse(
@@ -94,7 +93,7 @@ def parse(
     if evolution not in ("definition", "exact"):
         raise ValueError(f'`evolution` must be "definition" or "exact", but is {evolution!r}.')
     if isinstance(circuit, str | pathlib.Path):
-        circuit = _load_qasm(circuit)
+        circuit = load(circuit)
     if not isinstance(circuit, QuantumCircuit):
         raise TypeError(
             "`circuit` must be a qiskit QuantumCircuit, a qmljax Program, an OpenQASM string or the pathlib.Path of an "
@@ -107,25 +106,8 @@ def parse(
 def own(circuit: Any) -> Any:
     """The circuit as a copy that nobody else changes, OpenQASM as a circuit; all else as it is."""
     if isinstance(circuit, str | pathlib.Path):
-        return _load_qasm(circuit)
+        return load(circuit)
     return circuit.copy() if isinstance(circuit, QuantumCircuit) else circuit
-
-
-def _load_qasm(source: str | pathlib.Path) -> QuantumCircuit:
-    if isinstance(source, pathlib.Path):
-        source = source.read_text(encoding="utf-8")
-    version = _VERSION.match(source)
-    if not version:
-        raise ValueError(
-            "An OpenQASM program must start with its version line, such as `OPENQASM 3.0;`, but this one starts with "
-            f"{source.strip()[:40]!r}. To read a file, pass a pathlib.Path instead of a string."
-        )
-    if version[1] == "2":
-        return qasm2.loads(source, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
-    try:
-        return qasm3.loads(source)
-    except ImportError as error:
-        raise ImportError("Reading OpenQASM 3 needs one more package: pip install 'qmljax[qasm]'.") from error
 
 
 class _Reader:
@@ -159,7 +141,7 @@ class _Reader:
                     self.check_unmeasured(places)
                 ops = placed.get((name, places))
                 if ops is None:
-                    ops = placed[name, places] = [op.on(places) for op in _gates.template(name)]
+                    ops = placed[name, places] = [op.on(places) for op in gates.template(name)]
                 if RULES[name][1]:
                     angles = [self.angle(p) for p in instruction.params]
                     ops = [op.of(angles) for op in ops]
@@ -200,7 +182,7 @@ class _Reader:
 
     def global_phase(self, angle: Angle, c: Control) -> None:
         if angle.scale != 0.0:
-            self.ops.extend(_gates.phase(c, angle))
+            self.ops.extend(gates.phase(c, angle))
 
     @property
     def where(self) -> str:
@@ -252,7 +234,7 @@ class _Reader:
             self.check_unmeasured(qubits)
             angles = [self.angle(p) for p in operation.params]
             places = c.qubits + qubits
-            self.ops.extend(op.on(places).of(angles) for op in _gates.template(name, len(c.qubits), c.pattern))
+            self.ops.extend(op.on(places).of(angles) for op in gates.template(name, len(c.qubits), c.pattern))
         elif isinstance(operation, AnnotatedOperation):
             self.read_annotated(operation, qubits, c)
         elif isinstance(operation, ControlledGate) and _is_masked(operation):
@@ -269,9 +251,9 @@ class _Reader:
             table = Table(np.angle(np.asarray(operation.params, complex)))
             self.ops.append(Op("diagonal", qubits, c.qubits, c.pattern, table=table))
         elif isinstance(operation, PermutationGate):
-            self.add(_gates.bit_permutation(tuple(int(k) for k in operation.pattern), qubits), qubits, c)
+            self.add(gates.bit_permutation(tuple(int(k) for k in operation.pattern), qubits), qubits, c)
         elif isinstance(operation, WeightedSumGate):
-            self.add(_gates.weighted_sum([int(w) for w in operation.params], qubits), qubits, c)
+            self.add(gates.weighted_sum([int(w) for w in operation.params], qubits), qubits, c)
         elif isinstance(operation, PauliEvolutionGate) and self.exact:
             self.read_evolution(operation, qubits, c)
         elif isinstance(operation, UnitaryGate | HamiltonianGate | RCCXGate | RC3XGate):
@@ -298,7 +280,7 @@ class _Reader:
 
     def add(self, ops: list[Op], qubits: Sequence[int], c: Control) -> None:
         self.check_unmeasured(qubits)
-        self.ops.extend(_gates.under_control(ops, c))
+        self.ops.extend(gates.under_control(ops, c))
 
     def definition(self, operation: Any) -> QuantumCircuit | None:
         try:
@@ -329,7 +311,7 @@ class _Reader:
             ) from error
         if not np.abs(unitary @ unitary.conj().T - np.eye(len(unitary))).max() < 1e-6:  # also where it is NaN
             self.fail(ValueError, "its matrix is not unitary. Only unitary operations can be simulated.")
-        self.add(_gates.matrix(unitary, qubits), qubits, c)
+        self.add(gates.matrix(unitary, qubits), qubits, c)
 
     def read_annotated(self, operation: AnnotatedOperation, qubits: tuple[int, ...], c: Control) -> None:
         """Reads the base, then lets each modifier in turn act on its ops; the controls are first in `qubits`."""
@@ -351,7 +333,7 @@ class _Reader:
                 ops = ops * abs(int(modifier.power))
             elif isinstance(modifier, ControlModifier):
                 count = modifier.num_ctrl_qubits
-                ops = _gates.under_control(ops, Control(qubits[start - count : start], modifier.ctrl_state))
+                ops = gates.under_control(ops, Control(qubits[start - count : start], modifier.ctrl_state))
                 start -= count
         self.add(ops, qubits, c)
 
@@ -367,7 +349,7 @@ class _Reader:
             energies, vectors = np.linalg.eigh(hamiltonian)
             outer = [Op("dense", qubits, table=Table(vectors.conj().T.astype(complex)))]
         self.check_unmeasured(qubits)
-        self.ops.extend(_gates.conjugate(outer, [Op("diagonal", qubits, c.qubits, c.pattern, time, Table(energies))]))
+        self.ops.extend(gates.conjugate(outer, [Op("diagonal", qubits, c.qubits, c.pattern, time, Table(energies))]))
 
 
 def _is_standard(operation: Any) -> bool:

@@ -201,6 +201,13 @@ class Program:
         """The qubits that some op acts on, ascending. All others stay in |0>."""
         return tuple(sorted({q for op in self.ops for q in op.qubits + op.controls}))
 
+    @property
+    def unmeasured(self) -> "Program":
+        """The program without its measurements, which most functions do not read."""
+        if self.measured is None:
+            return self
+        return Program(self.num_qubits, self.parameters, self.expressions, self.ops)
+
     def cone(self, reads: Mapping[int, bool]) -> "Program":
         """The ops that can matter to observables, their backward light cone; what is measured is forgotten.
 

@@ -39,6 +39,11 @@ def to_complex(state: Array) -> Array:
     return lax.complex(state[0], state[1] if len(state) == 2 else jnp.zeros_like(state[0]))
 
 
+def complexify(state: Array, real: bool) -> Array:
+    """The state with an imaginary part, unless all levels are real."""
+    return state if real or len(state) == 2 else jnp.concatenate([state, jnp.zeros_like(state)])
+
+
 def square(state: Array) -> Array:
     """(C, 2**n, *batch) -> probabilities of shape (2**n, *batch)."""
     return real_product(state, state)

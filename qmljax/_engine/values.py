@@ -20,7 +20,7 @@ from qmljax._circuit.observables import Observable, Product
 from qmljax._circuit.program import Program
 from qmljax._engine import operations
 from qmljax._engine.layers import TABLE_QUBITS
-from qmljax._engine.segments import change_basis
+from qmljax._engine.run import change_basis
 from qmljax._engine.state import PRECISION, real_product
 from qmljax._engine.state import weigh as weigh_tables
 

@@ -12,14 +12,15 @@ from qiskit.circuit import Instruction
 
 from qmljax import _files
 from qmljax._circuit.observables import Observable
-from qmljax._models import networks as _qnn
+from qmljax._models.networks import estimator_qnn, sampler_qnn
+from qmljax._models.protocols import Backend, Model
 from qmljax.circuits import AmplitudeEncoding
 
 KIND = "model"
 AMPLITUDES, OPAQUE = {"amplitude_encoding", "ParameterizedInitialize"}, "amplitudes"
 
 
-def save(path: str | os.PathLike, model: Any, weights: Any) -> None:
+def save(path: str | os.PathLike[str], model: Model, weights: Any) -> None:
     """Writes a QNN and its weights to a file, all at once: what was there before stays until the new file is whole.
 
     The file is a safetensors file; the circuit in it is Qiskit's QPY. A model on a backend is saved without it. (For
@@ -36,11 +37,12 @@ def save(path: str | os.PathLike, model: Any, weights: Any) -> None:
 
     Example:
         >>> import tempfile
+        >>> import qmljax as qj
         >>> from qiskit.circuit.library import real_amplitudes
-        >>> model = _qnn.estimator_qnn(real_amplitudes(2, reps=1), inputs=[])
+        >>> model = qj.estimator_qnn(real_amplitudes(2, reps=1), inputs=[])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save(folder + "/model.qmljax", model, np.arange(4.0))
-        ...     again, weights = load(folder + "/model.qmljax")
+        ...     qj.save(folder + "/model.qmljax", model, np.arange(4.0))
+        ...     again, weights = qj.load(folder + "/model.qmljax")
         >>> again == model, weights
         (True, array([0., 1., 2., 3.]))
     """
@@ -51,7 +53,7 @@ def save(path: str | os.PathLike, model: Any, weights: Any) -> None:
     _files.write(path, KIND, header, arrays | {"weights": weights})
 
 
-def load(path: str | os.PathLike, *, backend: Any = None) -> tuple[Any, np.ndarray]:
+def load(path: str | os.PathLike[str], *, backend: Backend | None = None) -> tuple[Model, np.ndarray]:
     """Reads a file that `save` wrote.
 
     Args:
@@ -97,12 +99,12 @@ def decode(header: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any =
             Observable(circuit.num_qubits, tuple((tuple((q, a) for q, a in product), c) for product, c in terms))
             for terms in header["observables"]
         ]
-        return _qnn.estimator_qnn(circuit, read, **options)
+        return estimator_qnn(circuit, read, **options)
     if "index" in arrays:
         shape = tuple(header["output_shape"])
         outputs = np.stack(np.unravel_index(arrays["index"], shape), axis=-1).tolist()
         options |= {"interpret": lambda outcome: tuple(outputs[outcome]), "output_shape": shape}
-    return _qnn.sampler_qnn(circuit, **options)
+    return sampler_qnn(circuit, **options)
 
 
 def circuit_to(circuit: Any) -> np.ndarray:

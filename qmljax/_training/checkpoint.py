@@ -7,14 +7,13 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from qmljax import _files
+from qmljax._training.leaves import Run, as_numpy, like
+from qmljax._training.watch import Watch
 
 WRITING = 0.05  # the share of the time that may go into checkpoints
-Run = tuple[Any, Any]  # weights and optimiser state
 
 
 class Checkpoint:
@@ -22,7 +21,7 @@ class Checkpoint:
 
     KIND = "checkpoint"
 
-    def __init__(self, path: str | os.PathLike, run: Run, watch: Any, settings: tuple) -> None:
+    def __init__(self, path: str | os.PathLike, run: Run, watch: Watch, settings: tuple[Any, ...]) -> None:
         self.path, self.run, self.watch = pathlib.Path(path), run, watch
         self.fingerprint = _digest((run, settings))
         self.next = 0.0  # when to write again
@@ -73,23 +72,6 @@ class Checkpoint:
         _files.write(self.path, self.KIND, {"fingerprint": self.fingerprint, "stopped": final}, arrays)
         end = time.monotonic()
         self.next = end + (end - begun) / WRITING
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether an array holds random keys."""
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def as_numpy(leaf: Any) -> np.ndarray:
-    """An array, or the data of a random key."""
-    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
-
-
-def like(array: np.ndarray, leaf: Any) -> Array:
-    """What `as_numpy` made the array of: of the kind of `leaf`."""
-    if is_key(leaf):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(leaf))
-    return jnp.asarray(array, leaf.dtype)
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:

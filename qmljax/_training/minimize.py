@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from qmljax._training.watch import Watch
+
 # The methods of `scipy.optimize.minimize` but those that need a Hessian: whether they take a gradient, and what limits
 # their evaluations, which must not end the run before its iterations do. (COBYLA's `maxiter` does that.)
 METHODS = {
@@ -31,7 +33,7 @@ class _Stop(Exception):
 
 
 def minimize(
-    loss: Callable[..., Array], weights: Any, data: tuple[Array, ...], method: str, steps: int, watch: Any
+    loss: Callable[..., Array], weights: Any, data: tuple[Array, ...], method: str, steps: int, watch: Watch
 ) -> tuple[Any, list[float], Any]:
     """At most `steps` iterations: the weights, the loss before each iteration, and SciPy's `OptimizeResult`.
 

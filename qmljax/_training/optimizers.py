@@ -43,11 +43,11 @@ def natural_gradient(
 
     Example:
         >>> from qiskit.circuit.library import real_amplitudes
-        >>> from qmljax._models.functions import expectation, metric_tensor
+        >>> import qmljax as qj
         >>> circuit = real_amplitudes(2, reps=1)
-        >>> optimizer = optax.chain(natural_gradient(metric_tensor(circuit)), optax.sgd(0.1))
+        >>> optimizer = optax.chain(qj.natural_gradient(qj.metric_tensor(circuit)), optax.sgd(0.1))
         >>> weights = jnp.ones(4)
-        >>> gradient = jax.grad(expectation(circuit, "ZZ"))(weights)
+        >>> gradient = jax.grad(qj.expectation(circuit, "ZZ"))(weights)
         >>> updates, _ = optimizer.update(gradient, optimizer.init(weights), weights)
         >>> updates.shape
         (4,)
@@ -122,7 +122,8 @@ def spsa(
         ValueError: `samples` is not positive, or `perturbation` is zero.
 
     Example:
-        >>> optimizer = optax.chain(spsa(jax.random.key(0)), optax.sgd(0.1))
+        >>> import qmljax as qj
+        >>> optimizer = optax.chain(qj.spsa(jax.random.key(0)), optax.sgd(0.1))
         >>> weights = jnp.ones(3)
         >>> loss = lambda w: jnp.sum(w**2)
         >>> updates, _ = optimizer.update(weights, optimizer.init(weights), weights, value_fn=loss)
@@ -183,12 +184,11 @@ def qnspsa(
 
     Example:
         >>> from qiskit.circuit.library import real_amplitudes
-        >>> from qmljax._models.functions import expectation
-        >>> from qmljax._models.kernels.fidelity import fidelity
+        >>> import qmljax as qj
         >>> circuit = real_amplitudes(2, reps=1)
-        >>> optimizer = optax.chain(qnspsa(fidelity(circuit, circuit), jax.random.key(0)), optax.sgd(0.01))
+        >>> optimizer = optax.chain(qj.qnspsa(qj.fidelity(circuit, circuit), jax.random.key(0)), optax.sgd(0.01))
         >>> weights = jnp.ones(4)
-        >>> energy = expectation(circuit, "ZZ")
+        >>> energy = qj.expectation(circuit, "ZZ")
         >>> updates, _ = optimizer.update(weights, optimizer.init(weights), weights, value_fn=energy)
         >>> updates.shape
         (4,)
@@ -265,9 +265,9 @@ def rotosolve(function: Any, degree: int = 1) -> optax.GradientTransformationExt
 
     Example:
         >>> from qiskit.circuit.library import real_amplitudes
-        >>> from qmljax._models.functions import expectation
-        >>> energy = expectation(real_amplitudes(2, reps=1), "ZZ")
-        >>> optimizer, weights = rotosolve(energy), jnp.ones(4)
+        >>> import qmljax as qj
+        >>> energy = qj.expectation(real_amplitudes(2, reps=1), "ZZ")
+        >>> optimizer, weights = qj.rotosolve(energy), jnp.ones(4)
         >>> for _ in range(3):
         ...     updates, _ = optimizer.update(weights, optimizer.init(weights), weights, value_fn=energy)
         ...     weights = weights + updates

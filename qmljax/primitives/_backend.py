@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qmljax._circuit.observables import Observable, observable
-from qmljax._models import functions as _functions
+from qmljax._circuit.observables import Observable
+from qmljax._circuit.reading import of_observables, of_qubits
+from qmljax._progress import load_tqdm
 from qmljax.primitives import _shift, _transpile
 from qmljax.primitives._jobs import Journal
 from qmljax.primitives._measured import Measured, Spsa
@@ -93,7 +94,7 @@ class PrimitiveBackend:
         if estimator is None and sampler is None:
             raise ValueError("A PrimitiveBackend needs an `estimator` or a `sampler`, but has neither.")
         if self.progress:
-            _functions.load_tqdm()
+            load_tqdm()
         _make_explicit(estimator, self.resilience_level)
         state = {
             "estimator": estimator,
@@ -117,9 +118,7 @@ class PrimitiveBackend:
         if self.estimator is None:
             raise ValueError("Expectation values need `estimator=`, but this PrimitiveBackend has a sampler alone.")
         slots = _shift.slots(circuit)
-        listed = observables if isinstance(observables, list | tuple) else [observables]
-        read = tuple(observable(o, slots.program.num_qubits) for o in listed)
-        return self._measured(slots, Expectations(read))
+        return self._measured(slots, Expectations(of_observables(slots.program, observables).observables))
 
     def probabilities(self, circuit: Any, qubits: Any = None) -> Measured:
         """What a model asks for: a function of parameters (..., P) to probabilities (..., 2**k).
@@ -134,8 +133,7 @@ class PrimitiveBackend:
         if self.sampler is None:
             raise ValueError("Probabilities need `sampler=`, but this PrimitiveBackend has an estimator alone.")
         slots = _shift.slots(circuit)
-        chosen = _functions.check_qubits(qubits, slots.program)
-        return self._measured(slots, Outcomes(chosen))
+        return self._measured(slots, Outcomes(of_qubits(slots.program, qubits).qubits))
 
     def fidelity(self, circuit: Any) -> "Pairs":
         """What a kernel asks for: a function of two arrays of parameters (pairs, P) to fidelities (pairs,).

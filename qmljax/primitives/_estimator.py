@@ -22,9 +22,10 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 
 from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
-from qmljax._models.functions import Compiled, expectation, statevector, touched
-
-from ._run import Job, Programs, batches, rows
+from qmljax._circuit.reading import of_observables
+from qmljax._models.compiled import Compiled
+from qmljax._models.functions import expectation, statevector
+from qmljax.primitives._run import Job, Programs, batches, rows
 
 MANY = 64  # different observables of a pub, from which on they are not compiled; a heuristic
 
@@ -161,8 +162,8 @@ def _task(pub: EstimatorPub, programs: Programs) -> _Task | None:
     elements = read[0], *np.broadcast_arrays(read[1], column)
     if len(place) <= MANY:
         return _Task(_expectation(program, tuple(place)), *elements)
-    small, kept = touched(program)
-    return _Task(_statevector(small), *elements, tuple(_operator(o.on(kept)) for o in place))
+    small = of_observables(program, list(place)).reduced()
+    return _Task(_statevector(small.program), *elements, tuple(_operator(o) for o in small.observables))
 
 
 def _operator(o: Observable) -> SparsePauliOp:

@@ -18,7 +18,7 @@ from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
 from qmljax._circuit.expressions import evaluate, parameters
-from qmljax._models.functions import real_array
+from qmljax._models.arguments import real_array
 from qmljax.primitives._shift import Slots, shifts
 
 Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # (rows, S) -> values and standard errors (rows, K)

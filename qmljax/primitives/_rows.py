@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qmljax._circuit.program import Table
-from qmljax._models import functions as _functions
+from qmljax._progress import bar
 from qmljax.primitives import _plan
 from qmljax.primitives._jobs import Answer, Chunk, Runner
 from qmljax.primitives._plan import Work
@@ -61,14 +61,10 @@ class Rows:
         backend, parts = self.backend, self.parts(rows)
         if not self.reading.settings:  # constants
             return self.reading.constant(len(rows))
-        bar = _functions.load_tqdm()(total=len(parts), unit="job", leave=False) if backend.progress else None
         service = backend.service or getattr(self.device, "service", None)
-        runner = Runner(self.primitive, backend.written, backend.max_retries, backend.timeout, service, bar)
-        try:
+        with bar(len(parts), "job", backend.progress, leave=False) as shown:
+            runner = Runner(self.primitive, backend.written, backend.max_retries, backend.timeout, service, shown)
             answers = runner.run([self.chunk(part) for part in parts])
-        finally:
-            if bar is not None:
-                bar.close()
         return Answer(*(np.concatenate(arrays) for arrays in zip(*answers, strict=True)))
 
     def chunk(self, rows: np.ndarray) -> Chunk:

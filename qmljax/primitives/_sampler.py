@@ -19,9 +19,9 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qmljax._circuit.program import Program
-from qmljax._models.functions import Compiled, probabilities
-
-from ._run import Job, Programs, batches, rows
+from qmljax._models.compiled import Compiled
+from qmljax._models.functions import probabilities
+from qmljax.primitives._run import Job, Programs, batches, rows
 
 
 class Sampler(BaseSamplerV2):

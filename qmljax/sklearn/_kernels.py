@@ -23,7 +23,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from qmljax._models.functions import Compiled, statevector
-from qmljax._models.kernels.fidelity import fidelity_kernel, projected_kernel
+from qmljax._models.kernels.fidelity import fidelity_kernel
+from qmljax._models.kernels.projected import projected_kernel
 
 MOST_FEATURES = 12
 FLOATS = [np.float64, np.float32]

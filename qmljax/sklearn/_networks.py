@@ -34,8 +34,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from qmljax import _files
 from qmljax._models import save as _save
-from qmljax._training.checkpoint import as_numpy, like
-from qmljax._training.fit import check_optimizer, fit
+from qmljax._training.checks import check_optimizer
+from qmljax._training.fit import fit
+from qmljax._training.leaves import as_numpy, like
 from qmljax.sklearn._kernels import FLOATS, modest
 from qmljax.sklearn._objective import ERRORS, Objective, Outputs, evaluate, room, weighted
 from qmljax.sklearn._variational import rotations, variational_network

@@ -1,0 +1,85 @@
+"""The one step from a circuit, and what is asked of it, to what has to be simulated and what is read of that.
+
+Every builder, model, kernel and primitive begins with one of the functions `of_...`. What they give is the whole
+circuit, as a backend runs it; `reduced` is what a simulator needs of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qmljax._circuit.observables import Observable, observable, reads
+from qmljax._circuit.parse import parse
+from qmljax._circuit.program import Program
+
+MAX_QUBITS = 30  # 2**30 amplitudes: 8 GiB in complex64
+LARGE_QUBITS = 20  # above, the memory of a gradient matters more than some gates
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A program, and what is read of the state it prepares: observables, outcomes, or the state itself.
+
+    Attributes:
+        program: What prepares the state.
+        observables: What is read, if it is expectation values.
+        qubits: The measured qubits, if it is outcomes: bit j of an outcome is `qubits[j]`.
+    """
+
+    program: Program
+    observables: tuple[Observable, ...] = ()
+    qubits: tuple[int, ...] = ()
+
+    def reduced(self) -> "Reading":
+        """The same reading of a smaller program: of the gates that can matter (`Program.cone`), on their qubits alone.
+
+        Large states stay with all gates, unless some leave no qubit to act on: a backward pass needs the least memory
+        where layers are equal, and the cone trims the last.
+        """
+        program = self.program
+        if self.observables or self.qubits:
+            cone = program.cone(dict.fromkeys(self.qubits, True) | reads(self.observables))
+            if not len(cone.touched) == len(program.touched) > LARGE_QUBITS:
+                program = cone
+        kept = tuple(sorted({*program.touched, *self.qubits}))
+        why = f"The circuit acts on that many of its {program.num_qubits} qubits."
+        check_size(len(kept), MAX_QUBITS, "A simulation", why)
+        observables = tuple(o.on(kept) for o in self.observables)
+        return Reading(program.on_touched(self.qubits), observables, tuple(kept.index(q) for q in self.qubits))
+
+
+def of_state(circuit: Any) -> Reading:
+    """The state itself is read."""
+    return Reading(parse(circuit).unmeasured)
+
+
+def of_observables(circuit: Any, observables: Any) -> Reading:
+    """Expectation values are read, of one observable or of a list."""
+    program = parse(circuit)
+    listed = list(observables) if isinstance(observables, list | tuple) else [observables]
+    if not listed:
+        raise ValueError("`observables` must be an observable or a list of at least one, but is empty.")
+    return Reading(program.unmeasured, tuple(observable(o, program.num_qubits) for o in listed))
+
+
+def of_qubits(circuit: Any, qubits: Sequence[int] | None = None) -> Reading:
+    """The outcomes of different qubits are read, of all by default."""
+    program = parse(circuit)
+    n = program.num_qubits
+    chosen = tuple(range(n) if qubits is None else (int(q) for q in qubits))
+    if len(set(chosen)) != len(chosen) or any(not 0 <= q < n for q in chosen):
+        raise ValueError(f"`qubits` must be different qubits between 0 and {n - 1}, but is {list(chosen)}.")
+    return Reading(program.unmeasured, qubits=chosen)
+
+
+def of_measurements(circuit: Any) -> Reading:
+    """What the circuit measures is read: one qubit for each measured classical bit; if it measures nothing, all."""
+    program = parse(circuit)
+    qubits = tuple(range(program.num_qubits)) if program.measured is None else program.measured
+    return Reading(program.unmeasured, qubits=qubits)
+
+
+def check_size(n: int, limit: int, what: str, way_out: str) -> None:
+    """Refuses more than `limit` qubits."""
+    if n > limit:
+        raise ValueError(f"{what} of {n} qubits does not fit: the limit is {limit} qubits. {way_out}")

@@ -1,0 +1,65 @@
+"""The arguments of calls, checked in Python before anything is traced."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qmljax._circuit.expressions import evaluate
+from qmljax._circuit.program import Program
+
+
+def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
+    """`value` as a real floating point array whose last axis has length `last`, one element for each of `names`."""
+    array = value
+    if not isinstance(value, jax.Array | np.ndarray):  # such as a list, perhaps of values that are being traced
+        array = (jnp if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)) else np).asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+            raise TypeError(
+                f"`{name}` must hold real numbers, but has dtype {array.dtype}. Angles are real, in radians."
+            )
+        array = array.astype(jnp.result_type(float))
+    elif array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
+    if array.ndim == 0 or array.shape[-1] != last:
+        listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        one = f", one for each of {listed}" if last else ": there are none to set, so pass an array of shape (0,)"
+        raise ValueError(f"`{name}` must have {last} elements in its last axis{one}, but has shape {array.shape}.")
+    return array
+
+
+def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> None:
+    """Refuses amplitudes that are all zero, where they can be seen.
+
+    `given` has the arguments of a call by name, each with the positions of its columns in the circuit's parameters.
+    """
+    if not program.loads or any(isinstance(values, jax.core.Tracer) for _, values in given.values()):
+        return
+    arrays = {name: np.asarray(values) for name, (_, values) in given.items()}
+    batch = np.broadcast_shapes(*(array.shape[:-1] for array in arrays.values()))
+    dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    params = np.zeros((len(program.parameters), *batch), dtype)
+    for (positions, _), array in zip(given.values(), arrays.values(), strict=True):
+        params[list(positions)] = np.moveaxis(np.broadcast_to(array, (*batch, array.shape[-1])), -1, 0)
+    with jax.ensure_compile_time_eval():
+        values = np.concatenate([np.asarray(evaluate(program.expressions, params)), np.ones((1, *batch), dtype)])
+    for op in program.loads:
+        index, scale = op.table.array.T
+        size = np.abs(values[index.astype(int)] * scale.reshape(-1, *(1,) * len(batch)).astype(dtype)).max(axis=0)
+        null = np.argwhere(size < np.finfo(dtype).tiny)
+        if len(null):
+            where = f" at {tuple(null[0].tolist())}" if null.size else ""
+            raise ValueError(
+                f"{' and '.join(f'`{name}`' for name in given)}{where}: all amplitudes are zero, so there is no such "
+                "state. Leave out the point, or add a constant feature."
+            )
+
+
+def check_memory(memory: int) -> int:
+    """A number of bytes. Refuses what is none."""
+    if not isinstance(memory, int | np.integer) or isinstance(memory, bool) or memory < 0:
+        raise ValueError(f"`memory` must be a number of bytes, such as 2**30, but is {memory!r}.")
+    return int(memory)

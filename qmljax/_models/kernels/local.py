@@ -1,0 +1,38 @@
+"""Local fidelities: one circuit is undone on the state of another, and each qubit is measured."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qmljax._engine.plan import plan
+from qmljax._engine.run import uncompute
+from qmljax._engine.state import PRECISION, square
+from qmljax._models.kernels.kernel import BaseKernel, common_dtype
+from qmljax._models.kernels.points import mirrored
+from qmljax._progress import CompiledBar
+
+
+@dataclass(frozen=True, repr=False)
+class LocalFidelityKernel(BaseKernel):
+    """The mean over qubits of the probability to measure 0 when y's circuit is undone on x's state."""
+
+    num_qubits: int  # idle ones included
+
+    def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
+        dtype = common_dtype(x, y, weights)
+        how = plan(self.program, self.features, self.weights, self.memory)
+        z = np.arange(1 << self.program.num_qubits)
+        zeros = (1 - np.bitwise_count(z) / self.num_qubits).astype(dtype)
+        states = self._state_of(x, weights, dtype)
+
+        def column(point: Array) -> Array:
+            undone = uncompute(how, weights.astype(dtype)[:, None], point.astype(dtype)[:, None], states)
+            return jnp.tensordot(zeros, square(undone), 1, precision=PRECISION)
+
+        points = x if y is None else y
+        columns = jax.checkpoint(column)
+        gram = lax.map(CompiledBar(len(points)).over(columns) if self.progress else columns, points).T  # (N, M)
+        return gram if y is not None else mirrored(gram)

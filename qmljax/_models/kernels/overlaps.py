@@ -1,0 +1,101 @@
+"""Fidelities of all points at once: N states and one matrix product, instead of N**2 circuits."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qmljax._engine.state import PRECISION
+from qmljax._models.kernels.kernel import BaseKernel, common_dtype
+from qmljax._models.kernels.points import equal
+from qmljax._progress import CompiledBar
+
+
+@dataclass(frozen=True, repr=False)
+class FidelityKernel(BaseKernel):
+    """``|<psi(x)|psi(y)>|**2``, by tiles if the states would take more than `memory` bytes."""
+
+    def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
+        dtype = common_dtype(x, y, weights)
+        if 0 in (len(x), len(x if y is None else y)):
+            return jnp.zeros((len(x), len(x if y is None else y)), dtype)
+        state = 2 * dtype.itemsize << self.program.num_qubits
+        # Running a batch of states takes some copies of them, and squaring a tile of products some of it.
+        tile = max(1, min(self.memory // (8 * state), math.isqrt(self.memory // (8 * dtype.itemsize))))
+        if max(len(x), 0 if y is None else len(y)) <= tile:
+            return self._block(x, y, weights, dtype)
+        return self._tiles(x, y, weights, dtype, tile)
+
+    def _block(self, x: Array, y: Array | None, weights: Array, dtype: Any) -> Array:
+        left = self._states(x, weights, dtype)
+        same = equal(x.astype(dtype), None if y is None else y.astype(dtype))
+        if y is not None:
+            gram = _fidelities(left, self._states(y, weights, dtype))
+        else:
+            gram = _fidelities(left, left)
+            gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
+            same = same | jnp.eye(len(x), dtype=bool)
+        missing = jnp.where(same & (gram > 1 - 1e-4), 1 - gram, 0)  # a point that is NaN stays visible
+        return gram + lax.stop_gradient(missing)
+
+    def _tiles(self, x: Array, y: Array | None, weights: Array, dtype: Any, tile: int) -> Array:
+        """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again.
+
+        The last tile of a row may overlap the one before it, so that nothing is cut off in the end. Tiles on the
+        diagonal come last: they alone have its exact ones, and are symmetric where tiles overlap.
+        """
+        columns = x if y is None else y
+        height, width = min(tile, len(x)), min(tile, len(columns))
+        rows_at, columns_at = (
+            np.minimum(np.arange(0, len(points), size), len(points) - size)
+            for points, size in ((x, height), (columns, width))
+        )
+
+        def block(i: Array, j: Array | None) -> Array:
+            left = lax.dynamic_slice_in_dim(x, i, height)
+            right = None if j is None else lax.dynamic_slice_in_dim(columns, j, width)
+            return self._block(left, right, weights, dtype)
+
+        def add(gram: Array, at: tuple[Array, Array]) -> tuple[Array, None]:
+            i, j = at
+            new = jax.checkpoint(block)(i, j)
+            gram = lax.dynamic_update_slice(gram, new, (i, j))
+            return gram if y is not None else lax.dynamic_update_slice(gram, new.T, (j, i)), None
+
+        def add_diagonal(gram: Array, i: Array) -> tuple[Array, None]:
+            return lax.dynamic_update_slice(gram, jax.checkpoint(lambda i: block(i, None))(i), (i, i)), None
+
+        gram = jnp.zeros((len(x), len(columns)), dtype)
+        half = np.triu_indices(len(rows_at), 1)
+        pairs = half if y is None else np.indices((len(rows_at), len(columns_at))).reshape(2, -1)
+        if self.progress:
+            bar = CompiledBar(len(pairs[0]) + (len(rows_at) if y is None else 0))
+            add, add_diagonal = bar.over(add), bar.over(add_diagonal)
+        gram, _ = lax.scan(add, gram, (rows_at[pairs[0]], columns_at[pairs[1]]))
+        if y is None:
+            gram, _ = lax.scan(add_diagonal, gram, rows_at)
+        return gram
+
+    def _states(self, x: Array, weights: Array, dtype: Any) -> Array:
+        states = self._state_of(x, weights, dtype)
+        # Norms a few roundings above 1 would cost a Gram matrix of unit diagonal its positive eigenvalues.
+        return states * lax.stop_gradient(lax.rsqrt(jnp.sum(states * states, axis=(0, 1), keepdims=True)))
+
+
+def _fidelities(left: Array, right: Array) -> Array:
+    """``|<left_i|right_j>|**2`` of states (C, 2**n, N) and (C, 2**n, M), at most 1."""
+    real = jnp.einsum("czi,czj->ij", left, right, precision=PRECISION)
+    fidelities = real * real
+    if len(left) == 2:
+        imag = jnp.matmul(left[0].T, right[1], precision=PRECISION)
+        if left is right:
+            imag = imag - imag.T
+        else:
+            imag = imag - jnp.matmul(left[1].T, right[0], precision=PRECISION)
+        fidelities = fidelities + imag * imag
+    # Rounding may exceed 1. `minimum` would drop the derivatives there, of which the second is not 0 at equal points.
+    return fidelities - lax.stop_gradient(jnp.maximum(fidelities - 1, 0))

@@ -1,0 +1,47 @@
+"""Kernels whose entries a backend measures, pair by pair."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qmljax._models.kernels.kernel import BaseKernel, common_dtype
+from qmljax._models.on_backend import of_parts
+
+
+@dataclass(frozen=True, repr=False)
+class BackendKernel(BaseKernel):
+    """A kernel whose entries `function` gives, one for each pair of rows of two (pairs, P) arrays of parameters."""
+
+    function: Callable[[Array, Array], Array]
+    duplicates: str
+
+    def _size(self) -> dict[str, int]:
+        return {"qubits": self.program.num_qubits}
+
+    def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
+        dtype = common_dtype(x, y, weights)
+        points = x if y is None else y
+        if y is not None:
+            rows, columns = np.indices((len(x), len(y))).reshape(2, -1)
+            gram = self._pairs(x[rows], y[columns], weights, dtype).reshape(len(x), len(y))
+        else:  # the symmetric half alone
+            rows, columns = np.triu_indices(len(x), 0 if self.duplicates == "all" else 1)
+            half = jnp.zeros((len(x), len(x)), dtype)
+            half = half.at[rows, columns].set(self._pairs(x[rows], x[columns], weights, dtype))
+            gram = half + jnp.triu(half, 1).T
+            if self.duplicates != "all":
+                gram = gram + jnp.eye(len(x), dtype=dtype)
+        if self.duplicates == "none":
+            same = (x.astype(dtype)[:, None] == points.astype(dtype)[None]).all(axis=-1)
+            gram = jnp.where(same, jnp.ones((), dtype), gram)
+        return gram
+
+    def _pairs(self, x: Array, y: Array, weights: Array, dtype: Any) -> Array:
+        left, right = (self._given(points, weights, dtype) for points in (x, y))
+        if hasattr(self.function, "parts"):
+            return self.function.parts(left, right)
+        return self.function(*(of_parts(lambda params: params, *given) for given in (left, right)))

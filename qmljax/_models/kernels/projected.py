@@ -1,0 +1,183 @@
+"""Projected kernels: distances of expectation values in the states of points."""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qmljax._circuit import reading
+from qmljax._circuit.observables import Observable
+from qmljax._circuit.parse import parse
+from qmljax._engine.plan import MEMORY
+from qmljax._engine.state import PRECISION
+from qmljax._engine.values import expectations
+from qmljax._models.arguments import check_memory
+from qmljax._models.kernels.kernel import BaseKernel, common_dtype
+from qmljax._models.kernels.points import equal
+from qmljax._models.on_backend import BackendQNN, of_parts
+from qmljax._models.positions import split
+from qmljax._models.protocols import Backend, Model
+from qmljax._models.qnn import EstimatorQNN, Source
+from qmljax._progress import CompiledBar, load_tqdm
+
+
+@dataclass(frozen=True, repr=False)
+class ProjectedKernel(BaseKernel):
+    """`kernel(x, y=None, *, weights=None, gamma=None)`; `project` instead of `observables` where a backend measures."""
+
+    observables: tuple[Observable, ...]
+    gamma: float | None  # of the RBF kernel; None stands for the linear one
+    project: Callable[[Array], Array] | None = None  # (N, P) -> (N, observables)
+
+    def __call__(self, x: Any, y: Any = None, *, weights: Any = None, gamma: Any = None) -> Array:
+        """`x` (N, d), `y` (M, d) -> (N, M); without `y`, (N, N)."""
+        if gamma is not None and self.gamma is None:
+            raise ValueError("A linear kernel has no `gamma`.")
+        gamma = self.gamma if gamma is None else gamma
+        if gamma is not None:
+            _check_gamma(gamma)
+        return self._run(*self._arguments(x, y, weights), None if gamma is None else jnp.asarray(gamma))
+
+    def projections(self, x: Any, *, weights: Any = None) -> Array:
+        """The representation of points: (N, d) -> (N, number of observables)."""
+        x, _, weights = self._arguments(x, None, weights)
+        return _projector(self)(x, weights)
+
+    def as_qnn(self) -> Model:
+        """The projections as a QNN, ``model(weights, x)``: (W,) and (..., d) -> (..., number of observables).
+
+        That is what a layer of a neural network takes.
+        """
+        common = self.program, self.features, self.weights, (len(self.observables),)
+        about = {"memory": self.memory, "normalised": False, "source": Source(self.program, self.observables)}
+        if self.project is not None:
+            return BackendQNN(*common, self.project, None, **about)
+        return EstimatorQNN(*common, self.observables, **about)
+
+    def _trace(self, x: Array, y: Array | None, weights: Array, gamma: Array | None) -> Array:
+        dtype = common_dtype(x, y, weights)
+        left = self._project(x, weights, dtype)
+        right = left if y is None else self._project(y, weights, dtype)
+        products = jnp.matmul(left.T, right, precision=PRECISION)
+        if gamma is None:
+            return products
+        distances = jnp.sum(left * left, axis=0)[:, None] + jnp.sum(right * right, axis=0)[None] - 2 * products
+        if y is None:
+            distances = (distances + distances.T) / 2
+        same = equal(x.astype(dtype), None if y is None else y.astype(dtype)) & (distances < 1e-3)
+        rounding = jnp.where(same, distances, jnp.minimum(distances, 0))
+        distances = distances - lax.stop_gradient(rounding)
+        return jnp.exp(-gamma.astype(dtype) * distances)
+
+    def _project(self, x: Array, weights: Array, dtype: Any) -> Array:
+        """(N, d) -> (number of observables, N)."""
+        if self.project is not None:
+            return of_parts(self.project, *self._given(x, weights, dtype)).T
+        # The states of some points at a time; products of amplitudes take some copies of them.
+        size = max(1, self.memory // (8 * (2 * dtype.itemsize << self.program.num_qubits)))
+
+        def some(points: Array) -> Array:
+            return expectations(self.observables, self._state_of(points, weights, dtype))
+
+        if len(x) <= size:
+            return some(x)
+        padded = jnp.pad(x, ((0, -len(x) % size), (0, 0)), mode="edge").reshape(-1, size, x.shape[1])
+        part = jax.checkpoint(some)
+        values = lax.map(
+            CompiledBar(len(padded)).over(part) if self.progress else part, padded
+        )  # (parts, observables, size)
+        return jnp.moveaxis(values, 0, 1).reshape(len(self.observables), -1)[:, : len(x)]
+
+
+@functools.lru_cache(maxsize=256)
+def _projector(kernel: ProjectedKernel) -> Callable[[Array, Array], Array]:
+    return jax.jit(lambda x, weights: kernel._project(x, weights, common_dtype(x, None, weights)).T)
+
+
+def projected_kernel(
+    feature_map: Any,
+    *,
+    observables: Any = None,
+    gamma: float | None = 1.0,
+    weights: Sequence[Any] = (),
+    backend: Backend | None = None,
+    memory: int = MEMORY,
+    progress: bool = False,
+) -> ProjectedKernel:
+    """The kernel of expectation values p(x) in a feature map's states: ``exp(-gamma |p(x) - p(y)|**2)``.
+
+    Args:
+        feature_map: A `QuantumCircuit`, or anything else that `parse` takes.
+        observables: A list of observables, as `expectation` takes them, or an integer k: all Pauli strings on 1 to k
+            qubits, which determine the reduced density matrices of k qubits. Default 1: X, Y and Z on every qubit, in
+            this order on qubit 0, then on qubit 1, ... The squared distance of projections is then twice that of
+            one-qubit density matrices in the Frobenius norm, as Huang et al. use it: their gamma is twice this one.
+        gamma: The width of the kernel, or None for the linear kernel ``p(x) . p(y)``. A call may replace it.
+        weights: Parameters that are no features but trained: `Parameter` objects or names, in the order of the weight
+            vector. All others are features, in the order of the circuit.
+        backend: What measures: an object with `expectation(circuit, observables)`, which returns a function like that
+            of `qmljax.expectation`. It has to run N circuits, not N**2. Default: the simulator.
+        memory: About how many bytes the states may take; 512 MiB by default. More states are computed one part after
+            the other.
+        progress: Whether to show a progress bar of those parts (needs tqdm: the extra `progress`).
+
+    Returns:
+        ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
+        (N, M); without `y`, (N, N). Differentiable in all arguments. ``kernel.projections(x)`` gives p(x), of shape
+        (N, n_obs), and ``kernel.as_qnn()`` the same as a model ``model(weights, x)``, which can be a layer.
+
+    Raises:
+        ValueError: As for `fidelity_kernel` and `expectation`.
+
+    Example:
+        >>> from qiskit.circuit.library import zz_feature_map
+        >>> kernel = projected_kernel(zz_feature_map(2), gamma=0.5)
+        >>> kernel(np.zeros((3, 2)), np.ones((4, 2))).shape, kernel.projections(np.zeros((3, 2))).shape
+        ((3, 4), (3, 6))
+
+    References:
+        H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021),
+        equations (8) and (9).
+    """
+    memory = check_memory(memory)
+    if progress:
+        load_tqdm()
+    if gamma is not None:
+        _check_gamma(gamma)
+    program = parse(feature_map)
+    if observables is None or isinstance(observables, int | np.integer):
+        observables = _paulis(program.num_qubits, 1 if observables is None else observables)
+    listed = list(observables) if isinstance(observables, list | tuple) else [observables]
+    read = reading.of_observables(program, listed)
+    read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
+    features, trained = split(read.program, None, weights)
+    width = None if gamma is None else float(gamma)
+    options: Any = {"memory": memory, "progress": progress}
+    return ProjectedKernel(read.program, features, trained, read.observables, width, project, **options)
+
+
+def _check_gamma(gamma: Any) -> None:
+    number = isinstance(gamma, int | float | np.number | np.ndarray | jax.Array) and np.ndim(gamma) == 0
+    if not number or not isinstance(gamma, jax.core.Tracer) and not 0 <= gamma < np.inf:
+        raise ValueError(f"`gamma` must be a finite number from 0 on, or None for the linear kernel, but is {gamma!r}.")
+
+
+def _paulis(n: int, weight: int) -> list[str]:
+    """The labels of all Pauli strings on 1 to `weight` of n qubits."""
+    if not 1 <= weight <= max(n, 1):
+        raise ValueError(f"`observables` as a number of qubits must be between 1 and {n}, but is {weight}.")
+    labels = []
+    for k in range(1, min(weight, n) + 1):
+        for qubits in itertools.combinations(range(n), k):
+            for letters in itertools.product("XYZ", repeat=k):
+                label = ["I"] * n
+                for q, letter in zip(qubits, letters, strict=True):
+                    label[n - 1 - q] = letter
+                labels.append("".join(label))
+    return labels

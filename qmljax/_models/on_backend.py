@@ -1,0 +1,80 @@
+"""QNNs whose circuit a backend executes, such as a device behind `qmljax.primitives.PrimitiveBackend`."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qmljax._circuit.program import Table
+from qmljax._models.interpret import interpreted
+from qmljax._models.protocols import Part
+from qmljax._models.qnn import QNN
+
+
+@dataclass(frozen=True, repr=False)
+class BackendQNN(QNN):
+    """A model whose circuit is executed by `function`: (..., P) parameters in circuit order -> (..., outputs)."""
+
+    function: Callable[[Array], Array]
+    index: Table | None  # outcome -> flat index of the output it contributes to
+    bits: Table | None = None  # outcome of the different qubits -> outcome, where a qubit is measured twice
+
+    def _size(self) -> dict[str, int]:
+        return {"qubits": self.program.num_qubits}
+
+    def _trace(self, weights: Array, x: Array) -> Array:
+        out = jnp.moveaxis(of_parts(self.function, *self._given(weights, x)), -1, 0)
+        out = jnp.moveaxis(interpreted(out, self._place, self.output_shape), 0, -1)
+        return out.reshape(*x.shape[:-1], *self.output_shape)
+
+    def _given(self, weights: Array, x: Array) -> tuple[Part, Part]:
+        weights, x = jnp.asarray(weights), jnp.asarray(x)
+        dtype = jnp.promote_types(weights.dtype, x.dtype)
+        return (self.weights, weights.astype(dtype)), (self.inputs, x.astype(dtype))
+
+    def with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
+        """The values and their standard errors, (..., *output_shape) each. It is run at once, not compiled."""
+        merge = None if self._place is None else self._merged
+        found = self._measured().with_std(*self._given(*self._arguments(weights, x)), merge=merge)
+        return tuple(a.reshape(*a.shape[:-1], *self.output_shape) for a in found)
+
+    def gradient_with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
+        """The derivatives by the weights, (..., *output_shape, W), and their standard errors. It is run at once."""
+        if self._place is not None:
+            raise ValueError("Standard errors of derivatives need a model without `interpret`.")
+        found = self._measured().gradient_with_std(0, *self._given(*self._arguments(weights, x)))
+        return tuple(a.reshape(*a.shape[:-2], *self.output_shape, len(self.weights)) for a in found)
+
+    def _measured(self) -> Any:
+        if not hasattr(self.function, "with_std"):
+            raise TypeError("This backend says nothing of standard errors. Use qmljax.primitives.PrimitiveBackend.")
+        return self.function
+
+    def _merged(self, p: np.ndarray) -> np.ndarray:
+        """Probabilities (rows, outcomes) -> (rows, outputs)."""
+        out = np.zeros((math.prod(self.output_shape), len(p)))
+        np.add.at(out, self._place.array, p.T)
+        return out.T
+
+    @property
+    def _place(self) -> Table | None:
+        """The flat index of the output that each outcome of the different qubits contributes to."""
+        if self.index is None or self.bits is None:
+            return self.index or self.bits
+        return Table(self.index.array[self.bits.array])
+
+
+def of_parts(function: Callable[[Array], Array], *given: Part) -> Array:
+    """A backend's function of parameters that come in parts, which broadcast.
+
+    A function that has a method `parts` takes them apart, so that it need not differentiate by all of them.
+    """
+    if hasattr(function, "parts"):
+        return function.parts(*given)
+    batch = np.broadcast_shapes(*(values.shape[:-1] for _, values in given))
+    params = jnp.concatenate([jnp.broadcast_to(v, (*batch, v.shape[-1])) for _, v in given], axis=-1)
+    return function(params[..., np.argsort(np.concatenate([np.array(p, int) for p, _ in given]))])

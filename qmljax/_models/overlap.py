@@ -1,0 +1,63 @@
+"""The fidelity of the states of two circuits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from qmljax._models.arguments import check_amplitudes, real_array
+from qmljax._models.compiled import Compiled
+from qmljax._models.functions import Statevector, statevector
+
+
+@dataclass(frozen=True, repr=False)
+class Fidelity(Compiled):
+    """`f(params_a, params_b)`."""
+
+    left: Statevector
+    right: Statevector
+
+    def __call__(self, params_a: Any, params_b: Any) -> Array:
+        arrays = [
+            real_array(value, name, len(f.program.parameters), f.program.parameters)
+            for value, name, f in ((params_a, "params_a", self.left), (params_b, "params_b", self.right))
+        ]
+        for array, name, f in zip(arrays, ("params_a", "params_b"), (self.left, self.right), strict=True):
+            check_amplitudes(f.program, **{name: (range(len(f.program.parameters)), array)})
+        return self._run(*arrays)
+
+    def _trace(self, params_a: Array, params_b: Array) -> Array:
+        left, right = jnp.broadcast_arrays(self.left._trace(params_a), self.right._trace(params_b))
+        overlap = jnp.sum(left.conj() * right, axis=-1)
+        return overlap.real**2 + overlap.imag**2
+
+
+def fidelity(circuit_a: Any, circuit_b: Any) -> Fidelity:
+    """The function that gives the fidelity of the states of two circuits: ``|<psi_a|psi_b>|**2``.
+
+    Args:
+        circuit_a: A `QuantumCircuit`, or anything else that `parse` takes.
+        circuit_b: Another, on as many qubits.
+
+    Returns:
+        ``f(params_a, params_b)``: parameters of shape (..., P_a) and (..., P_b), whose leading dimensions broadcast, to
+        fidelities in [0, 1] of shape (...).
+
+    Raises:
+        ValueError: The circuits have different numbers of qubits, or more than 30.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> zero, plus = QuantumCircuit(1), QuantumCircuit(1)
+        >>> _ = plus.h(0)
+        >>> fidelity(zero, plus)([], []).round(3)
+        Array(0.5, dtype=float32)
+    """
+    left, right = statevector(circuit_a), statevector(circuit_b)
+    if left.program.num_qubits != right.program.num_qubits:
+        raise ValueError(
+            "The circuits must act on as many qubits as each other, but have "
+            f"{left.program.num_qubits} and {right.program.num_qubits}."
+        )
+    return Fidelity(left, right)

@@ -1,0 +1,45 @@
+"""Which of a circuit's parameters are inputs, and which are weights."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qmljax._circuit.program import Program
+
+
+def split(
+    program: Program, inputs: Sequence[Any] | None, weights: Sequence[Any] | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The positions of inputs and weights in the circuit's parameters, each of which must be one of the two.
+
+    What is None is all that the other one does not name.
+    """
+    place = {name: k for k, name in enumerate(program.parameters)}
+    named = positions(weights or () if inputs is None else inputs, "weights" if inputs is None else "inputs", place)
+    rest = tuple(k for k in place.values() if k not in named)
+    if inputs is None:
+        return rest, named
+    ins, ws = named, rest if weights is None else positions(weights, "weights", place)
+    if both := set(ins) & set(ws):
+        listed = ", ".join(program.parameters[k] for k in sorted(both))
+        raise ValueError(f"A parameter must be an input or a weight, but {listed} is named as both.")
+    if missing := set(place.values()) - set(ins) - set(ws):
+        listed = ", ".join(program.parameters[k] for k in sorted(missing))
+        raise ValueError(
+            f"Every parameter must be an input or a weight, but {listed} is neither. Add it to one of them."
+        )
+    return ins, ws
+
+
+def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tuple[int, ...]:
+    """The positions of parameters, given as `Parameter` objects or names."""
+    if isinstance(parameters, str) or not isinstance(parameters, Iterable):
+        parameters = [parameters]
+    names = [p if isinstance(p, str) else getattr(p, "name", p) for p in parameters]
+    if unknown := [name for name in names if name not in place]:
+        raise ValueError(
+            f"`{what}` names {str(unknown[0])!r}, which is no parameter of the circuit. It has {list(place)}."
+        )
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"`{what}` names {twice!r} more than once. Each parameter has one place.")
+    return tuple(place[name] for name in names)

@@ -1,0 +1,108 @@
+"""The nouns that pass between rooms, as types: what a model, a kernel and a backend are to those who use one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from jax import Array
+
+from qmljax._circuit.program import Program
+
+Part = tuple[Sequence[int], Any]  # positions of parameters, and their values (..., positions)
+
+
+class Model(Protocol):
+    """A quantum neural network: what `estimator_qnn` and `sampler_qnn` return, and ``kernel.as_qnn()``.
+
+    Attributes:
+        program: The circuit that is simulated, without what no output feels.
+        num_inputs: The number of inputs, n_in.
+        num_weights: The number of weights, W.
+        output_shape: The shape of the output for one sample.
+        normalised: Whether the outputs are probabilities; else they are expectation values.
+
+    Example:
+        >>> import numpy as np
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import real_amplitudes
+        >>> model: qj.Model = qj.estimator_qnn(real_amplitudes(2, reps=1), inputs=[])
+        >>> model(np.zeros(model.num_weights), np.zeros((5, 0))).shape
+        (5, 1)
+    """
+
+    @property
+    def program(self) -> Program: ...  # noqa: D102
+
+    @property
+    def num_inputs(self) -> int: ...  # noqa: D102
+
+    @property
+    def num_weights(self) -> int: ...  # noqa: D102
+
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def normalised(self) -> bool: ...  # noqa: D102
+
+    def __call__(self, weights: Any, x: Any) -> Array:
+        """Weights (W,) and inputs (..., n_in) to outputs (..., *output_shape)."""
+
+
+class Kernel(Protocol):
+    """A quantum kernel: what `fidelity_kernel` and `projected_kernel` return.
+
+    Attributes:
+        program: The circuit of the feature map.
+        num_features: The number of features of a point, d.
+        num_weights: The number of weights, W.
+
+    Example:
+        >>> import numpy as np
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import z_feature_map
+        >>> kernel: qj.Kernel = qj.fidelity_kernel(z_feature_map(2))
+        >>> kernel(np.zeros((3, kernel.num_features))).shape
+        (3, 3)
+    """
+
+    @property
+    def program(self) -> Program: ...  # noqa: D102
+
+    @property
+    def num_features(self) -> int: ...  # noqa: D102
+
+    @property
+    def num_weights(self) -> int: ...  # noqa: D102
+
+    def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
+        """Points (N, d) and (M, d) to a Gram matrix (N, M); without `y`, (N, N)."""
+
+
+class Backend(Protocol):
+    """What executes the circuits of a model instead of the simulator: the `backend=` of builders.
+
+    A model asks for one of these functions, once, when it is built: `estimator_qnn` and `projected_kernel` for
+    expectation values, `sampler_qnn` for probabilities, `fidelity_kernel` for fidelities. What they return is called
+    with arrays, under JAX's transformations too. A function that has a method ``parts(*given)`` is given its parameters
+    in parts instead, each as (positions, values), so that it need not differentiate by all of them.
+
+    Example:
+        >>> import numpy as np
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import real_amplitudes
+        >>> from qiskit.primitives import StatevectorEstimator
+        >>> from qmljax.primitives import PrimitiveBackend
+        >>> backend: qj.Backend = PrimitiveBackend(estimator=StatevectorEstimator())
+        >>> model = qj.estimator_qnn(real_amplitudes(2, reps=1), inputs=[], backend=backend)
+        >>> model(np.zeros(4), np.zeros((1, 0))).round(3)
+        Array([[1.]], dtype=float32)
+    """
+
+    def expectation(self, circuit: Any, observables: Any) -> Callable[[Any], Array]:
+        """A function of parameters (..., P) to expectation values (..., n_obs) of a list of observables."""
+
+    def probabilities(self, circuit: Any, qubits: Any = None) -> Callable[[Any], Array]:
+        """A function of parameters (..., P) to probabilities (..., 2**k): bit j of an outcome is `qubits[j]`."""
+
+    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
+        """A function of two arrays of parameters (pairs, P) to the fidelities (pairs,) of the states of their rows."""

@@ -1,0 +1,89 @@
+"""Members of an ensemble, which train in one program: every array has a leading dimension (R,)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from qmljax._training.leaves import is_key
+
+
+def of_members(function: Callable, ensemble: bool) -> Callable:
+    """`function(weights, *data)`, for all members of an ensemble at once."""
+    if not ensemble:
+        return function
+    return lambda weights, *data: jax.vmap(lambda w: function(w, *data))(weights)
+
+
+@functools.partial(jax.jit, static_argnames=("loss", "ensemble"))
+def losses_of(weights: Any, data: tuple[Array, ...], loss: Callable, ensemble: bool) -> Array:
+    """The loss, (), or those of all members, (R,)."""
+    return of_members(loss, ensemble)(weights, *data)
+
+
+def members_of(
+    loss: Callable[..., Array], weights: Any, rows: tuple[Array, ...], ensemble: bool | None
+) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape (R,) of an ensemble, or () if none is meant; and the dtype of the loss."""
+    sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(weights)}
+    countable = len(sizes) == 1 and not sizes & {(), (0,)}
+    if ensemble and not countable:
+        raise ValueError(
+            "The weights of an ensemble must all have the same number of members, at least 1, in their first axes, but "
+            f"their shapes are {', '.join(str(leaf.shape) for leaf in jax.tree.leaves(weights))}."
+        )
+    if ensemble is None:
+        try:
+            shape = jax.eval_shape(loss, weights, *rows)
+            # An expectation value takes a leading dimension, too.
+            rows_of_weights = all(leaf.ndim > 1 for leaf in jax.tree.leaves(weights))
+            ensemble = countable and rows_of_weights and getattr(shape, "shape", None) in sizes
+        except (TypeError, ValueError):
+            ensemble = countable and _is_ensemble(loss, weights, rows)
+            if not ensemble:
+                raise
+    members = sizes.pop() if ensemble else ()
+    shape = jax.eval_shape(of_members(loss, bool(ensemble)), weights, *rows)
+    if getattr(shape, "shape", None) != members or not jnp.issubdtype(shape.dtype, jnp.floating):
+        raise ValueError(f"`loss` must return a real scalar, but returns {shape}. Take the mean over the batch.")
+    return members, shape.dtype
+
+
+def _is_ensemble(loss: Callable[..., Array], weights: Any, rows: tuple[Array, ...]) -> bool:
+    """Whether a loss that does not take the weights takes their rows."""
+    try:
+        jax.eval_shape(of_members(loss, True), weights, *rows)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def first_state(optimizer: optax.GradientTransformation, weights: Any, members: tuple[int, ...]) -> Any:
+    """The optimiser's first state; members of an ensemble have their own injected hyperparameters and random keys."""
+    if not members:
+        return optimizer.init(weights)
+    own = jnp.arange(*members)
+
+    def spread(state: Any) -> Any:
+        if not hasattr(state, "hyperparams"):
+            return state
+        spreads = {k: v[own, own] if v.shape[:2] == 2 * members else v for k, v in state.hyperparams.items()}
+        return state._replace(hyperparams=spreads, inner_state=each(state.inner_state))
+
+    def each(state: Any) -> Any:
+        return jax.tree.map(spread, state, is_leaf=lambda part: hasattr(part, "hyperparams"))
+
+    def apart(leaf: Any) -> Any:
+        return jax.vmap(jax.random.fold_in)(leaf, own) if is_key(leaf) else leaf
+
+    return jax.tree.map(apart, each(jax.vmap(optimizer.init)(weights)))
+
+
+def choose(mask: np.ndarray, yes: Any, no: Any) -> Any:
+    """Member by member, `yes` where `mask` is true, else `no`."""
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b), yes, no)
