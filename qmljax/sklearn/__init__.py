@@ -1,4 +1,4 @@
-"""Quantum models as scikit-learn estimators: kernels in `_kernels`, neural networks in `_networks`.
+"""Quantum models as scikit-learn estimators: kernel machines, and neural networks as classifiers and regressors.
 
 Install with ``pip install 'qmljax[sklearn]'``.
 """
@@ -8,13 +8,13 @@ try:
 except ImportError as error:
     raise ImportError("qmljax.sklearn needs scikit-learn: pip install 'qmljax[sklearn]'.") from error
 
+from qmljax.sklearn._classifiers import VQC as VQC
+from qmljax.sklearn._classifiers import NeuralNetworkClassifier as NeuralNetworkClassifier
 from qmljax.sklearn._kernels import QSVC as QSVC
 from qmljax.sklearn._kernels import QSVR as QSVR
-from qmljax.sklearn._kernels import PegasosQSVC as PegasosQSVC
-from qmljax.sklearn._kernels import QuantumFeatureMap as QuantumFeatureMap
-from qmljax.sklearn._kernels import QuantumGPKernel as QuantumGPKernel
-from qmljax.sklearn._networks import VQC as VQC
-from qmljax.sklearn._networks import VQR as VQR
-from qmljax.sklearn._networks import NeuralNetworkClassifier as NeuralNetworkClassifier
-from qmljax.sklearn._networks import NeuralNetworkRegressor as NeuralNetworkRegressor
 from qmljax.sklearn._networks import load as load
+from qmljax.sklearn._pegasos import PegasosQSVC as PegasosQSVC
+from qmljax.sklearn._regressors import VQR as VQR
+from qmljax.sklearn._regressors import NeuralNetworkRegressor as NeuralNetworkRegressor
+from qmljax.sklearn._transforms import QuantumFeatureMap as QuantumFeatureMap
+from qmljax.sklearn._transforms import QuantumGPKernel as QuantumGPKernel

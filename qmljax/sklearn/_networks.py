@@ -1,8 +1,7 @@
-"""Quantum neural networks as scikit-learn classifiers and regressors, trained by `qmljax.fit`.
+"""What all estimators of quantum neural networks share: training by `qmljax.fit`, and files.
 
-`NeuralNetworkClassifier` and `NeuralNetworkRegressor` take any QNN; `VQC` and `VQR` make one of a feature map and an
-ansatz. What is compiled is shared by equal networks, so clones, folds and searches compile once; for this the training
-set is padded, by at most an eighth, with samples of weight zero.
+What is compiled is shared by equal networks, so clones, folds and searches compile once; for this the training set is
+padded, by at most an eighth, with samples of weight zero.
 
 Features are angles, or what the circuit makes of them: scale them to a range such as [0, 1] or [0, pi] first
 (`sklearn.preprocessing.MinMaxScaler`), as nothing is scaled here. Nor are targets: expectation values lie in [-1, 1]
@@ -15,7 +14,7 @@ import numbers
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import jax
@@ -25,21 +24,27 @@ import numpy as np
 import optax
 from jax import Array
 from qiskit import QuantumCircuit
-from qiskit.circuit.library import z_feature_map
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qmljax import _files
-from qmljax._models import save as _save
+from qmljax._models.save import circuit_from, circuit_to, decode, encode
 from qmljax._training.checks import check_optimizer
 from qmljax._training.fit import fit
 from qmljax._training.leaves import as_numpy, like
-from qmljax.sklearn._kernels import FLOATS, modest
-from qmljax.sklearn._objective import ERRORS, Objective, Outputs, evaluate, room, weighted
-from qmljax.sklearn._variational import rotations, variational_network
+from qmljax.sklearn._matrices import FLOATS
+from qmljax.sklearn._objective import Objective, Outputs, evaluate, room, weighted
+
+KINDS: dict[str, type] = {}  # the estimators that can be saved, by name
+
+
+def can_be_saved(kind: type) -> type:
+    """Enters a class of estimators into those that `load` makes."""
+    KINDS[kind.__name__] = kind
+    return kind
+
 
 KIND = "scikit-learn estimator"
 
@@ -51,7 +56,7 @@ def _adam() -> optax.GradientTransformation:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _NeuralNetwork(BaseEstimator):
+class NeuralNetwork(BaseEstimator):
     """The training of all four."""
 
     optimizer: Any = None
@@ -215,13 +220,13 @@ class _NeuralNetwork(BaseEstimator):
             TypeError: It is of a class of your own.
         """
         check_is_fitted(self)
-        if type(self) not in _kinds().values():
+        if KINDS.get(type(self).__name__) is not type(self):
             raise TypeError(f"{type(self).__name__} is no class of qmljax.sklearn, so that `load` could not make one.")
-        header, arrays = _save.encode(self.neural_network_)
+        header, arrays = encode(self.neural_network_)
         settings, circuits, left_out = {}, [], []
         for name, value in self.get_params(deep=False).items():
             if isinstance(value, QuantumCircuit):
-                arrays["circuit of " + name] = _save.circuit_to(value)
+                arrays["circuit of " + name] = circuit_to(value)
                 circuits.append(name)
             elif name != "neural_network" or value is None:
                 value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
@@ -245,10 +250,6 @@ class _NeuralNetwork(BaseEstimator):
         pass
 
 
-def _kinds() -> dict[str, type]:
-    return {kind.__name__: kind for kind in (NeuralNetworkClassifier, NeuralNetworkRegressor, VQC, VQR)}
-
-
 def load(path: str | os.PathLike) -> Any:
     """Reads the estimator that its method `save` wrote to a file.
 
@@ -264,11 +265,11 @@ def load(path: str | os.PathLike) -> Any:
     """
     header, arrays = _files.read(path, KIND)
     about = header["estimator"]
-    network = _save.decode(header["network"], arrays)
+    network = decode(header["network"], arrays)
     settings = dict(about["settings"])
     for name in about["circuits"]:
-        settings[name] = _save.circuit_from(arrays["circuit of " + name])
-    estimator = _kinds()[about["class"]](**settings)
+        settings[name] = circuit_from(arrays["circuit of " + name])
+    estimator = KINDS[about["class"]](**settings)
     if "neural_network" in estimator.get_params(deep=False) and "neural_network" not in settings:
         estimator.neural_network = network
     if about["left_out"]:
@@ -286,298 +287,3 @@ def load(path: str | os.PathLike) -> Any:
     estimator._rng, estimator._opt_state = check_random_state(estimator.random_state), None
     estimator._relearn(about)
     return estimator
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class _Classifier(ClassifierMixin, _NeuralNetwork):
-    loss: str | Callable = "cross_entropy"
-    scale: float = 4.0
-
-    default_map = staticmethod(z_feature_map)
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,)."""
-        x, targets, sample_weight = self._read(X, y, sample_weight, None)
-        self._start(self._meaning(x.shape[1]), x.shape[1])
-        return self._train(x, targets, sample_weight)
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Goes on for one pass through these samples; the first call needs all `classes` that will come."""
-        first = not self.__sklearn_is_fitted__()
-        if not first and classes is not None and set(np.unique(classes).tolist()) != set(self.classes_.tolist()):
-            raise ValueError(f"`classes` must be those of the first call, {self.classes_.tolist()}, or be left out.")
-        x, targets, sample_weight = self._read(X, y, sample_weight, classes if first else self.classes_, first)
-        if first:
-            self._start(self._meaning(x.shape[1]), x.shape[1])
-        return self._pass(x, targets, sample_weight)
-
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Points (N, d) to probabilities of the classes (N, C), in the order of `classes_`."""
-        return self._evaluate(X)
-
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Points (N, d) to labels (N,), or one-hot rows (N, C) if it was trained on such."""
-        index = self._evaluate(X).argmax(axis=1)
-        return np.eye(len(self.classes_), dtype=int)[index] if self._one_hot else self.classes_[index]
-
-    def _read(
-        self,
-        X: Any,  # noqa: N803
-        y: Any,
-        sample_weight: Any,
-        classes: Any,
-        reset: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Checked points, one-hot targets (N, C) and weights; sets `classes_`."""
-        self._forget(reset)
-        self._check_options((*ERRORS, "cross_entropy"))
-        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, reset=reset)  # noqa: N806
-        self._one_hot = y.ndim == 2 and y.shape[1] > 1
-        if self._one_hot:
-            if y.dtype.kind not in "biuf" or not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
-                raise ValueError("Labels of shape (N, C) must be one-hot: one 1 in each row, else 0.")
-            columns, y = y.shape[1], y.argmax(axis=1)
-            if classes is None and len(np.unique(y)) > 1:
-                classes = np.arange(columns)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        classes = unique_labels(y) if classes is None else unique_labels(classes)
-        if self.warm_start and self.__sklearn_is_fitted__() and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"`warm_start` goes on with the classes {self.classes_.tolist()}, but the labels are of "
-                f"{classes.tolist()}. Set it to False for others."
-            )
-        self.classes_ = classes
-        if len(self.classes_) < 2:
-            raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
-        index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        if (strange := self.classes_[index] != y).any():
-            raise ValueError(
-                f"The label {y[strange][:1].tolist()[0]!r} is none of the classes {self.classes_.tolist()}."
-            )
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
-        return X, np.eye(len(self.classes_))[index], weight
-
-    def _meaning(self, features: int) -> Outputs:
-        classes = len(self.classes_)
-        network = self._network(features, 1 if classes == 2 else classes)
-        outputs = int(np.prod(network.output_shape))
-        if network.normalised:
-            kind, most = "probabilities", outputs
-        else:
-            kind, most = ("sign", 2) if outputs == 1 else ("logits", outputs)
-        if kind == "logits" and classes < outputs:
-            raise ValueError(
-                f"There are {classes} classes, but the network has {outputs} expectation values. Give one for each "
-                "class; of two classes, one is enough."
-            )
-        if classes > most:
-            raise ValueError(
-                f"There are {classes} classes, but the network has {outputs} outputs, enough for {most} classes. Use "
-                "a network with an output for each class."
-            )
-        return Outputs(network, kind, 1 if kind == "sign" else classes, float(self.scale))
-
-    def __sklearn_tags__(self) -> Any:
-        return modest(super().__sklearn_tags__())
-
-    def _learned(self) -> dict[str, Any]:
-        dtype = self.classes_.dtype
-        return {"classes": self.classes_.tolist(), "dtype": dtype.str, "one_hot": self._one_hot}
-
-    def _relearn(self, about: dict[str, Any]) -> None:
-        self.classes_, self._one_hot = np.array(about["classes"], about["dtype"]), about["one_hot"]
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class _Regressor(RegressorMixin, _NeuralNetwork):
-    loss: str | Callable = "squared_error"
-
-    default_map = staticmethod(rotations)
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""
-        x, targets, sample_weight = self._read(X, y, sample_weight)
-        self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
-        return self._train(x, targets, sample_weight)
-
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Goes on for one pass through these samples."""
-        first = not self.__sklearn_is_fitted__()
-        x, targets, sample_weight = self._read(X, y, sample_weight, first)
-        if first:
-            self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
-        return self._pass(x, targets, sample_weight)
-
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Points (N, d) to values (N,), or (N, k) if it was trained on such."""
-        values = self._evaluate(X)
-        return values[:, 0] if self._flat else values
-
-    def _read(
-        self,
-        X: Any,  # noqa: N803
-        y: Any,
-        sample_weight: Any,
-        reset: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self._forget(reset)
-        self._check_options(tuple(ERRORS))
-        X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
-        )
-        self._flat = y.ndim == 1
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
-        return X, y.reshape(len(y), -1), weight
-
-    def _meaning(self, features: int, targets: int) -> Outputs:
-        network = self._network(features, targets)
-        if (outputs := int(np.prod(network.output_shape))) != targets:
-            raise ValueError(f"The network has {outputs} outputs, but y has {targets} targets. There must be as many.")
-        return Outputs(network, "values", targets)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = modest(super().__sklearn_tags__())
-        tags.target_tags.multi_output = True
-        return tags
-
-    def _learned(self) -> dict[str, Any]:
-        return {"flat": self._flat}
-
-    def _relearn(self, about: dict[str, Any]) -> None:
-        self._flat = about["flat"]
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class _OfNetwork:
-    def _network(self, features: int, outputs: int) -> Any:
-        if self.neural_network is None:
-            return variational_network(features, outputs, default_map=self.default_map)
-        if not all(hasattr(self.neural_network, name) for name in ("num_inputs", "num_weights", "normalised")):
-            raise TypeError(
-                "`neural_network` must be what qmljax.estimator_qnn or qmljax.sampler_qnn returns, but is a "
-                f"{type(self.neural_network).__name__}."
-            )
-        return self.neural_network
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class _OfCircuits:
-    feature_map: Any = None
-    ansatz: Any = None
-    observables: Any = None
-
-    def _network(self, features: int, outputs: int) -> Any:
-        given = {name: getattr(self, name, None) for name in ("feature_map", "ansatz", "observables", "interpret")}
-        return variational_network(features, outputs, **given, default_map=self.default_map)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class NeuralNetworkClassifier(_OfNetwork, _Classifier):
-    """A classifier that trains any QNN.
-
-    With one expectation value as output, f, it tells two classes apart, of probabilities (1 - f) / 2 and (1 + f) / 2.
-    With several, the probabilities are the softmax of `scale` times the outputs. The outputs of a `sampler_qnn` are the
-    probabilities of the classes, in the order of `classes_`; those of outcomes beyond the classes are made small.
-
-    Args:
-        neural_network: What `estimator_qnn` or `sampler_qnn` returns. Default: that of `VQC`.
-        loss: "cross_entropy"; "squared_error", "absolute_error" or "huber" of the outputs, whose aims are -1 and 1 for
-            expectation values and 0 and 1 for probabilities; or a function ``(outputs (N, k), one-hot targets (N, C))
-            -> (N,)`` that JAX can trace.
-        scale: The factor before the softmax. Expectation values lie in [-1, 1]: without a factor, the softmax of three
-            could not exceed 0.79.
-        optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
-            Adam at the constant rate `learning_rate`.
-        learning_rate: Of the default optimiser; other values compile nothing anew.
-        steps: The number of steps, or the most iterations of SciPy.
-        batch_size: The number of samples in a step. Default: all.
-        patience: Stops when the loss on a share of `validation_fraction` of the samples, kept apart, has not fallen for
-            so many steps; the best weights count. For `fit` alone.
-        validation_fraction: See `patience`.
-        initial_weights: Of shape (W,). Default: uniform in [-1, 1], from `random_state`.
-        warm_start: Whether `fit` goes on from the weights of the last one.
-        callback: ``callback(step, weights, loss)``, as for `qmljax.fit`.
-        progress: Whether to show a progress bar.
-        random_state: The seed of initial weights, mini-batches and the validation split.
-
-    Attributes:
-        classes_: The labels, (C,).
-        weights_: The trained weights, (W,).
-        loss_curve_: The loss at each step, `partial_fit` and warm starts included.
-        neural_network_: The QNN.
-        n_features_in_: The number of features.
-
-    Example:
-        >>> x = np.array([[0.1, 0.2], [0.2, 0.1], [0.9, 0.8], [0.8, 0.9]])
-        >>> y = ["left", "left", "right", "right"]
-        >>> NeuralNetworkClassifier(random_state=0).fit(x, y).predict(x).tolist()
-        ['left', 'left', 'right', 'right']
-    """
-
-    neural_network: Any = field(default=None, kw_only=False)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class NeuralNetworkRegressor(_OfNetwork, _Regressor):
-    """A regressor that trains any QNN, with an output for each target.
-
-    Expectation values lie in [-1, 1] and probabilities in [0, 1]; scale the targets to that.
-
-    Args:
-        neural_network: What `estimator_qnn` or `sampler_qnn` returns. Default: that of `VQR`.
-        loss: "squared_error", "absolute_error" or "huber"; or a function ``(outputs (N, k), targets (N, k)) -> (N,)``
-            that JAX can trace.
-        optimizer: And all others: see `NeuralNetworkClassifier`.
-
-    Attributes:
-        weights_: The trained weights, (W,).
-        loss_curve_: The loss at each step, `partial_fit` and warm starts included.
-        neural_network_: The QNN.
-        n_features_in_: The number of features.
-    """
-
-    neural_network: Any = field(default=None, kw_only=False)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class VQC(_OfCircuits, _Classifier):
-    """The variational quantum classifier: a feature map, a trained ansatz, and an expectation value for each class.
-
-    Args:
-        feature_map: A `QuantumCircuit` with a parameter for each feature. Default: `z_feature_map`, two repetitions.
-        ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
-        observables: What the network gives: one for two classes, else one for each class. Default: the parity of all
-            qubits; else Z on one qubit for each class, then on pairs of qubits.
-        interpret: Takes probabilities of outcomes instead: "parity", for two classes, the parity of the outcome's bits;
-            "modulo", the outcome modulo the number of classes; or a function of the outcome.
-        loss: And all others: see `NeuralNetworkClassifier`.
-
-    Example:
-        >>> x = np.array([[0.1, 0.2], [0.2, 0.1], [0.9, 0.8], [0.8, 0.9]])
-        >>> VQC(steps=100, random_state=0).fit(x, [0, 0, 1, 1]).predict(x).tolist()
-        [0, 0, 1, 1]
-
-    References:
-        V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
-    """
-
-    interpret: Any = None
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class VQR(_OfCircuits, _Regressor):
-    """The variational quantum regressor: a feature map, a trained ansatz, and an expectation value for each target.
-
-    Args:
-        feature_map: A `QuantumCircuit` with a parameter for each feature. Default: RY of each feature, of
-            period 2 pi, on a qubit of its own.
-        ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
-        observables: One for each target. Default: the parity of all qubits; of several targets, Z on one qubit each.
-        loss: And all others: see `NeuralNetworkRegressor`.
-
-    Example:
-        >>> x = np.linspace(-np.pi, np.pi, 20)[:, None]
-        >>> VQR(random_state=0).fit(x, np.sin(x[:, 0])).score(x, np.sin(x[:, 0])) > 0.99
-        True
-    """

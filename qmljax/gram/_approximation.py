@@ -1,0 +1,63 @@
+"""Approximation: features whose inner products are nearly a kernel, from few of its columns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from qmljax.gram._checks import PRECISION
+
+
+def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cutoff: float = 1e-6) -> Array:
+    """Feature vectors whose inner products approximate a kernel, from its values at some landmarks alone.
+
+    Args:
+        kernel: ``kernel(x, y)``, of points (N, d) and (M, d) to (N, M), such as `fidelity_kernel` returns.
+        x: The points, (N, d); N may be large, since only the columns of the landmarks are computed.
+        landmarks: (m, d), such as a random choice of the points.
+        cutoff: Eigenvalues of the landmarks' kernel matrix below this part of the largest are left out.
+
+    Returns:
+        Features (N, m): ``features @ features.T`` is the approximation, exact at the landmarks. A linear model on them
+        is a kernel machine.
+
+    References:
+        C. Williams, M. Seeger, "Using the Nystroem method to speed up kernel machines", NIPS 13 (2001).
+
+    Example:
+        >>> kernel = lambda x, y: jnp.exp(-((x - y.T) ** 2))
+        >>> x = jnp.linspace(0, 1, 50)[:, None]
+        >>> features = nystroem(kernel, x, x[::10])
+        >>> bool(abs(features @ features.T - kernel(x, x)).max() < 1e-3)
+        True
+    """
+    values, vectors = jnp.linalg.eigh(kernel(landmarks, landmarks))
+    kept = values > cutoff * values[-1]
+    scale = jnp.where(kept, 1 / jnp.sqrt(jnp.where(kept, values, 1.0)), 0.0)
+    return jnp.matmul(kernel(x, landmarks), vectors * scale[None], precision=PRECISION)
+
+
+def approximation_error(
+    kernel: Callable[[Any, Any], Array], x: Any, features: Any, key: Array, *, pairs: int = 1000
+) -> tuple[Array, Array]:
+    """The root mean square error of a kernel's approximation over pairs of points, and its standard error.
+
+    It is estimated from `pairs` random pairs, as a square of entries: sqrt(pairs) random points against as many.
+
+    Args:
+        kernel: The exact kernel, as for `nystroem`.
+        x: The points, (N, d).
+        features: The approximation, (N, m).
+        key: A JAX random key.
+        pairs: About how many entries to compare.
+    """
+    x, features = jnp.asarray(x), jnp.asarray(features)
+    side = max(1, round(pairs**0.5))
+    rows, columns = (jax.random.randint(k, (side,), 0, len(x)) for k in jax.random.split(key))
+    approximate = jnp.matmul(features[rows], features[columns].T, precision=PRECISION)
+    squares = (kernel(x[rows], x[columns]) - approximate) ** 2
+    error = jnp.sqrt(squares.mean())
+    spread = squares.mean(axis=1).std() / jnp.sqrt(side)  # rows are independent, entries of a row are not
+    return error, jnp.where(error > 0, spread / (2 * jnp.where(error > 0, error, 1.0)), 0.0)

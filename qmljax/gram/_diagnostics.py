@@ -1,0 +1,121 @@
+"""Diagnostics: what a kernel matrix says of a kernel, and whether it can be better than a classical one."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qmljax.gram._checks import PRECISION, checked
+
+
+def spectrum(gram: Any) -> Array:
+    """The eigenvalues of a kernel matrix, (N,), descending, divided by their sum."""
+    gram, _ = checked(gram)
+    values = jnp.linalg.eigvalsh(gram)[::-1]
+    return values / values.sum()
+
+
+def concentration(gram: Any) -> tuple[Array, Array]:
+    """Mean and variance of the entries off the diagonal.
+
+    A variance that falls exponentially with the number of qubits is the sign of exponential concentration: the number
+    of shots that tells entries apart then grows exponentially.
+
+    References:
+        S. Thanasilp et al., "Exponential concentration in quantum kernel methods", Nature Communications 15, 5200
+        (2024).
+    """
+    gram, _ = checked(gram)
+    if len(gram) < 2:
+        raise ValueError("A kernel matrix of one point has no entries off the diagonal.")
+    off = gram[np.triu_indices(len(gram), 1)]
+    return off.mean(), off.var()
+
+
+def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
+    """How much better than the classical kernel a quantum kernel can predict: g(K_C || K_Q), without a ridge >= 1.
+
+    ``sqrt(| sqrt(K_Q) sqrt(K_C) (K_C + ridge)^-2 sqrt(K_C) sqrt(K_Q) |)``, the spectral norm, for matrices scaled to
+    the trace N. If g is small, no labels exist that the quantum kernel learns from far fewer samples; g of about
+    sqrt(N) is needed for a large advantage, and is not enough for one.
+
+    Args:
+        classical: The kernel matrix K_C, (N, N).
+        quantum: The kernel matrix K_Q of the same points.
+        ridge: Regularises the inverse, as the classical model is regularised.
+
+    References:
+        H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
+        (5), and with a ridge equation (F15).
+    """
+    inner, _, unbounded = _relative(classical, quantum, ridge)
+    return jnp.where(unbounded, jnp.inf, jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(inner)[-1], 0)))
+
+
+def _relative(classical: Any, quantum: Any, ridge: float) -> tuple[Array, Array, Array]:
+    """``sqrt(K_Q) sqrt(K_C) (K_C + ridge)^-2 sqrt(K_C) sqrt(K_Q)``, sqrt(K_Q), and whether the first is infinite."""
+    classical, _ = checked(classical)
+    quantum, _ = checked(quantum)
+    if classical.shape != quantum.shape:
+        raise ValueError(f"The kernel matrices must have one shape, but have {classical.shape} and {quantum.shape}.")
+    values, vectors = jnp.linalg.eigh(_unit_trace(classical))
+    root = _square_root(_unit_trace(quantum))
+    inner = jnp.matmul(root, vectors, precision=PRECISION)
+    weights = _inverse_weights(values, ridge, jnp.sum(inner**2, axis=0))
+    finite = jnp.where(jnp.isinf(weights), 0.0, weights)
+    return jnp.matmul(inner * finite[None], inner.T, precision=PRECISION), root, jnp.isinf(weights).any()
+
+
+def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
+    """The real labels, (N,), of norm sqrt(N), that are hardest for the classical kernel, relative to the quantum one.
+
+    They saturate the geometric difference: their model complexities are in the ratio of its square. As labels of two
+    classes take their signs; classes of equal size are above and below the median.
+
+    Args:
+        classical: The kernel matrix K_C, (N, N).
+        quantum: The kernel matrix K_Q of the same points, training and test points together.
+        ridge: As in `geometric_difference`.
+
+    References:
+        H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
+        (G4) and what follows.
+    """
+    inner, root, _ = _relative(classical, quantum, ridge)
+    labels = jnp.matmul(root, jnp.linalg.eigh(inner)[1][:, -1], precision=PRECISION)
+    return labels * jnp.sqrt(len(labels) / jnp.sum(labels**2))
+
+
+def model_complexity(gram: Any, y: Any, *, ridge: float = 0.0) -> Array:
+    """s_K(N): a model on this kernel errs on new points by about sqrt(s_K / N) at most.
+
+    ``y^T sqrt(K) (K + ridge)^-2 sqrt(K) y`` for the matrix scaled to the trace N, which is y^T K^{-1} y without a
+    ridge.
+
+    References:
+        H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
+        (4).
+    """
+    gram, y = checked(gram, y)
+    values, vectors = jnp.linalg.eigh(_unit_trace(gram))
+    parts = jnp.sum(jnp.matmul(vectors.T, y.reshape(len(y), -1), precision=PRECISION) ** 2, axis=1)
+    weights = _inverse_weights(values, ridge, parts)
+    return jnp.sum(jnp.where(weights > 0, weights * parts, 0.0))
+
+
+def _inverse_weights(values: Array, ridge: Any, parts: Array) -> Array:
+    """``value / (value + ridge)**2``; of null values without a ridge, 0 where nothing lies there, else infinite."""
+    null = values + ridge <= len(values) * jnp.finfo(values.dtype).eps * values[-1]
+    nothing = parts <= len(values) * jnp.finfo(values.dtype).eps * jnp.sum(parts)
+    safe = jnp.where(null, 1.0, values + ridge)
+    return jnp.where(null, jnp.where(nothing, 0.0, jnp.inf), jnp.maximum(values, 0) / safe**2)
+
+
+def _unit_trace(gram: Array) -> Array:
+    return gram * (len(gram) / jnp.trace(gram))
+
+
+def _square_root(gram: Array) -> Array:
+    values, vectors = jnp.linalg.eigh(gram)
+    return jnp.matmul(vectors * jnp.sqrt(jnp.maximum(values, 0))[None], vectors.T, precision=PRECISION)

@@ -1,0 +1,115 @@
+"""Quantum neural networks as scikit-learn regressors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from qmljax.sklearn._matrices import FLOATS, modest
+from qmljax.sklearn._networks import NeuralNetwork, can_be_saved
+from qmljax.sklearn._objective import ERRORS, Outputs
+from qmljax.sklearn._variational import OfCircuits, OfNetwork, rotations
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _Regressor(RegressorMixin, NeuralNetwork):
+    loss: str | Callable = "squared_error"
+
+    default_map = staticmethod(rotations)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+        """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""
+        x, targets, sample_weight = self._read(X, y, sample_weight)
+        self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
+        return self._train(x, targets, sample_weight)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+        """Goes on for one pass through these samples."""
+        first = not self.__sklearn_is_fitted__()
+        x, targets, sample_weight = self._read(X, y, sample_weight, first)
+        if first:
+            self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
+        return self._pass(x, targets, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Points (N, d) to values (N,), or (N, k) if it was trained on such."""
+        values = self._evaluate(X)
+        return values[:, 0] if self._flat else values
+
+    def _read(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any,
+        reset: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self._forget(reset)
+        self._check_options(tuple(ERRORS))
+        X, y = validate_data(  # noqa: N806
+            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
+        )
+        self._flat = y.ndim == 1
+        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
+        return X, y.reshape(len(y), -1), weight
+
+    def _meaning(self, features: int, targets: int) -> Outputs:
+        network = self._network(features, targets)
+        if (outputs := int(np.prod(network.output_shape))) != targets:
+            raise ValueError(f"The network has {outputs} outputs, but y has {targets} targets. There must be as many.")
+        return Outputs(network, "values", targets)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = modest(super().__sklearn_tags__())
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _learned(self) -> dict[str, Any]:
+        return {"flat": self._flat}
+
+    def _relearn(self, about: dict[str, Any]) -> None:
+        self._flat = about["flat"]
+
+
+@can_be_saved
+@dataclass(kw_only=True, eq=False, repr=False)
+class NeuralNetworkRegressor(OfNetwork, _Regressor):
+    """A regressor that trains any QNN, with an output for each target.
+
+    Expectation values lie in [-1, 1] and probabilities in [0, 1]; scale the targets to that.
+
+    Args:
+        neural_network: What `estimator_qnn` or `sampler_qnn` returns. Default: that of `VQR`.
+        loss: "squared_error", "absolute_error" or "huber"; or a function ``(outputs (N, k), targets (N, k)) -> (N,)``
+            that JAX can trace.
+        optimizer: And all others: see `NeuralNetworkClassifier`.
+
+    Attributes:
+        weights_: The trained weights, (W,).
+        loss_curve_: The loss at each step, `partial_fit` and warm starts included.
+        neural_network_: The QNN.
+        n_features_in_: The number of features.
+    """
+
+    neural_network: Any = field(default=None, kw_only=False)
+
+
+@can_be_saved
+@dataclass(kw_only=True, eq=False, repr=False)
+class VQR(OfCircuits, _Regressor):
+    """The variational quantum regressor: a feature map, a trained ansatz, and an expectation value for each target.
+
+    Args:
+        feature_map: A `QuantumCircuit` with a parameter for each feature. Default: RY of each feature, of
+            period 2 pi, on a qubit of its own.
+        ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
+        observables: One for each target. Default: the parity of all qubits; of several targets, Z on one qubit each.
+        loss: And all others: see `NeuralNetworkRegressor`.
+
+    Example:
+        >>> x = np.linspace(-np.pi, np.pi, 20)[:, None]
+        >>> VQR(random_state=0).fit(x, np.sin(x[:, 0])).score(x, np.sin(x[:, 0])) > 0.99
+        True
+    """
