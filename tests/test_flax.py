@@ -23,7 +23,7 @@ from qiskit.circuit.library import zz_feature_map
 from qiskit.primitives import BackendEstimatorV2
 
 import qmljax as qj
-from qmljax._models import networks as _qnn
+from qmljax._models import qnn
 from qmljax.flax import QuantumLayer
 from qmljax.primitives import Estimator, PrimitiveBackend
 
@@ -215,8 +215,8 @@ def test_integers_are_angles():
 
 
 def test_one_trace_for_a_batch_shape(monkeypatch):
-    traces, read = [], _qnn.EstimatorQNN._read
-    monkeypatch.setattr(_qnn.EstimatorQNN, "_read", lambda self, s: traces.append(s.shape) or read(self, s))
+    traces, read = [], qnn.EstimatorQNN._read
+    monkeypatch.setattr(qnn.EstimatorQNN, "_read", lambda self, s: traces.append(s.shape) or read(self, s))
     calls = []
 
     @nnx.jit

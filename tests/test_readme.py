@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_architecture import FLOOR, room
+from test_architecture import FLOOR
 
 import qmljax as qj
 
@@ -73,7 +73,7 @@ def test_the_map_lists_every_room():
 
 
 def test_the_map_keeps_to_the_floors():
-    heights = [FLOOR[room(name.removesuffix(".py").split("/")[:1])][0] for name in mapped()]
+    heights = [FLOOR[(name.rstrip("/").removesuffix(".py"),)] for name in mapped()]
     assert heights == sorted(heights, reverse=True)
 
 

@@ -23,7 +23,7 @@ from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from qmljax._engine import operations as _operations
+from qmljax._engine import operations
 
 
 class Segment(Protocol):
@@ -127,7 +127,7 @@ def _push_transpose(cotangent, out, *operands, segments, counts, live):
     _, state, gradients = _backward(out, angles, cotangent, segments, counts)
     gradients = [state, *gradients]
     return [None] * (1 + count) + [
-        _operations.sum_batch(gradients[k], x.aval.shape) if ad.is_undefined_primal(x) else None
+        operations.sum_batch(gradients[k], x.aval.shape) if ad.is_undefined_primal(x) else None
         for k, x in targets.items()
     ]
 

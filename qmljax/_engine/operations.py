@@ -25,7 +25,7 @@ from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from qmljax._engine import state as _state
+from qmljax._engine import state as states
 
 
 class Rotations(NamedTuple):
@@ -73,22 +73,22 @@ def moments(kind: Kind, left: Array, state: Array, tables: Sequence[Array], batc
 
 def _do_apply(a, state, *tables, layer):
     if isinstance(layer, Rotations):
-        return _broadcast(_state.rotate(*tables, state, layer.qubits), a, state)
-    return _broadcast(_state.shift_phases(a, state, *tables), a, state)
+        return _broadcast(states.rotate(*tables, state, layer.qubits), a, state)
+    return _broadcast(states.shift_phases(a, state, *tables), a, state)
 
 
 def _do_generate(a, state, *tables, layer):
     if isinstance(layer, Rotations):
-        return _broadcast(_state.rotate_generate(a, state, layer.qubits), a, state)
-    return _broadcast(_state.phases_generate(a, state, *tables), a, state)
+        return _broadcast(states.rotate_generate(a, state, layer.qubits), a, state)
+    return _broadcast(states.phases_generate(a, state, *tables), a, state)
 
 
 def _do_moments(left, state, *tables, layer, batch):
     full = np.broadcast_shapes(left.shape, state.shape)
     left, state = jnp.broadcast_to(left, full), jnp.broadcast_to(state, full)
     if isinstance(layer, Rotations):
-        return _state.rotate_moments(left, state, batch, layer.qubits)
-    return _state.phases_moments(left, state, batch, *tables)
+        return states.rotate_moments(left, state, batch, layer.qubits)
+    return states.phases_moments(left, state, batch, *tables)
 
 
 def _broadcast(new: Array, a: Array, state: Array) -> Array:
@@ -97,10 +97,10 @@ def _broadcast(new: Array, a: Array, state: Array) -> Array:
 
 def _do_linear(state, *tables, kind):
     if kind == "permute":
-        return _state.permute(state, *tables[:2])
+        return states.permute(state, *tables[:2])
     if kind == "multiply":
-        return _state.multiply(state, tables[0])
-    return _state.transform(state, tables[0])
+        return states.multiply(state, tables[0])
+    return states.transform(state, tables[0])
 
 
 def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:

@@ -20,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 
 from qmljax._circuit.expressions import Affine, parameters
 from qmljax._circuit.program import Angle, Op, Program
-from qmljax._engine import state as _state
+from qmljax._engine import state as states
 
 
 def natural_gradient(
@@ -89,8 +89,8 @@ def _solve(matrix: Array, vector: Array, damping: float) -> Array:
     values, vectors = jnp.linalg.eigh(matrix)
     cutoff = len(vector) * jnp.finfo(matrix.dtype).eps * jnp.abs(values).max()
     inverse = jnp.where(values > cutoff, 1 / jnp.where(values > cutoff, values, 1), 0).astype(matrix.dtype)
-    parts = jnp.einsum("ij,i->j", vectors, vector, precision=_state.PRECISION)
-    return jnp.einsum("ij,j->i", vectors, inverse * parts, precision=_state.PRECISION)
+    parts = jnp.einsum("ij,i->j", vectors, vector, precision=states.PRECISION)
+    return jnp.einsum("ij,j->i", vectors, inverse * parts, precision=states.PRECISION)
 
 
 class SPSAState(NamedTuple):
@@ -216,13 +216,13 @@ def qnspsa(
         points = flat[None] + size * jnp.concatenate([first + second, first, second - first, -first])
         values = jax.vmap(lambda w: fidelity(weights, restore(w)))(points).reshape(4, samples)
         change = (values[0] - values[1] - values[2] + values[3]) / (2 * size**2)
-        outer = jnp.einsum("s,si,sj->ij", change, first, second, precision=_state.PRECISION) / samples
+        outer = jnp.einsum("s,si,sj->ij", change, first, second, precision=states.PRECISION) / samples
         step = -(outer + outer.T) / 4
         count = (state.count + 1).astype(flat.dtype)
         mean = (state.metric * count + step.astype(flat.dtype)) / (count + 1)  # the unit matrix is the first estimate
         values, vectors = jnp.linalg.eigh(mean)
-        parts = jnp.einsum("ij,i->j", vectors, ravel_pytree(gradient)[0], precision=_state.PRECISION)
-        natural = jnp.einsum("ij,j->i", vectors, parts / (jnp.abs(values) + damping), precision=_state.PRECISION)
+        parts = jnp.einsum("ij,i->j", vectors, ravel_pytree(gradient)[0], precision=states.PRECISION)
+        natural = jnp.einsum("ij,j->i", vectors, parts / (jnp.abs(values) + damping), precision=states.PRECISION)
         return restore(natural), QNSPSAState(key, state.count + 1, mean)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -361,7 +361,7 @@ def _lowest(values: Array, order: int) -> Array:
     count, grid = 2 * order + 1, 16 * order
     nodes = 2 * np.pi * np.arange(count) / count
     k = np.arange(1, order + 1)
-    product = functools.partial(jnp.einsum, precision=_state.PRECISION)
+    product = functools.partial(jnp.einsum, precision=states.PRECISION)
     a = product("kj,j->k", (2 / count * np.cos(np.outer(k, nodes))).astype(values.dtype), values)
     b = product("kj,j->k", (2 / count * np.sin(np.outer(k, nodes))).astype(values.dtype), values)
     n, spacing = k.astype(values.dtype), 2 * np.pi / grid

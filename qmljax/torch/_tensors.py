@@ -18,7 +18,7 @@ NUMPY = {torch.float32, torch.float64, torch.complex64, torch.complex128, torch.
 
 
 def is_legacy_batch(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and torch._C._functorch.is_legacybatched_overtensor(leaf)
+    return isinstance(leaf, Tensor) and torch._C._functorch.is_legacy_batchedtensor(leaf)
 
 
 def is_wide(leaf: Any) -> bool:

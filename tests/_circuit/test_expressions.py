@@ -14,7 +14,6 @@ import pytest
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 from qiskit.circuit.parameterexpression import OpCode
 
-from qmljax._circuit import expressions as _expressions
 from qmljax._circuit.expressions import OPERATIONS, Affine, Tape, add, evaluate, from_qiskit, parameters, scale
 
 P = 4
@@ -607,9 +606,7 @@ def test_a_parameter_needs_no_replay():
 
 
 def test_the_module_does_not_import_qiskit():
-    nodes = ast.walk(ast.parse(inspect.getsource(_expressions)))
+    nodes = ast.walk(ast.parse(inspect.getsource(expressions)))
     imported = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
-    imported += [
-        n.module for n in ast.walk(ast.parse(inspect.getsource(_expressions))) if isinstance(n, ast.ImportFrom)
-    ]
+    imported += [n.module for n in ast.walk(ast.parse(inspect.getsource(expressions))) if isinstance(n, ast.ImportFrom)]
     assert imported and not any(name.startswith("qiskit") for name in imported)

@@ -23,7 +23,7 @@ from qiskit.circuit import AnnotatedOperation, ControlModifier, Parameter, Param
 from qiskit.quantum_info import Operator, random_unitary
 
 import qmljax as qj
-from qmljax._circuit import gates as _gates
+from qmljax._circuit import gates
 from qmljax._circuit.program import Angle, Program, inverse
 
 EDGES = [0.0, np.pi / 2, np.pi, -np.pi, 2 * np.pi, 4 * np.pi, 1e-9, 31.4]
@@ -81,12 +81,12 @@ def test_gate_in_a_circuit(name):
         np.testing.assert_allclose(qj.unitary(circuit)(params), operator(circuit, params), atol=ATOL[np.float64])
 
 
-@pytest.mark.parametrize("name", _gates.RULES)
+@pytest.mark.parametrize("name", gates.RULES)
 def test_template_is_unitary_and_inverts(name):
     """Every rule under every state of two controls: a unitary matrix, and undone by its reversed inverses."""
-    qubits, angles, _ = _gates.RULES[name]
+    qubits, angles, _ = gates.RULES[name]
     for pattern in range(4):
-        template = _gates.template(name, 2, pattern)
+        template = gates.template(name, 2, pattern)
         values = [Angle(-1, value) for value in np.random.default_rng(0).uniform(-3, 3, angles)]
         ops = [op.of(values) for op in template]
         back = [inverse(op) for op in reversed(ops)]
@@ -119,7 +119,7 @@ def test_constant_matrix(n, kind):
         "identity": lambda: np.eye(size),
         "tiny entries": lambda: Operator(lib.RXGate(1e-9)).expand(Operator(np.eye(size // 2))).data,
     }[kind]()
-    ops = _gates.matrix(unitary.astype(complex), tuple(range(n)))
+    ops = gates.matrix(unitary.astype(complex), tuple(range(n)))
     np.testing.assert_allclose(matrix(Program(n, (), (), tuple(ops))), unitary, atol=1e-12)
     assert any(op.kind == "dense" for op in ops) == (n > 1 and kind in ("random", "real", "tiny entries"))
 

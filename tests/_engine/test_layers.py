@@ -17,11 +17,10 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import random_unitary
 
 import qmljax as qj
-from qmljax._circuit import basis as _basis
+from qmljax._circuit import basis
 from qmljax._circuit.expressions import Affine
 from qmljax._circuit.program import Angle, Op, Program, Table
-from qmljax._engine import layers as _layers
-from qmljax._engine import segments as _simulate
+from qmljax._engine import layers, segments
 from qmljax._engine.layers import Layers, Permutation, schedule
 
 
@@ -200,9 +199,9 @@ STORES = {
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6])
 def test_random_ops(n, store, monkeypatch):
     for name, limit in STORES[store].items():
-        monkeypatch.setattr(_layers, name, limit)
-        if hasattr(_basis, name):
-            monkeypatch.setattr(_basis, name, limit)
+        monkeypatch.setattr(layers, name, limit)
+        if hasattr(basis, name):
+            monkeypatch.setattr(basis, name, limit)
     for seed in range(6):
         kinds = "ry phase diagonal flip permutation dense" if seed % 2 else "ry phase flip flip flip"
         assert_scheduled(random_ops(n, 40, seed, kinds), [0.37])
@@ -305,8 +304,8 @@ def test_scanned_and_unrolled_agree(name, monkeypatch):
     results = []
     with jax.enable_x64(True):
         for unroll in (0, 10_000):
-            monkeypatch.setattr(_simulate, "UNROLL", unroll)
-            monkeypatch.setattr(_simulate, "REPEATS", 1 + unroll)
+            monkeypatch.setattr(segments, "UNROLL", unroll)
+            monkeypatch.setattr(segments, "REPEATS", 1 + unroll)
             traced = jax.make_jaxpr(lambda p: function._trace(p))(params)
             assert ("scan" in str(traced)) == (unroll == 0)
             results.append(jax.jit(lambda p: function._trace(p))(params))

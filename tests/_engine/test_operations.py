@@ -15,7 +15,7 @@ import pytest
 import scipy.linalg
 from jax.test_util import check_grads
 
-from qmljax._engine import operations as _operations
+from qmljax._engine import operations
 
 pytestmark = pytest.mark.usefixtures("x64")
 N = 3  # qubits
@@ -26,22 +26,22 @@ TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
 class Layer(NamedTuple):
     """A parametric layer and its generators, dense: (K, C * 2**n, C * 2**n)."""
 
-    kind: _operations.Kind
+    kind: operations.Kind
     tables: tuple[np.ndarray, ...]
     generators: np.ndarray
     components: int = 2
 
     def apply(self, a, state):
-        return _operations.run(self.kind, state, self.turns(a) or self.tables, a)
+        return operations.run(self.kind, state, self.turns(a) or self.tables, a)
 
     def turns(self, a):
-        return (jnp.cos(a), jnp.sin(a)) if isinstance(self.kind, _operations.Rotations) else ()
+        return (jnp.cos(a), jnp.sin(a)) if isinstance(self.kind, operations.Rotations) else ()
 
 
 def rotations(components: int, qubits: tuple[int, ...] = tuple(range(N))) -> Layer:
     factors = [[TURN if q == k else np.eye(2) for q in reversed(range(N))] for k in qubits]
     generators = [np.kron(np.eye(components), functools.reduce(np.kron, f)) for f in factors]
-    return Layer(_operations.Rotations(qubits), (), np.stack(generators), components)
+    return Layer(operations.Rotations(qubits), (), np.stack(generators), components)
 
 
 def phases(*tables: np.ndarray) -> Layer:
@@ -178,13 +178,13 @@ def test_derivatives_of_a_nonlinear_loss(layer):
 def test_undo_and_moments(layer, batches):
     a, state = arguments(layer, *batches)
     _, left = arguments(layer, *batches, seed=1)
-    back = _operations.undo(layer.kind, layer.apply(a, state), layer.turns(a) or layer.tables, a)
+    back = operations.undo(layer.kind, layer.apply(a, state), layer.turns(a) or layer.tables, a)
     close(back, np.broadcast_to(state, back.shape))
     images = np.tensordot(layer.generators, state.reshape(-1, *batches[1]), 1)
     expected = np.einsum("z...,kz...->k...", left.reshape(-1, *batches[1]), images)
     if batches[0] == (1,):
         expected = expected.sum(axis=1, keepdims=True)
-    close(_operations.moments(layer.kind, left, state, layer.tables, a.shape[1:]), expected)
+    close(operations.moments(layer.kind, left, state, layer.tables, a.shape[1:]), expected)
 
 
 @every_layer
@@ -278,8 +278,8 @@ def test_backpropagation_keeps_one_state_a_layer(layer):
 
 def test_float32_stays_float32():
     a, state, low = (np.ones(shape, np.float32) for shape in ((N,), (2, SIZE), (N, SIZE)))
-    assert _operations.run(_operations.Rotations((0, 1, 2)), state, (np.cos(a), np.sin(a)), a).dtype == np.float32
-    assert _operations.run("phases", state, (low,), a).dtype == np.float32
+    assert operations.run(operations.Rotations((0, 1, 2)), state, (np.cos(a), np.sin(a)), a).dtype == np.float32
+    assert operations.run("phases", state, (low,), a).dtype == np.float32
 
 
 # What has no angles.
@@ -305,13 +305,13 @@ def full_tables(image: np.ndarray) -> list[np.ndarray]:
 class Constant(NamedTuple):
     """A layer without angles, and its dense matrix on a state of C components."""
 
-    kind: _operations.Kind
+    kind: operations.Kind
     tables: tuple[np.ndarray, ...]
     matrix: np.ndarray
     components: int = 2
 
     def apply(self, state):
-        return _operations.run(self.kind, state, self.tables)
+        return operations.run(self.kind, state, self.tables)
 
 
 def constants() -> dict[str, Constant]:
@@ -350,7 +350,7 @@ def test_constant_layers_are_their_matrices(layer, batch):
         value, pullback = jax.vjp(layer.apply, state)
         (back,) = pullback(w)
         again = jax.vjp(lambda w: pullback(w)[0], w)[1](state)[0]  # the transpose of the transpose
-        undone = _operations.undo(layer.kind, w, layer.tables)
+        undone = operations.undo(layer.kind, w, layer.tables)
         return value, back, undone, again, jax.jvp(layer.apply, (w,), (state,))[1]
 
     value, back, undone, again, tangent = results(state, w)
@@ -384,7 +384,7 @@ def test_batched_tables():  # nothing in qmljax batches them, but a user's vmap 
         [np.stack(t) for t in zip(*(full_tables(x) for x in xs), strict=True)]
         for xs in ([np.argsort(i) for i in images], images)
     )
-    out = jax.vmap(lambda s, *t: _operations.run("permute", s, t), (None, 0, 0, 0, 0))(state, *source, *target)
+    out = jax.vmap(lambda s, *t: operations.run("permute", s, t), (None, 0, 0, 0, 0))(state, *source, *target)
     close(out, np.stack([state[:, np.argsort(image)] for image in images]))
 
 
@@ -393,7 +393,7 @@ def test_permutations_have_no_scatter_and_gather_once():
     source, target = affine_tables(np.argsort(image)), affine_tables(image)
 
     def loss(state):
-        return jnp.sum(_operations.run("permute", state, (*source, *target)) ** 3)
+        return jnp.sum(operations.run("permute", state, (*source, *target)) ** 3)
 
     batch = np.ones((4, 1, SIZE))
     for function, argument in (
@@ -417,6 +417,6 @@ def test_eager_calls_compile_once():
     layer = LAYERS["rotations of a real state"]
     a, state = arguments(layer)
     layer.apply(a, state)
-    size = _operations._apply.impl._cache_size()
+    size = operations._apply.impl._cache_size()
     layer.apply(a, state)
-    assert _operations._apply.impl._cache_size() == size > 0
+    assert operations._apply.impl._cache_size() == size > 0

@@ -18,7 +18,7 @@ from qiskit.circuit.library import pauli_feature_map, z_feature_map, zz_feature_
 from qiskit.quantum_info import Pauli, Statevector, partial_trace
 
 import qmljax as qj
-from qmljax._models.kernels import fidelity as _kernels
+from qmljax._models.kernels import overlaps
 
 
 def angles(n: int = 2) -> QuantumCircuit:
@@ -334,8 +334,8 @@ def test_features_are_in_the_order_of_the_circuit():
 
 def test_equal_kernels_share_one_trace(monkeypatch):
     traces = []
-    fidelities = _kernels._fidelities
-    monkeypatch.setattr(_kernels, "_fidelities", lambda *states: traces.append(1) or fidelities(*states))
+    fidelities = overlaps._fidelities
+    monkeypatch.setattr(overlaps, "_fidelities", lambda *states: traces.append(1) or fidelities(*states))
 
     def make() -> Any:
         circuit, a = trainable(), Parameter("u")

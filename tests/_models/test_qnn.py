@@ -17,7 +17,7 @@ from qiskit.circuit.library import real_amplitudes, zz_feature_map
 from qiskit.quantum_info import Pauli, SparsePauliOp, Statevector
 
 import qmljax as qj
-from qmljax._models import networks as _qnn
+from qmljax._models import qnn
 
 RNG = np.random.default_rng(7)
 
@@ -273,8 +273,8 @@ def test_a_circuit_comes_in_any_form():
 
 def test_equal_models_share_one_trace(monkeypatch):
     traces = []
-    read = _qnn.EstimatorQNN._read
-    monkeypatch.setattr(_qnn.EstimatorQNN, "_read", lambda self, state: traces.append(self) or read(self, state))
+    read = qnn.EstimatorQNN._read
+    monkeypatch.setattr(qnn.EstimatorQNN, "_read", lambda self, state: traces.append(self) or read(self, state))
     circuits = []
     for name in ("one", "other"):
         x, w = Parameter("x"), Parameter("w")

@@ -21,6 +21,7 @@ from qiskit.circuit.library import real_amplitudes, zz_feature_map
 
 import qmljax as qj
 from qmljax import _files
+from qmljax._training import fit
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(30, 3)).astype("float32")
@@ -488,7 +489,7 @@ def test_an_error_in_the_callback_is_raised():
 
 @pytest.mark.parametrize("at", [1, 2, 4])
 def test_an_interruption_during_validation_leaves_no_half_look(monkeypatch, tmp_path, at):
-    real, calls = qj._fit._losses, []
+    real, calls = fit.losses_of, []
 
     def interrupted(*args: Any, **named: Any) -> Any:
         calls.append(0)
@@ -497,7 +498,7 @@ def test_an_interruption_during_validation_leaves_no_half_look(monkeypatch, tmp_
         return real(*args, **named)
 
     options = {"steps": 20, "validation": HELD, "patience": 5, "checkpoint": tmp_path / "run"}
-    monkeypatch.setattr(qj._fit, "_losses", interrupted)
+    monkeypatch.setattr(fit, "losses_of", interrupted)
     result = regress(**options)
     assert result.stopped == "interrupt"
     assert len(result.visits) == len(result.validation) == len(result.history) == at - 1

@@ -27,8 +27,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import qmljax as qj
 from qmljax import sklearn as qs
-from qmljax._models.kernels import fidelity as _kernels
-from qmljax.sklearn import _kernels as kept
+from qmljax._models.kernels import overlaps
+from qmljax.sklearn import _matrices as kept
 
 
 def points(n: int = 24, d: int = 2, seed: int = 0) -> np.ndarray:
@@ -71,13 +71,13 @@ def test_svms_are_those_of_scikit_learn_on_the_same_matrix():
 
 def test_a_grid_search_evaluates_each_matrix_once(monkeypatch):
     calls = []
-    original = _kernels.FidelityKernel.__call__
+    original = overlaps.FidelityKernel.__call__
 
     def counted(self, *args, **kwargs):
         calls.append(len(args[0]))
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(_kernels.FidelityKernel, "__call__", counted)
+    monkeypatch.setattr(overlaps.FidelityKernel, "__call__", counted)
     x, y = points(30, seed=5), np.arange(30) % 2
     search = GridSearchCV(qs.QSVC(), {"C": [0.1, 1.0, 10.0, 100.0]}, cv=3, refit=False).fit(x, y)
     assert len(calls) == 6  # for each fold, training and test points
@@ -88,13 +88,13 @@ def test_a_grid_search_evaluates_each_matrix_once(monkeypatch):
 
 def test_a_grid_search_over_kernel_weights_compiles_once(monkeypatch):
     traces = []
-    original = _kernels.FidelityKernel._trace
+    original = overlaps.FidelityKernel._trace
 
     def counted(self, *args):
         traces.append(self)
         return original(self, *args)
 
-    monkeypatch.setattr(_kernels.FidelityKernel, "_trace", counted)
+    monkeypatch.setattr(overlaps.FidelityKernel, "_trace", counted)
     w = ParameterVector("turn", 2)
     circuit = QuantumCircuit(2)
     for q in range(2):

@@ -11,9 +11,11 @@ from qiskit.circuit.library import DiagonalGate, UnitaryGate
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
 import qmljax as qj
-from qmljax._engine import segments as _simulate
-from qmljax._engine import state as _state
-from qmljax._engine.segments import change_basis, columns, plan, run
+from qmljax._engine import plan as plans
+from qmljax._engine import segments
+from qmljax._engine import state as states
+from qmljax._engine.plan import plan
+from qmljax._engine.run import change_basis, columns, run
 
 pytestmark = pytest.mark.usefixtures("x64")
 W, X = ParameterVector("w", 2), ParameterVector("x", 2)  # Qiskit orders parameters by name: w[0], w[1], x[0], x[1]
@@ -74,14 +76,14 @@ def oracle(circuit: QuantumCircuit, params: np.ndarray) -> np.ndarray:
 def psi(circuit: QuantumCircuit, params) -> jax.Array:
     """The state by `run`, all parameters as weights."""
     params = jnp.asarray(params)
-    everything = plan(qj.parse(circuit), memory=_simulate.MEMORY)
-    return _state.to_complex(run(everything, params, jnp.zeros((0, *params.shape[1:])), phase=True))
+    everything = plan(qj.parse(circuit), memory=plans.MEMORY)
+    return states.to_complex(run(everything, params, jnp.zeros((0, *params.shape[1:])), phase=True))
 
 
 def execute(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     """Unrolled or scanned; keeping the states of all layers for the backward pass, or by the adjoint method."""
-    monkeypatch.setattr(_simulate, "UNROLL", 0 if "scanned" in mode else 1000)
-    monkeypatch.setattr(_simulate, "MEMORY", 0 if "adjoint" in mode else 1 << 40)
+    monkeypatch.setattr(segments, "UNROLL", 0 if "scanned" in mode else 1000)
+    monkeypatch.setattr(plans, "MEMORY", 0 if "adjoint" in mode else 1 << 40)
 
 
 MODES = ["unrolled", "scanned", "adjoint unrolled", "adjoint scanned"]
@@ -130,13 +132,13 @@ def test_state_gradient_and_hessian(name, mode, monkeypatch):
 def test_batches_vmap_and_inputs_apart_from_weights(name, mode, batch, monkeypatch):
     execute(monkeypatch, mode)
     circuit = CIRCUITS[name]
-    apart = plan(qj.parse(circuit), inputs=(3, 2), weights=(1, 0), memory=_simulate.MEMORY)  # in the user's order
+    apart = plan(qj.parse(circuit), inputs=(3, 2), weights=(1, 0), memory=plans.MEMORY)  # in the user's order
 
     def loss(amplitudes):
         return jnp.sum(jnp.real(amplitudes) ** 3)
 
     def split(weights, inputs):
-        amplitudes = _state.to_complex(run(apart, weights, inputs, phase=True))
+        amplitudes = states.to_complex(run(apart, weights, inputs, phase=True))
         return loss(amplitudes), amplitudes
 
     def whole(params):
@@ -165,7 +167,7 @@ def test_batches_vmap_and_inputs_apart_from_weights(name, mode, batch, monkeypat
 
 def test_what_the_batch_shares_is_computed_once(monkeypatch):
     program = qj.parse(periodic(3))
-    apart = plan(program, inputs=(2, 3), weights=(0, 1), memory=_simulate.MEMORY)
+    apart = plan(program, inputs=(2, 3), weights=(0, 1), memory=plans.MEMORY)
     for mode in MODES[:2]:
         execute(monkeypatch, mode)
         jaxpr = jax.make_jaxpr(lambda w, x: run(apart, w, x))(P[:2, :1], P[2:])
@@ -188,8 +190,8 @@ def test_trace_does_not_grow_with_depth():
 
 @pytest.mark.parametrize("runs", [1, 6])
 def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
-    monkeypatch.setattr(_simulate, "UNROLL", 0)  # as if the periods were too long
-    monkeypatch.setattr(_simulate, "RUNS", runs)
+    monkeypatch.setattr(segments, "UNROLL", 0)  # as if the periods were too long
+    monkeypatch.setattr(segments, "RUNS", runs)
     circuit = QuantumCircuit(2)
     for k in range(6):
         for _ in range(5):
@@ -199,8 +201,8 @@ def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
     circuit.rx(X[1], 0)
     apart = plan(qj.parse(circuit), inputs=(2, 3), weights=(0, 1))
     w, x = P[:2, :1], P[2:]
-    assert len(_simulate._rounds(apart.layers.levels, apart, _simulate.REPEATS)) <= runs
-    state = jax.jit(lambda w, x: _state.to_complex(run(apart, w, x)))(w, x)
+    assert len(segments._rounds(apart.layers.levels, apart, segments.REPEATS)) <= runs
+    state = jax.jit(lambda w, x: states.to_complex(run(apart, w, x)))(w, x)
     close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, x.shape), x]))) ** 2)
 
 
@@ -221,22 +223,22 @@ def test_repeated_levels_become_a_loop(monkeypatch):
 
     def compute():
         apart = plan(program, tuple(range(len(w), len(w) + n)), tuple(range(len(w))))
-        segments = _simulate._rounds(apart.layers.levels, apart, _simulate.REPEATS)
-        loops = {len(rounds): len(rounds[0]) for rounds in segments}
+        cut = segments._rounds(apart.layers.levels, apart, segments.REPEATS)
+        loops = {len(rounds): len(rounds[0]) for rounds in cut}
 
         def value(w, x):
-            return jnp.sum(_state.square(run(apart, w, x))[3])
+            return jnp.sum(states.square(run(apart, w, x))[3])
 
-        state = _state.to_complex(run(apart, jnp.asarray(weights), jnp.asarray(inputs)))
+        state = states.to_complex(run(apart, jnp.asarray(weights), jnp.asarray(inputs)))
         return loops, state, jax.jit(jax.grad(value, (0, 1)))(weights, inputs)
 
     loops, state, gradients = compute()
-    assert max(loops) >= _simulate.REPEATS
+    assert max(loops) >= segments.REPEATS
     assert loops[max(loops)] == 3  # levels a round
     every = np.concatenate([np.broadcast_to(weights, (len(w), 4)), inputs])
     close(abs(state) ** 2, abs(oracle(circuit, every)) ** 2)
-    monkeypatch.setattr(_simulate, "REPEATS", 1000)
-    monkeypatch.setattr(_simulate, "UNROLL", 1000)
+    monkeypatch.setattr(segments, "REPEATS", 1000)
+    monkeypatch.setattr(segments, "UNROLL", 1000)
     loops, _, unrolled = compute()
     assert max(loops) == 1
     for one, other in zip(gradients, unrolled, strict=True):
@@ -271,7 +273,7 @@ def test_columns_are_the_operator(name, mode, monkeypatch):
     execute(monkeypatch, mode)
     circuit = CIRCUITS[name]
     program = qj.parse(circuit)
-    matrices = jax.jit(lambda p: _state.to_complex(columns(program, p)))(P[:, :2])  # (2**n, *batch, 2**n)
+    matrices = jax.jit(lambda p: states.to_complex(columns(program, p)))(P[:, :2])  # (2**n, *batch, 2**n)
     for b in range(2):
         close(matrices[:, b], Operator(circuit.assign_parameters(P[:, b])).data)
 
@@ -281,7 +283,7 @@ def test_columns_of_a_circuit_that_starts_with_a_phase():  # a statevector does 
     circuit.s(0)
     circuit.x(1)
     circuit.cz(0, 1)
-    close(_state.to_complex(columns(qj.parse(circuit), jnp.zeros((0,)))), Operator(circuit).data)
+    close(states.to_complex(columns(qj.parse(circuit), jnp.zeros((0,)))), Operator(circuit).data)
 
 
 @pytest.mark.parametrize("components", [1, 2])
@@ -291,8 +293,8 @@ def test_change_basis(gates, components):
     for gate in gates.split():
         getattr(circuit, gate)(*range(circuit.num_qubits if gate == "cx" else 1))
     state = np.random.default_rng(1).normal(size=(components, 4, 3))
-    before = _state.to_complex(jnp.asarray(state))
-    after = _state.to_complex(change_basis(qj.parse(circuit), jnp.asarray(state)))
+    before = states.to_complex(jnp.asarray(state))
+    after = states.to_complex(change_basis(qj.parse(circuit), jnp.asarray(state)))
     turned = Operator(circuit).data @ before
     k = np.argmax(abs(turned[:, 0]))
     close(after * (turned[k, 0] / after[k, 0]), turned)  # up to a global phase
@@ -334,7 +336,7 @@ def test_large_angles_keep_their_digits_in_float32():
 
 def test_expectation_of_a_deep_circuit():
     circuit = everything(12)
-    assert len(plan(qj.parse(circuit)).layers.levels) > _simulate.UNROLL
+    assert len(plan(qj.parse(circuit)).layers.levels) > segments.UNROLL
     observable = SparsePauliOp(["XYZ", "ZIX"], [0.5, -0.3])
     f = qj.expectation(circuit, observable)
     expected = [Statevector(circuit.assign_parameters(p)).expectation_value(observable).real for p in P.T]
