@@ -2,7 +2,8 @@
 #
 #   make demo       train a quantum classifier on real data and draw the result
 #   make test       the tests and the examples in the docstrings
-#   make lint       ruff: rules and formatting
+#   make lint       ruff and mypy: rules, formatting, types
+#   make coverage   the tests, and which lines they run
 #   make examples   every script in examples/
 #   make bench      the benchmarks, against other libraries
 #   make clean      remove the environments, caches and build outputs
@@ -23,7 +24,7 @@ INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check --const
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
-.PHONY: demo test lint examples bench clean
+.PHONY: demo test lint coverage examples bench clean
 
 demo: $(DEV)
 	$(IN_VENV) examples/01_train_a_classifier.py
@@ -34,6 +35,11 @@ test: $(DEV)
 lint: $(DEV)
 	$(IN_VENV) -m ruff check .
 	$(IN_VENV) -m ruff format --check .
+	$(IN_VENV) -m mypy
+
+coverage: $(DEV)
+	$(IN_VENV) -m pytest $(PYTEST_ARGS) tests --doctest-modules --doctest-ignore-import-errors qmljax \
+		--cov=qmljax --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 examples: $(DEV)
 	@set -e; for script in examples/[0-9]*.py; do echo "== $$script"; $(IN_VENV) "$$script"; done
@@ -42,7 +48,7 @@ bench: $(BENCH)
 	$(IN_VENV) -m benchmarks
 
 clean:
-	rm -rf .venv .venv-python* build dist .pytest_cache .ruff_cache examples/figures
+	rm -rf .venv .venv-python* build dist .pytest_cache .ruff_cache .mypy_cache .coverage examples/figures
 	find qmljax tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The build backend is installed first, so that it is pinned too: pip's build isolation ignores constraints.

@@ -3,13 +3,14 @@
 `nnx.bridge.to_linen(QuantumLayer, model)` is the same layer for the older Linen API.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from qmljax._models.protocols import Model
 
 try:
     from flax import nnx
@@ -72,7 +73,7 @@ class QuantumLayer(nnx.Module):
 
     def __init__(
         self,
-        model: Callable[[Any, Any], Array],
+        model: Model,
         *,
         rngs: nnx.Rngs,
         init: nnx.Initializer = uniform,
@@ -88,7 +89,7 @@ class QuantumLayer(nnx.Module):
         self.weights = nnx.Param(init(rngs.params(), (model.num_weights,), param_dtype)) if model.num_weights else None
 
     @property
-    def model(self) -> Callable[[Any, Any], Array]:
+    def model(self) -> Model:
         """The model that the layer evaluates."""
         return self._model
 

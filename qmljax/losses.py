@@ -89,7 +89,9 @@ def class_states(classes: int) -> tuple[list[Mapping[str, float]], np.ndarray]:
     if classes not in _SOLIDS:
         raise ValueError(f"There are class states for {', '.join(map(str, _SOLIDS))} classes, but not for {classes!r}.")
     directions = np.array(_SOLIDS[classes])
-    observables = [{"I": 0.5} | {p: r / 2 for p, r in zip("XYZ", d.tolist(), strict=True) if r} for d in directions]
+    observables: list[Mapping[str, float]] = [
+        {"I": 0.5} | {p: r / 2 for p, r in zip("XYZ", d.tolist(), strict=True) if r} for d in directions
+    ]
     return observables, (1 + directions @ directions.T) / 2
 
 
@@ -136,8 +138,8 @@ def _check_classes(labels: Array, classes: int) -> None:
     """Of labels that have values: those under a trace have none yet."""
     if isinstance(labels, jax.core.Tracer) or not labels.size:
         return
-    labels = np.asarray(labels)
-    if not 0 <= labels.min() <= labels.max() < classes:
+    values = np.asarray(labels)
+    if not 0 <= values.min() <= values.max() < classes:
         raise ValueError(
-            f"`labels` must be classes from 0 to {classes - 1}, but reach from {labels.min()} to {labels.max()}."
+            f"`labels` must be classes from 0 to {classes - 1}, but reach from {values.min()} to {values.max()}."
         )

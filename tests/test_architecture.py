@@ -57,7 +57,8 @@ FLOORS = {
     "torch": ["_rules _tensors", "_bridge", "_function", "_connector", "__init__"],
     "sklearn": [
         "_matrices _objective",
-        "_kernels _networks _pegasos _transforms _variational",
+        "_kernels _pegasos _transforms _variational",
+        "_networks",
         "_classifiers _regressors",
         "__init__",
     ],

@@ -75,7 +75,7 @@ def from_qiskit(expression: Any, position: Mapping[str, int]) -> Expression:
         >>> from_qiskit(2 * a.sin(), {"a": 0, "b": 1}).instructions
         (('sin', Affine(const=0.0, terms=((0, 1.0),))), ('multiply', Affine(const=2.0, terms=()), 0))
     """
-    index = position.get(getattr(expression, "name", None))
+    index = position.get(getattr(expression, "name", ""))
     if index is not None:  # a bare Parameter, by far the most common: no replay
         return Affine(0.0, ((index, 1.0),))
     tape: _Building = {}
@@ -217,7 +217,7 @@ def _read(tape: _Building, x: Any, position: Mapping[str, int]) -> _Value:
     one first; the right one of a function of one argument is None too, and pops nothing.
     """
     if isinstance(x, Number):
-        return {ONE: complex(x)} if x else {}
+        return {ONE: complex(x)} if x else {}  # type: ignore[call-overload]  # numbers.Number has no __complex__
     if (name := getattr(x, "name", None)) is not None:
         if name in position:
             return {position[name]: 1.0}

@@ -85,7 +85,9 @@ def _rows(value: Any) -> tuple[list[tuple[str, Sequence[int], complex]], int]:
     if isinstance(value, Mapping):
         if not value or len({len(str(label)) for label in value}) != 1:
             raise ValueError(f"A mapping of labels must hold labels of one length, but is {value!r}.")
-        rows = [(str(label)[::-1], range(len(str(label))), c) for label, c in value.items()]
+        rows: list[tuple[str, Sequence[int], complex]] = [
+            (str(label)[::-1], range(len(str(label))), c) for label, c in value.items()
+        ]
         return rows, len(rows[0][0])
     if hasattr(value, "to_sparse_list"):
         return value.to_sparse_list(), value.num_qubits

@@ -76,6 +76,12 @@ class Op(NamedTuple):
     angle: Angle = Angle(-1, 1.0)
     table: Table | None = None
 
+    @property
+    def array(self) -> np.ndarray:
+        """The entries of its table, of an op that has one."""
+        assert self.table is not None
+        return self.table.array
+
     def on(self, qubits: tuple[int, ...]) -> "Op":
         """This op, a template on local qubits 0, 1, ..., placed on real ones."""
         places = tuple([qubits[q] for q in self.qubits])
@@ -101,13 +107,13 @@ def controlled(op: Op, controls: tuple[int, ...], pattern: int) -> tuple[Op, ...
         flip = Op("flip", op.qubits, controls, pattern)
         half, back = op._replace(angle=op.angle.times(0.5)), op._replace(angle=op.angle.times(-0.5))
         return (half, flip, back, flip)
-    size, width = len(op.table.array), len(op.qubits)
+    size, width = len(op.array), len(op.qubits)
     if op.kind == "permutation":
         table = np.arange(size << len(controls))
-        table[pattern * size : (pattern + 1) * size] = pattern * size + op.table.array
+        table[pattern * size : (pattern + 1) * size] = pattern * size + op.array
         return (Op("permutation", op.qubits + controls, table=Table(table)),)
     # A unitary matrix is V exp(i diag(e)) V^dagger: only the diagonal needs the control.
-    eigenvalues, vectors = _eigen_unitary(op.table.array)
+    eigenvalues, vectors = _eigen_unitary(op.array)
     middle = Op("diagonal", op.qubits, controls, pattern, table=Table(np.angle(eigenvalues)))
     assert len(eigenvalues) == 1 << width
     return (
@@ -122,9 +128,9 @@ def inverse(op: Op) -> Op:
     if op.kind in ("ry", "phase", "diagonal"):
         return op._replace(angle=op.angle.times(-1.0))
     if op.kind == "permutation":
-        return op._replace(table=Table(np.argsort(op.table.array)))
+        return op._replace(table=Table(np.argsort(op.array)))
     if op.kind == "dense":
-        return op._replace(table=Table(op.table.array.conj().T))
+        return op._replace(table=Table(op.array.conj().T))
     return op
 
 
@@ -135,13 +141,14 @@ def _eigen_unitary(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     of them has the eigenvectors of U.
     """
     real, imag = (matrix + matrix.conj().T) / 2, (matrix - matrix.conj().T) / 2j
-    best = None
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
     for t in (0.3147, 1.2519, 2.6180, 0.8712):
         _, vectors = np.linalg.eigh(np.cos(t) * real + np.sin(t) * imag)
         image = vectors.conj().T @ matrix @ vectors
         error = np.abs(image - np.diag(np.diag(image))).max()
         if best is None or error < best[0]:
-            best = (error, np.diag(image), vectors)
+            best = (float(error), np.diag(image), vectors)
+    assert best is not None
     return best[1], best[2]
 
 

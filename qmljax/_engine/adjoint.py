@@ -106,7 +106,7 @@ def _evolve_jvp(primals, tangents, **params):
     live = tuple(not isinstance(t, ad.Zero) for t in tangents)
     given = [t for t in tangents if not isinstance(t, ad.Zero)]
     if not given:
-        return out, ad.Zero.from_primal_value(out)
+        return out, operations.zero_of(out)
     return out, _push.bind(out, *primals[1:], *given, live=live, **params)
 
 

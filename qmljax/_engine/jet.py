@@ -27,7 +27,7 @@ def jet(plan: Plan, params: Array) -> Array:
         derivatives = jax.jacfwd(lambda p: loaded(layers, Angles(plan, p, p[:0])))(params)  # (1, 2**n, P)
         state = jnp.concatenate([state, derivatives], axis=2)
         slopes.column.update({parameter: 1 + parameter for parameter in range(len(params))})
-    elif levels is not layers.levels:
+    elif levels is not layers.levels and layers.levels[0].rotations is not None:
         every = operations.Rotations(tuple(range(layers.num_qubits)))
         state = derive(state, every, only(slopes([layers.levels[0].rotations])), ())
     segments = cut(levels, plan)

@@ -161,7 +161,7 @@ class _Scheduler:
         index = max(self.front[q] for q in top) // 3
         while self.level(index).dense is not None:
             index += 1
-        self.levels[index].dense = op.table.array if op.table.array.imag.any() else op.table.array.real
+        self.levels[index].dense = op.array if op.array.imag.any() else op.array.real
         for q in top:
             self.front[q] = 3 * index + 2
         for swap in reversed(swaps):
@@ -174,9 +174,7 @@ def _without_index(op: Op) -> tuple[Op, ...]:
         there, back = (Op("ry", op.qubits, angle=constant(sign * np.pi / 2)) for sign in (-1, 1))
         met = op.pattern | 1 << len(op.controls)
         return there, Op("phase", (), op.controls + op.qubits, met, constant(np.pi)), back
-    return (
-        Op("dense", op.qubits, table=Table(np.eye(len(op.table.array), dtype=complex)[np.argsort(op.table.array)])),
-    )
+    return (Op("dense", op.qubits, table=Table(np.eye(len(op.array)).astype(complex)[np.argsort(op.array)])),)
 
 
 def _accumulate(combination: Combination, angle: Angle, factor: float = 1.0) -> None:
@@ -208,6 +206,11 @@ class _Monomial:
 
     def __init__(self, n: int):
         self.n = n
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing has been added."""
+        n = self.n
         self.rows = [1 << q for q in range(n)]
         self.offset = 0
         self.image: np.ndarray | None = None  # pi as a table, once it is no longer affine
@@ -243,7 +246,7 @@ class _Monomial:
             self.image = y ^ met << op.qubits[0]
             return
         j = sum((y >> q & 1) << k for k, q in enumerate(op.qubits))
-        change = j ^ op.table.array[j]
+        change = j ^ op.array[j]
         self.image = y ^ sum((change >> k & 1) << q for k, q in enumerate(op.qubits))
 
     def affine(self, z: np.ndarray) -> np.ndarray:
@@ -272,7 +275,7 @@ class _Monomial:
             return
         table = np.zeros(1 << len(inputs))
         size = 1 << len(op.controls)
-        table[op.pattern :: size] = op.table.array if op.kind == "diagonal" else 1.0
+        table[op.pattern :: size] = op.array if op.kind == "diagonal" else 1.0
         flipped = sum((self.offset >> q & 1) << k for k, q in enumerate(inputs))
         table = table[np.arange(len(table)) ^ flipped]
         term = Term(mask, tuple(self.rows[q] for q in inputs), table.tobytes())
@@ -284,7 +287,7 @@ class _Monomial:
         for term, combination in self.terms.items():
             _merge(phase, combination, float(term.values(0, z)[0]))
         state = int(self.affine(z)[0] if self.image is None else self.image[state])
-        self.__init__(self.n)
+        self.clear()
         return state
 
     def phases(self) -> tuple[Phases | None, np.ndarray | None]:
@@ -299,7 +302,7 @@ class _Monomial:
         diagonal = None
         if fixed:
             z = np.arange(1 << self.n)
-            diagonal = _unit(sum(angle * term.values(0, z) for term, angle in fixed))
+            diagonal = _unit(sum((angle * term.values(0, z) for term, angle in fixed), np.zeros(len(z))))
         if not varying:
             return None, diagonal
         slots = tuple(numbers for _, numbers in varying)

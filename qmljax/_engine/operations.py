@@ -37,12 +37,12 @@ class Rotations(NamedTuple):
 Kind = str | Rotations
 
 
-def run(kind: Kind, state: Array, tables: Sequence[Array], angles: Array | None = None) -> Array:
+def run(kind: Kind, state: Array, tables: Sequence[Array | np.ndarray], angles: Array | None = None) -> Array:
     """A layer acts on a state (C, 2**n, *batch).
 
     - `Rotations(qubits)`: RY(2 a_k) on each of the qubits; `angles` (K, *batch), `tables` their cosines and sines.
-    - "phases": exp(i sum_k a_k c_k(z)); `angles` (K, *batch), `tables` low, or low and high, of `_basis.Tables`.
-    - "permute": new[y] = state[source(y)]; `tables` two of source and two of its inverse, as in `_layers.Permutation`.
+    - "phases": exp(i sum_k a_k c_k(z)); `angles` (K, *batch), `tables` low, or low and high, of `basis.Tables`.
+    - "permute": new[y] = state[source(y)]; `tables` two of source and two of its inverse, as in `layers.Permutation`.
     - "multiply": a constant diagonal; `tables` one of shape (2**n,), or (2, 2**n) if complex.
     - "transform": a constant matrix on the highest qubits; `tables` one of shape (C K, C K), on (Re, Im) stacked.
     """
@@ -73,7 +73,8 @@ def moments(kind: Kind, left: Array, state: Array, tables: Sequence[Array], batc
 
 def _do_apply(a, state, *tables, layer):
     if isinstance(layer, Rotations):
-        return _broadcast(states.rotate(*tables, state, layer.qubits), a, state)
+        cos, sin = tables
+        return _broadcast(states.rotate(cos, sin, state, layer.qubits), a, state)
     return _broadcast(states.shift_phases(a, state, *tables), a, state)
 
 
@@ -139,9 +140,14 @@ def _is_zero(tangent: Any) -> bool:
     return isinstance(tangent, ad.Zero)
 
 
+def zero_of(value: Any) -> Any:
+    """The tangent of a value that does not change."""
+    return ad.Zero.from_primal_value(value)  # type: ignore[attr-defined]  # it is there; the stub of JAX lacks it
+
+
 def _sum(terms: list, like: Any) -> Any:
     if not terms:
-        return ad.Zero.from_primal_value(like)
+        return zero_of(like)
     return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 

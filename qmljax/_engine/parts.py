@@ -27,15 +27,14 @@ def parts(levels: Sequence[Level], n: int, real: bool) -> list[Part]:
     parts = []
     phases = [level.phases for level in levels]
     if any(phases):
-        tables = [p.tables for p in phases if p]
-        rank = max(len(t.low) for t in tables)
-        low = (rank, tables[0].low.shape[1])
-        columns = [tuple(_pad(p.tables.low, low) if p else np.zeros(low) for p in phases)]
-        if tables[0].high is not None:
-            high = (max(len(t.high) for t in tables), rank, tables[0].high.shape[2])
-            columns.append(tuple(_pad(p.tables.high, high) if p else np.zeros(high) for p in phases))
-        slots = tuple(p.slots if p else () for p in phases)
-        parts.append(Part("phases", tuple(columns), slots, all(t.integer for t in tables)))
+        functions = [p.tables for p in phases if p]
+        rank = max(len(t.low) for t in functions)
+        columns = [_padded([p.tables.low if p else None for p in phases], (rank, functions[0].low.shape[1]))]
+        if highs := [t.high for t in functions if t.high is not None]:
+            high = (max(len(h) for h in highs), rank, highs[0].shape[2])
+            columns.append(_padded([p.tables.high if p else None for p in phases], high))
+        angles = tuple(p.slots if p else () for p in phases)
+        parts.append(Part("phases", tuple(columns), angles, all(t.integer for t in functions)))
     if any(level.diagonal is not None for level in levels):
         diagonals = [np.ones(1 << n) if level.diagonal is None else level.diagonal for level in levels]
         if any(np.iscomplexobj(d) for d in diagonals):
@@ -64,8 +63,13 @@ def parts(levels: Sequence[Level], n: int, real: bool) -> list[Part]:
     return parts
 
 
-def _pad(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.pad(table, [(0, size - old) for size, old in zip(shape, table.shape, strict=True)])
+def _padded(tables: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """The tables, with zeros up to a shape; zeros alone where there is none."""
+
+    def pad(table: np.ndarray) -> np.ndarray:
+        return np.pad(table, [(0, size - old) for size, old in zip(shape, table.shape, strict=True)])
+
+    return tuple(np.zeros(shape) if table is None else pad(table) for table in tables)
 
 
 def _widen(matrix: np.ndarray | None, size: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from qmljax._engine.angles import Angles
 from qmljax._engine.layers import Combination, Layers, Level
 from qmljax._engine.parts import parts
 from qmljax._engine.plan import Plan
-from qmljax._engine.slopes import derive
+from qmljax._engine.slopes import Slope, derive
 from qmljax._engine.state import complexify
 
 UNROLL = 24  # of so many levels a program consists at most, loops counted once
@@ -47,11 +47,11 @@ def _rounds(levels: Sequence[Level], plan: Plan, repeats: int) -> list[list[tupl
     """
 
     def batched(slots: Sequence[Combination] | None) -> bool | None:
-        return slots and any(e in plan.batched for slot in slots for e in slot)
+        return None if slots is None else any(e in plan.batched for slot in slots for e in slot)
 
     def kind(level: Level) -> tuple[Any, ...]:
         which = (level.diagonal is None, level.permutation is None, level.dense is None)
-        return (*which, batched(level.phases and level.phases.slots), batched(level.rotations))
+        return (*which, batched(level.phases.slots if level.phases else None), batched(level.rotations))
 
     kinds = [kind(level) for level in levels]
     segments, at = [], 0
@@ -85,7 +85,7 @@ class Segment:
         columns = zip(*rounds, strict=True)
         self.parts = [part for levels in columns for part in parts(levels, layers.num_qubits, layers.real)]
 
-    def forward(self, angles: Sequence[Array], state: Array, slopes: Sequence[Array] = ()) -> Array:
+    def forward(self, angles: Sequence[Array], state: Array, slopes: Sequence[Slope] = ()) -> Array:
         """The state after the segment; with the `slopes` of its angles, the state and its derivatives (see `jet`)."""
 
         def run_round(state, angles, turns, slopes, tables):
@@ -112,7 +112,7 @@ class Segment:
             values, cotangents = list(angles), []
             for part, constants in zip(reversed(self.parts), reversed(self._merge(tables, turns)), strict=True):
                 angle = values.pop() if part.slots else None
-                if part.slots:
+                if angle is not None:
                     cotangents.append(operations.moments(part.kind, cotangent, state, constants, angle.shape[1:]))
                 state, cotangent = (operations.undo(part.kind, x, constants, angle) for x in (state, cotangent))
             return (state, cotangent), cotangents[::-1]

@@ -26,9 +26,10 @@ class Slopes:
     def __init__(self, program: Program, params: Array):
         self.expressions = program.expressions
         self.column: dict[int, int] = {}  # of a parameter
-        if all(isinstance(e, Affine) for e in self.expressions):
-            self.values = np.zeros((len(self.expressions), 1 + len(params)), params.dtype)  # XLA knows them
-            for row, expression in zip(self.values, self.expressions, strict=True):
+        affine = [e for e in self.expressions if isinstance(e, Affine)]
+        self.values: Any = np.zeros((len(self.expressions), 1 + len(params)), params.dtype)
+        if len(affine) == len(self.expressions):  # numbers, which XLA knows
+            for row, expression in zip(self.values, affine, strict=True):
                 for parameter, coefficient in expression.terms:
                     row[1 + parameter] = coefficient
         else:

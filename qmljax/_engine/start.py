@@ -19,9 +19,9 @@ def first(layers: Layers, angles: Angles) -> tuple[Array, tuple[Level, ...]]:
     bits = [layers.start >> q & 1 for q in range(n)]
     dtype = angles.values[0].dtype
     if not levels or levels[0].rotations is None or levels[0].phases or levels[0].diagonal is not None:
-        state = np.zeros((1, 1 << n), dtype)
-        state[0, layers.start] = 1.0
-        return jnp.asarray(state).reshape(1, 1 << n, *(1,) * (angles.values[0].ndim - 1)), levels
+        basis = np.zeros((1, 1 << n), dtype)
+        basis[0, layers.start] = 1.0
+        return jnp.asarray(basis).reshape(1, 1 << n, *(1,) * (angles.values[0].ndim - 1)), levels
     (a,) = angles([(levels[0].rotations, True)])
     cos, sin = jnp.cos(a), jnp.sin(a)
     halves = []
@@ -46,14 +46,14 @@ def loaded(layers: Layers, angles: Angles) -> Array:
     """|0...0> with amplitudes loaded into some qubits: (1, 2**n, *batch)."""
     z = np.arange(1 << layers.num_qubits)
     loaded = sum(1 << q for op in layers.loads for q in op.qubits)
-    requests = [([{int(e): float(scale)} for e, scale in op.table.array], False) for op in layers.loads]
-    state = None
-    for op, values in zip(layers.loads, angles(requests), strict=True):
+    requests = [([{int(e): float(scale)} for e, scale in op.array], False) for op in layers.loads]
+    state = jnp.ones((), angles.values[0].dtype)
+    for k, (op, values) in enumerate(zip(layers.loads, angles(requests), strict=True)):
         scale = lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, keepdims=True))  # against overflow
         values = values / jnp.where(scale > 0, scale, 1)
         norm = jnp.sum(values**2, axis=0, keepdims=True)
         values = values / jnp.sqrt(jnp.where(norm > 0, norm, 1))
-        index = sum((z >> q & 1) << k for k, q in enumerate(op.qubits))
+        index = sum((z >> q & 1) << j for j, q in enumerate(op.qubits))
         values = jnp.pad(values, [(0, (1 << len(op.qubits)) - len(values)), *[(0, 0)] * (values.ndim - 1)])
-        state = values[index] if state is None else state * values[index]
+        state = state * values[index] if k else values[index]
     return jnp.where((z & ~loaded == 0).reshape(-1, *(1,) * (state.ndim - 1)), state, 0)[None]

@@ -21,6 +21,7 @@ of the two kinds there are three functions here:
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -87,8 +88,8 @@ def rotate(cos: Array, sin: Array, state: Array, qubits: Sequence[int]) -> Array
     if math.prod(batch) > 1:
         spread = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (cos, sin, state)]
         cos, sin, flat = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in spread)
-        each = [rotate(cos[:, k], sin[:, k], flat[:, :, k], qubits) for k in range(flat.shape[-1])]
-        return jnp.stack(each, axis=-1).reshape(*state.shape[:2], *batch)
+        members = [rotate(cos[:, k], sin[:, k], flat[:, :, k], qubits) for k in range(flat.shape[-1])]
+        return jnp.stack(members, axis=-1).reshape(*state.shape[:2], *batch)
     shape = state.shape
     # The lowest block, which is last, moves to the front; in the end all have.
     for block, _ in reversed(_blocks(n)):
@@ -115,7 +116,7 @@ def _rotate_pair(cos: Array, sin: Array, q: int, state: Array) -> Array:
     size = len(parts)
     # An entry of the matrix of both is a product of one of each. Each product is written once: tracing takes time.
     each = [(c, s, -s) for c, s in zip(cos, sin, strict=True)]
-    products = {(k,): value for k, value in enumerate(each[0])}
+    products: dict[tuple[int, ...], Array] = {(k,): value for k, value in enumerate(each[0])}
     if len(each) == 2:
         products = {(*kinds, k): value * other for kinds, value in products.items() for k, other in enumerate(each[1])}
 
@@ -134,20 +135,15 @@ def rotate_generate(a: Array, state: Array, qubits: Sequence[int]) -> Array:
         signs = np.stack([np.where(z >> q & 1, 1, -1) for q in qubits], axis=1).astype(state.dtype)
         each = state.reshape(state.shape[:2]).at[:, flips].get(mode="promise_in_bounds") * signs[None]
         return jnp.tensordot(each, a, 1, precision=PRECISION)
-    total = None
+    pairs = []
     for first, count in _pairs(qubits):
         parts, join = _split(state, qubits[first], count)
         terms = []
         for i in range(len(parts)):
-            term = None
-            for k in range(count):
-                one = a[first + k][None, None, None] * parts[i ^ 1 << k]
-                one = one if i >> k & 1 else -one
-                term = one if term is None else term + one
-            terms.append(term)
-        pair = join(terms)
-        total = pair if total is None else total + pair
-    return total
+            ones = [a[first + k][None, None, None] * parts[i ^ 1 << k] for k in range(count)]
+            terms.append(functools.reduce(operator.add, (x if i >> k & 1 else -x for k, x in enumerate(ones))))
+        pairs.append(join(terms))
+    return functools.reduce(operator.add, pairs)
 
 
 def rotate_moments(left: Array, state: Array, batch: Sequence[int], qubits: Sequence[int]) -> Array:
@@ -186,12 +182,12 @@ def _blocks(n: int) -> list[tuple[range, tuple[int, int, int]]]:
 
 def _kron(angles: Mapping[int, tuple[Array, Array]], block: range, dtype: Any) -> Array:
     """The Kronecker product of the 2x2 rotations of the qubits in `block`, the highest first, by cosines and sines."""
-    matrix = jnp.ones((1, 1), dtype)
+    matrix: Array = jnp.ones((1, 1), dtype)
     for q in block:
         size = 2 * len(matrix)
         if q in angles:
             c, s = (x.reshape(()) for x in angles[q])
-            small = jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])])
+            small: Any = jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])])
         else:
             small = np.eye(2, dtype=dtype)
         matrix = (small[:, None, :, None] * matrix[None, :, None, :]).reshape(size, size)
@@ -241,7 +237,7 @@ def _sum_to(values: Array, batch: Sequence[int]) -> Array:
     return jnp.sum(values, axis=axes, keepdims=True) if axes else values
 
 
-# The phase layer: exp(i sum_k a_k c_k(z)), with c_k as `_basis.Tables`.
+# The phase layer: exp(i sum_k a_k c_k(z)), with c_k as `basis.Tables`.
 
 
 def shift_phases(a: Array, state: Array, low: Array, high: Array | None = None) -> Array:

@@ -95,8 +95,8 @@ def expectations(observables: tuple[Observable, ...], state: Array) -> Array:
 
 
 def _weigh(weight: Array, tables: Tables) -> Array:
-    low, high = (None if t is None else jnp.asarray(t, weight.dtype) for t in (tables.low, tables.high))
-    return weigh_tables(weight, low, high)
+    high = None if tables.high is None else jnp.asarray(tables.high, weight.dtype)
+    return weigh_tables(weight, jnp.asarray(tables.low, weight.dtype), high)
 
 
 def _xor_tables(mask: int, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -45,9 +45,11 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
     for (positions, _), array in zip(given.values(), arrays.values(), strict=True):
         params[list(positions)] = np.moveaxis(np.broadcast_to(array, (*batch, array.shape[-1])), -1, 0)
     with jax.ensure_compile_time_eval():
-        values = np.concatenate([np.asarray(evaluate(program.expressions, params)), np.ones((1, *batch), dtype)])
+        values = np.concatenate(
+            [np.asarray(evaluate(program.expressions, jnp.asarray(params))), np.ones((1, *batch), dtype)]
+        )
     for op in program.loads:
-        index, scale = op.table.array.T
+        index, scale = op.array.T
         size = np.abs(values[index.astype(int)] * scale.reshape(-1, *(1,) * len(batch)).astype(dtype)).max(axis=0)
         null = np.argwhere(size < np.finfo(dtype).tiny)
         if len(null):

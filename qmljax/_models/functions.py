@@ -37,7 +37,18 @@ class OfParams(Compiled):
     memory: int = field(kw_only=True)
 
     def __call__(self, params: Any = None) -> Array:
-        """`params` (..., P), in the order of the circuit, in radians; nothing for a circuit that has none."""
+        """The value for parameters.
+
+        Args:
+            params: Of shape (..., P), in the order of the circuit, in radians. They may be left out if there are none.
+
+        Returns:
+            Of shape (..., *out), in the precision of the parameters.
+
+        Raises:
+            TypeError: They are not real.
+            ValueError: They have another shape, or a row of amplitudes is zero.
+        """
         if params is None and not self.program.parameters:
             params = np.zeros((0,), jnp.result_type(float))
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
@@ -116,7 +127,19 @@ class Sample(Compiled):
         return {"parameters": self.program.num_parameters, "shots": self.shots, **size(self.program)}
 
     def __call__(self, params: Any, key: Array) -> Array:
-        """`params` (P,) or (..., P) and a JAX random key -> outcomes (..., shots)."""
+        """Outcomes for parameters.
+
+        Args:
+            params: Of shape (..., P), in the order of the circuit, in radians.
+            key: A JAX random key.
+
+        Returns:
+            int32 outcomes of shape (..., shots).
+
+        Raises:
+            TypeError: `key` is no key, or the parameters are not real.
+            ValueError: The parameters have another shape, or a row of amplitudes is zero.
+        """
         if not isinstance(key, jax.Array | np.ndarray):
             raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)

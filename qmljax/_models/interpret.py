@@ -1,6 +1,7 @@
 """What a measurement outcome is interpreted as: the probabilities of outcomes with one interpretation add up."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -44,7 +45,7 @@ def interpretation(
     indices = indices.astype(np.int64).reshape(outcomes, -1)
     if shape is None:
         shape = tuple(int(k) + 1 for k in indices.max(axis=0))
-    outside = np.full(outcomes, indices.shape[1] != len(shape))
+    outside: Any = np.full(outcomes, indices.shape[1] != len(shape))
     if not outside.any():
         outside = ((indices < 0) | (indices >= np.array(shape))).any(axis=1)
     if outside.any():

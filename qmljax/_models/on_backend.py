@@ -1,5 +1,6 @@
 """QNNs whose circuit a backend executes, such as a device behind `qmljax.primitives.PrimitiveBackend`."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,11 @@ from qmljax._models.qnn import QNN
 
 @dataclass(frozen=True, repr=False)
 class BackendQNN(QNN):
-    """A model whose circuit is executed by `function`: (..., P) parameters in circuit order -> (..., outputs)."""
+    """A quantum neural network that a backend executes: call it as ``model(weights, x)``.
+
+    Weights of shape (W,) and inputs of shape (..., n_in) give outputs of shape (..., *output_shape). Inside, `function`
+    is the backend's: (..., P) parameters in circuit order -> (..., outputs).
+    """
 
     function: Callable[[Array], Array]
     index: Table | None  # outcome -> flat index of the output it contributes to
@@ -38,26 +43,29 @@ class BackendQNN(QNN):
 
     def with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
         """The values and their standard errors, (..., *output_shape) each. It is run at once, not compiled."""
-        merge = None if self._place is None else self._merged
+        place = self._place
+        merge = None if place is None else functools.partial(self._merged, place)
         found = self._measured().with_std(*self._given(*self._arguments(weights, x)), merge=merge)
-        return tuple(a.reshape(*a.shape[:-1], *self.output_shape) for a in found)
+        values, stds = (a.reshape(*a.shape[:-1], *self.output_shape) for a in found)
+        return values, stds
 
     def gradient_with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
         """The derivatives by the weights, (..., *output_shape, W), and their standard errors. It is run at once."""
         if self._place is not None:
             raise ValueError("Standard errors of derivatives need a model without `interpret`.")
         found = self._measured().gradient_with_std(0, *self._given(*self._arguments(weights, x)))
-        return tuple(a.reshape(*a.shape[:-2], *self.output_shape, len(self.weights)) for a in found)
+        slopes, stds = (a.reshape(*a.shape[:-2], *self.output_shape, len(self.weights)) for a in found)
+        return slopes, stds
 
     def _measured(self) -> Any:
         if not hasattr(self.function, "with_std"):
             raise TypeError("This backend says nothing of standard errors. Use qmljax.primitives.PrimitiveBackend.")
         return self.function
 
-    def _merged(self, p: np.ndarray) -> np.ndarray:
+    def _merged(self, place: Table, p: np.ndarray) -> np.ndarray:
         """Probabilities (rows, outcomes) -> (rows, outputs)."""
         out = np.zeros((math.prod(self.output_shape), len(p)))
-        np.add.at(out, self._place.array, p.T)
+        np.add.at(out, place.array, p.T)
         return out.T
 
     @property

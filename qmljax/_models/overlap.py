@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from qmljax._models.arguments import check_amplitudes, real_array
-from qmljax._models.compiled import Compiled
+from qmljax._models.compiled import Compiled, size
 from qmljax._models.functions import Statevector, statevector
 
 
@@ -17,6 +17,12 @@ class Fidelity(Compiled):
 
     left: Statevector
     right: Statevector
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "parameters": tuple(f.program.num_parameters for f in (self.left, self.right)),
+            **size(self.left.program),
+        }
 
     def __call__(self, params_a: Any, params_b: Any) -> Array:
         arrays = [

@@ -32,9 +32,16 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class QNN(Compiled):
-    """`model(weights, x)`; `inputs` and `weights` are positions in the program's parameters.
+    """What all quantum neural networks are: a frozen function `model(weights, x)`, equal by value.
 
-    The outputs are probabilities if `normalised`, and else expectation values.
+    Attributes:
+        program: The circuit that is simulated, without what no output feels.
+        inputs: Which of the program's parameters the inputs are, in the order of `x`.
+        weights: Which of them the weights are, in the order of the weight vector.
+        output_shape: The shape of the output for one sample.
+        memory: Bytes of states that a gradient may keep.
+        normalised: Whether the outputs are probabilities; else they are expectation values.
+        source: What the model was built from.
     """
 
     program: Program
@@ -47,14 +54,29 @@ class QNN(Compiled):
 
     @property
     def num_inputs(self) -> int:
+        """The number of inputs, n_in."""
         return len(self.inputs)
 
     @property
     def num_weights(self) -> int:
+        """The number of weights, W."""
         return len(self.weights)
 
     def __call__(self, weights: Any, x: Any) -> Array:
-        """`weights` (W,) and `x` (..., n_in) -> (..., *output_shape)."""
+        """The outputs for weights and inputs.
+
+        Args:
+            weights: Of shape (W,), in radians where they are angles. For an ensemble use
+                ``jax.vmap(model, in_axes=(0, None))``.
+            x: Inputs of shape (..., n_in), with any number of batch dimensions.
+
+        Returns:
+            Of shape (..., *output_shape), in the dtype of the arguments.
+
+        Raises:
+            TypeError: An argument is not real.
+            ValueError: An argument has another shape, or a row of amplitudes is zero.
+        """
         return self._run(*self._arguments(weights, x))
 
     def _facts(self) -> dict[str, Any]:
@@ -93,7 +115,11 @@ class QNN(Compiled):
 
 @dataclass(frozen=True, repr=False)
 class EstimatorQNN(QNN):
-    """`model(weights, x)`: (W,) and (..., n_in) -> expectation values (..., observables)."""
+    """A quantum neural network of expectation values: call it as ``model(weights, x)``.
+
+    Weights of shape (W,) and inputs of shape (..., n_in) give values of shape (..., n_obs). It is a pure function of
+    arrays: `jax.jit`, `jax.grad`, `jax.vmap` and optax take it like any other.
+    """
 
     observables: tuple[Observable, ...]
 
@@ -103,7 +129,11 @@ class EstimatorQNN(QNN):
 
 @dataclass(frozen=True, repr=False)
 class SamplerQNN(QNN):
-    """`model(weights, x)`: (W,) and (..., n_in) -> probabilities (..., *output_shape)."""
+    """A quantum neural network of probabilities: call it as ``model(weights, x)``.
+
+    Weights of shape (W,) and inputs of shape (..., n_in) give probabilities of shape (..., *output_shape). It is a pure
+    function of arrays: `jax.jit`, `jax.grad`, `jax.vmap` and optax take it like any other.
+    """
 
     qubits: tuple[int, ...]
     index: Table | None  # outcome -> flat index of the output it contributes to

@@ -66,8 +66,8 @@ class Checkpoint:
         best = run[0] if watch.best_weights is None else watch.best_weights
         arrays = _flatten((run, earlier[0], best)) | {"history": history, "visits": np.array(watch.visits, int)}
         arrays |= {"best": watch.best, "best_at": watch.best_at, "alive": watch.alive, "since": np.array(earlier[1])}
-        if watch.evaluate is not None:
-            arrays["validation"] = watch.validations()
+        if (validation := watch.validations()) is not None:
+            arrays["validation"] = validation
         final = watch.stopped if watch.stopped in ("patience", "convergence", "nan") else None
         _files.write(self.path, self.KIND, {"fingerprint": self.fingerprint, "stopped": final}, arrays)
         end = time.monotonic()

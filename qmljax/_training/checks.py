@@ -23,15 +23,15 @@ def _arrays(data: Any, name: str) -> tuple[Array, ...]:
         raise ValueError(
             f"`{name}` must be arrays with the same number of samples in their first axes, but has shapes {shapes}."
         )
-    arrays = [jnp.asarray(array) for array in arrays]
-    for k, array in enumerate(arrays):
+    placed = [jnp.asarray(array) for array in arrays]
+    for k, array in enumerate(placed):
         if jnp.issubdtype(array.dtype, jnp.inexact) and not jnp.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(np.asarray(array, complex)))[0][0])
             raise ValueError(
                 f"`{name}` must be finite, but {name}[{k}] has NaN or infinity in row {row}. Leave such rows out, or "
                 "fill them in."
             )
-    return tuple(arrays)
+    return tuple(placed)
 
 
 def check_optimizer(optimizer: Any) -> None:

@@ -67,7 +67,7 @@ def first_state(optimizer: optax.GradientTransformation, weights: Any, members: 
     """The optimiser's first state; members of an ensemble have their own injected hyperparameters and random keys."""
     if not members:
         return optimizer.init(weights)
-    own = jnp.arange(*members)
+    own = jnp.arange(members[0])
 
     def spread(state: Any) -> Any:
         if not hasattr(state, "hyperparams"):

@@ -126,8 +126,8 @@ def fit(
                 "an optax transformation for these."
             )
         with bar(steps, "step", progress) as watch.bar:
-            weights, losses, report = minimize(loss, weights, data, optimizer, steps, watch)
-        return watch.result(weights, np.array(losses, dtype), report)
+            weights, seen, report = minimize(loss, weights, data, optimizer, steps, watch)
+        return watch.result(weights, np.array(seen, dtype), report)
     check_optimizer(optimizer)
     run = weights, check_state(opt_state, functools.partial(first_state, optimizer, members=members), weights)
     key = jax.random.key(0) if key is None else key  # unused without batches

@@ -20,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 
 from qmljax._circuit.expressions import Affine, parameters
 from qmljax._circuit.program import Angle, Op, Program
-from qmljax._engine import state as states
+from qmljax._engine.state import PRECISION
 
 
 def natural_gradient(
@@ -89,15 +89,15 @@ def _solve(matrix: Array, vector: Array, damping: float) -> Array:
     values, vectors = jnp.linalg.eigh(matrix)
     cutoff = len(vector) * jnp.finfo(matrix.dtype).eps * jnp.abs(values).max()
     inverse = jnp.where(values > cutoff, 1 / jnp.where(values > cutoff, values, 1), 0).astype(matrix.dtype)
-    parts = jnp.einsum("ij,i->j", vectors, vector, precision=states.PRECISION)
-    return jnp.einsum("ij,j->i", vectors, inverse * parts, precision=states.PRECISION)
+    parts = jnp.einsum("ij,i->j", vectors, vector, precision=PRECISION)
+    return jnp.einsum("ij,j->i", vectors, inverse * parts, precision=PRECISION)
 
 
 class SPSAState(NamedTuple):
     """The key of the next step, and the number of steps taken."""
 
     key: Array
-    count: Array
+    steps: Array
 
 
 def spsa(
@@ -138,7 +138,7 @@ def spsa(
 
     def update(gradient: Any, state: SPSAState, weights: Any = None, *, value_fn: Any, **_: Any) -> tuple[Any, Any]:
         flat, restore = ravel_pytree(weights)
-        size = _scheduled(perturbation, state.count, flat.dtype)
+        size = _scheduled(perturbation, state.steps, flat.dtype)
         key, own = jax.random.split(state.key)
         signs = jax.random.rademacher(own, (samples, len(flat)), flat.dtype)
         values = jax.vmap(lambda w: value_fn(restore(w)))(flat[None] + size * jnp.concatenate([signs, -signs])).reshape(
@@ -146,7 +146,7 @@ def spsa(
         )
         slopes = (values[0] - values[1]) / (2 * size)
         estimate = (slopes[:, None] * signs).mean(axis=0)  # 1 / sign = sign
-        return restore(estimate.astype(flat.dtype)), SPSAState(key, state.count + 1)
+        return restore(estimate.astype(flat.dtype)), SPSAState(key, state.steps + 1)
 
     return optax.GradientTransformationExtraArgs(lambda weights: SPSAState(key, jnp.zeros((), jnp.int32)), update)
 
@@ -155,7 +155,7 @@ class QNSPSAState(NamedTuple):
     """The key of the next step, the number of steps taken, and the mean of the estimates of the metric, (W, W)."""
 
     key: Array
-    count: Array
+    steps: Array
     metric: Array
 
 
@@ -208,22 +208,22 @@ def qnspsa(
 
     def update(gradient: Any, state: QNSPSAState, weights: Any = None, *, value_fn: Any, **_: Any) -> tuple[Any, Any]:
         flat, restore = ravel_pytree(weights)
-        size = _scheduled(perturbation, state.count, flat.dtype)
+        size = _scheduled(perturbation, state.steps, flat.dtype)
         key, own, others = jax.random.split(state.key, 3)
-        gradient, _ = estimate.update(gradient, SPSAState(own, state.count), weights, value_fn=value_fn)
+        gradient, _ = estimate.update(gradient, SPSAState(own, state.steps), weights, value_fn=value_fn)
         first, second = jax.random.rademacher(others, (2, samples, len(flat)), flat.dtype)
         # To leading order F(w, w + s) = 1 - s.G.s, so that these four, with signs + - - +, make -4 s1.G.s2.
         points = flat[None] + size * jnp.concatenate([first + second, first, second - first, -first])
         values = jax.vmap(lambda w: fidelity(weights, restore(w)))(points).reshape(4, samples)
         change = (values[0] - values[1] - values[2] + values[3]) / (2 * size**2)
-        outer = jnp.einsum("s,si,sj->ij", change, first, second, precision=states.PRECISION) / samples
+        outer = jnp.einsum("s,si,sj->ij", change, first, second, precision=PRECISION) / samples
         step = -(outer + outer.T) / 4
-        count = (state.count + 1).astype(flat.dtype)
+        count = (state.steps + 1).astype(flat.dtype)
         mean = (state.metric * count + step.astype(flat.dtype)) / (count + 1)  # the unit matrix is the first estimate
         values, vectors = jnp.linalg.eigh(mean)
-        parts = jnp.einsum("ij,i->j", vectors, ravel_pytree(gradient)[0], precision=states.PRECISION)
-        natural = jnp.einsum("ij,j->i", vectors, parts / (jnp.abs(values) + damping), precision=states.PRECISION)
-        return restore(natural), QNSPSAState(key, state.count + 1, mean)
+        parts = jnp.einsum("ij,i->j", vectors, ravel_pytree(gradient)[0], precision=PRECISION)
+        natural = jnp.einsum("ij,j->i", vectors, parts / (jnp.abs(values) + damping), precision=PRECISION)
+        return restore(natural), QNSPSAState(key, state.steps + 1, mean)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -236,7 +236,9 @@ def _checked_key(key: Any, perturbation: Any, samples: int) -> Array:
         raise ValueError(f"`samples` must be at least 1, but is {samples!r}.")
     if not callable(perturbation) and not perturbation > 0:
         raise ValueError(f"`perturbation` must be positive, but is {perturbation!r}.")
-    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(jnp.asarray(key))
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    return jax.random.wrap_key_data(jnp.asarray(key))
 
 
 def _scheduled(value: float | optax.Schedule, count: Array, dtype: Any) -> Array:
@@ -311,7 +313,7 @@ def _frequencies(program: Program, parameter: int) -> tuple[float, int]:
     found = [Fraction(0)]  # the greatest frequency of each op; all together may add up
     divisor = Fraction(0)
     for op in program.ops:
-        at = [op.angle] if op.table is None or op.kind != "load" else [Angle(int(k), 1.0) for k in op.table.array[:, 0]]
+        at = [op.angle] if op.table is None or op.kind != "load" else [Angle(int(k), 1.0) for k in op.array[:, 0]]
         for angle in at:
             expression = program.expressions[angle.expression] if angle.expression >= 0 else None
             if expression is None or parameter not in parameters(expression):
@@ -343,7 +345,7 @@ def _steps(op: Op) -> list[float]:
         return [1.0]
     levels = {1.0, -1.0} if op.kind == "phase" and op.qubits else {1.0}
     if op.kind == "diagonal":
-        levels = set(op.table.array.tolist())
+        levels = set(op.array.tolist())
     levels |= {0.0} if op.controls else set()
     ordered = sorted(levels)
     return [b - a for k, a in enumerate(ordered) for b in ordered[k + 1 :]] or [0.0]
@@ -361,7 +363,7 @@ def _lowest(values: Array, order: int) -> Array:
     count, grid = 2 * order + 1, 16 * order
     nodes = 2 * np.pi * np.arange(count) / count
     k = np.arange(1, order + 1)
-    product = functools.partial(jnp.einsum, precision=states.PRECISION)
+    product = functools.partial(jnp.einsum, precision=PRECISION)
     a = product("kj,j->k", (2 / count * np.cos(np.outer(k, nodes))).astype(values.dtype), values)
     b = product("kj,j->k", (2 / count * np.sin(np.outer(k, nodes))).astype(values.dtype), values)
     n, spacing = k.astype(values.dtype), 2 * np.pi / grid

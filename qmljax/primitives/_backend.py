@@ -22,7 +22,7 @@ from qmljax.primitives._shift import Slots
 from qmljax.primitives._transpile import Prepared
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PrimitiveBackend:
     """Any V2 primitive as the `backend=` of a model: IBM hardware, Aer, Qiskit's reference primitives, your own.
 
@@ -87,6 +87,8 @@ class PrimitiveBackend:
     service: Any = field(default=None, kw_only=True, repr=False)
     resilience_level: int | None = field(default=None, kw_only=True)
     progress: bool = field(default=False, kw_only=True)
+    written: Journal = field(init=False, repr=False)
+    _transpiled: dict[Any, Prepared] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -104,6 +106,13 @@ class PrimitiveBackend:
         }
         for name, value in state.items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        facts = {name: type(p).__name__ for name, p in (("estimator", self.estimator), ("sampler", self.sampler)) if p}
+        if (on := _transpile.device(self.estimator or self.sampler)) is not None:
+            facts["device"] = getattr(on, "name", type(on).__name__)
+        facts |= {name: value for name in ("shots", "precision") if (value := getattr(self, name)) is not None}
+        return f"PrimitiveBackend({', '.join(f'{k}={v}' for k, v in facts.items())}, gradient={self.gradient})"
 
     def expectation(self, circuit: Any, observables: Any) -> Measured:
         """What a model asks for: a function of parameters (..., P) to expectation values (..., n_obs).
@@ -232,7 +241,7 @@ def _instance(primitive: Any, name: str) -> Any:
 
 def _make_explicit(estimator: Any, level: int | None) -> None:
     """Sets the resilience level, if the estimator has one, unless its options say it already."""
-    options = getattr(estimator, "options", None)
+    options: Any = getattr(estimator, "options", None)
     if not hasattr(options, "resilience_level"):
         if level is not None:
             raise ValueError(
@@ -266,9 +275,9 @@ def _check(backend: PrimitiveBackend) -> None:
             continue
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
             raise ValueError(f"`{name}` must be an integer from {least} on, but is {value!r}.")
-    for name, least in (("precision", 0.0), ("timeout", 0.0)):
+    for name in ("precision", "timeout"):
         value = getattr(backend, name)
-        if value is not None and not (isinstance(value, int | float | np.number) and least <= value < np.inf):
-            raise ValueError(f"`{name}` must be a number from {least} on, but is {value!r}.")
+        if value is not None and not (isinstance(value, int | float | np.number) and 0 <= value < np.inf):
+            raise ValueError(f"`{name}` must be a number from 0.0 on, but is {value!r}.")
     if not 0 < backend.spsa_step < np.inf:
         raise ValueError(f"`spsa_step` must be a positive number of radians, but is {backend.spsa_step!r}.")

@@ -23,8 +23,7 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.reading import of_observables
-from qmljax._models.compiled import Compiled
-from qmljax._models.functions import expectation, statevector
+from qmljax._models.functions import OfParams, expectation, statevector
 from qmljax.primitives._run import Job, Programs, batches, rows
 
 MANY = 64  # different observables of a pub, from which on they are not compiled; a heuristic
@@ -60,6 +59,9 @@ class Estimator(BaseEstimatorV2):
     def __init__(self, default_precision: float = 0.0, seed: np.random.Generator | int | None = None):
         self._default_precision = default_precision
         self._seed = seed
+
+    def __repr__(self) -> str:
+        return f"Estimator(default_precision={self._default_precision}, seed={self._seed})"
 
     @property
     def default_precision(self) -> float:
@@ -139,7 +141,7 @@ def _resets(circuit: QuantumCircuit) -> int:
 class _Task(NamedTuple):
     """A pub, read: which parameters and which observable each element has."""
 
-    function: Compiled | None  # None: there are no elements
+    function: OfParams | None  # None: there are no elements
     params: np.ndarray  # (B, P)
     row: np.ndarray  # of `params`, for each element
     column: np.ndarray  # of what `function` gives, for each element
@@ -159,11 +161,11 @@ def _task(pub: EstimatorPub, programs: Programs) -> _Task | None:
     listed = [observable(o, program.num_qubits) for o in pub.observables.sparse_observables_array().flat]
     place = {o: k for k, o in enumerate(dict.fromkeys(listed))}
     column = np.array([place[o] for o in listed]).reshape(pub.observables.shape)
-    elements = read[0], *np.broadcast_arrays(read[1], column)
+    params, (row, column) = read[0], np.broadcast_arrays(read[1], column)
     if len(place) <= MANY:
-        return _Task(_expectation(program, tuple(place)), *elements)
+        return _Task(_expectation(program, tuple(place)), params, row, column)
     small = of_observables(program, list(place)).reduced()
-    return _Task(_statevector(small.program), *elements, tuple(_operator(o) for o in small.observables))
+    return _Task(_statevector(small.program), params, row, column, tuple(_operator(o) for o in small.observables))
 
 
 def _operator(o: Observable) -> SparsePauliOp:
@@ -172,38 +174,38 @@ def _operator(o: Observable) -> SparsePauliOp:
 
 
 @functools.lru_cache(maxsize=256)
-def _expectation(program: Program, observables: tuple[Observable, ...]) -> Compiled:
+def _expectation(program: Program, observables: tuple[Observable, ...]) -> OfParams:
     return expectation(program, list(observables))
 
 
 @functools.lru_cache(maxsize=256)
-def _statevector(program: Program) -> Compiled:
+def _statevector(program: Program) -> OfParams:
     return statevector(program)
 
 
 def _evaluate(tasks: list[_Task]) -> Iterator[np.ndarray]:
     """The values of each task; consecutive tasks with one function are one call of it."""
     for function, group in itertools.groupby(tasks, key=lambda task: task.function):
-        group = list(group)
+        those = list(group)
         if function is None:
-            yield from (np.zeros(task.row.shape) for task in group)
-        elif group[0].operators:
-            yield from map(_in_states, group)
+            yield from (np.zeros(task.row.shape) for task in those)
+        elif those[0].operators:
+            yield from (_in_states(function, task) for task in those)
         else:
-            values = np.concatenate(list(batches(function, np.concatenate([task.params for task in group]))))
+            values = np.concatenate(list(batches(function, np.concatenate([task.params for task in those]))))
             start = 0
-            for task in group:
+            for task in those:
                 yield np.asarray(values[start + task.row, task.column])
                 start += len(task.params)
 
 
-def _in_states(task: _Task) -> np.ndarray:
+def _in_states(function: OfParams, task: _Task) -> np.ndarray:
     """The values of a task, each from the state of its row: compiling as many observables would take minutes."""
     evs = np.empty(task.row.shape)
     row, column = task.row.ravel(), task.column.ravel()
     ends = np.cumsum(np.bincount(row, minlength=len(task.params)))
     elements = np.split(np.argsort(row, kind="stable"), ends[:-1])
-    states = itertools.chain.from_iterable(batches(task.function, task.params))
+    states = itertools.chain.from_iterable(batches(function, task.params))
     for amplitudes, of_state in zip(states, elements, strict=True):
         state = Statevector(amplitudes)
         for k in of_state:

@@ -150,7 +150,7 @@ class Runner:
         submitted are collected, and written down, before the error is raised.
         """
         keys = [self.journal.key(chunk.digest) for chunk in chunks]
-        answers = [self.journal.answer(key) for key in keys]
+        answers: list[Any] = [self.journal.answer(key) for key in keys]
         one_by_one = self.service is None and self.journal.path is not None
         for some in [[k] for k in range(len(chunks))] if one_by_one else [range(len(chunks))]:
             self._run(some, chunks, keys, answers)
@@ -306,7 +306,7 @@ _tagging = threading.Lock()
 @contextlib.contextmanager
 def tagged(primitive: Any, tags: list[str]) -> Iterator[None]:
     """Adds tags to the jobs that the primitive submits meanwhile, if it knows tags."""
-    environment = getattr(getattr(primitive, "options", None), "environment", None)
+    environment: Any = getattr(getattr(primitive, "options", None), "environment", None)
     if not hasattr(environment, "job_tags"):
         yield
         return

@@ -21,7 +21,7 @@ from qmljax._circuit.expressions import evaluate, parameters
 from qmljax._models.arguments import real_array
 from qmljax.primitives._shift import Slots, shifts
 
-Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # (rows, S) -> values and standard errors (rows, K)
+Rows = Callable[..., tuple[np.ndarray, np.ndarray]]  # (rows, S) -> values and standard errors (rows, K)
 Part = tuple[Sequence[int], Any]  # positions of parameters, and their values (..., positions)
 
 
@@ -41,7 +41,7 @@ class Spsa:
         return out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measured:
     """`f(params)`: (..., P) -> (..., K), evaluated by `rows`, whose equality is that of the function."""
 
@@ -49,6 +49,10 @@ class Measured:
     rows: Rows
     outputs: int
     spsa: Spsa | None
+
+    def __repr__(self) -> str:
+        program = self.slots.program
+        return f"Measured(parameters={self.slots.num_parameters}, outputs={self.outputs}, qubits={program.num_qubits})"
 
     def __call__(self, params: Any) -> Array:
         count = self.slots.num_parameters
@@ -65,7 +69,8 @@ class Measured:
         groups, order = self._grouped(given)
         points, batch = _points(groups, order)
         values, stds = self._evaluate(points, merge)
-        return tuple(jnp.asarray(a.reshape(*batch, a.shape[-1]), groups[0].dtype) for a in (values, stds))
+        values, stds = (a.reshape(*batch, a.shape[-1]) for a in (values, stds))
+        return jnp.asarray(values, groups[0].dtype), jnp.asarray(stds, groups[0].dtype)
 
     def gradient_with_std(self, wrt: int, *given: Part) -> tuple[Array, Array]:
         """The derivatives by the parameters of the part `wrt`, (..., K, parameters), and their standard errors.
@@ -91,7 +96,8 @@ class Measured:
         chain = np.stack(columns, axis=-1) if columns else np.zeros((*slopes.shape[::2], 0))  # (rows, S, parameters)
         out = np.einsum("rks,rsp->rkp", slopes, chain)
         std = np.sqrt(np.einsum("rks,rsp->rkp", errors**2, chain**2))
-        return tuple(jnp.asarray(a.reshape(*batch, *a.shape[1:]), values.dtype) for a in (out, std))
+        out, std = (a.reshape(*batch, *a.shape[1:]) for a in (out, std))
+        return jnp.asarray(out, values.dtype), jnp.asarray(std, values.dtype)
 
     def _grouped(self, given: Sequence[Part]) -> tuple[tuple[Array, ...], tuple[int, ...]]:
         """The arguments in groups (..., some), by the parts they depend on; and which argument each column is."""
@@ -103,7 +109,8 @@ class Measured:
         groups, order = [], []
         for parts, arguments in members.items():
             batch = np.broadcast_shapes(*(given[k][1].shape[:-1] for k in parts))
-            pieces, places = [], []
+            pieces: list[Array] = []
+            places: list[int] = []
             for k, (positions, values) in enumerate(given):
                 piece = values if k in parts else jnp.zeros((len(positions),), values.dtype)
                 pieces.append(jnp.broadcast_to(piece, (*batch, len(positions))))
@@ -132,7 +139,7 @@ class Measured:
         degree, moving = spec
         points, batch = _points(groups, order)
         if self.spsa is not None and degree:
-            results = self._spsa(points, _moved(groups, order, moving))
+            results = self._spsa(self.spsa, points, _moved(groups, order, moving))
         else:
             results = self._shifted(points, _moved(groups, order, moving), degree)
         return [a.reshape(*batch, *a.shape[1:]).astype(dtype) for a in results]
@@ -159,11 +166,11 @@ class Measured:
         np.add.at(variances, argument, np.moveaxis(stds[:, at] ** 2, 1, 0) * c[:, None, None] ** 2)
         return np.moveaxis(slopes, 0, -1), np.sqrt(np.moveaxis(variances, 0, -1))
 
-    def _spsa(self, points: np.ndarray, moving: tuple[int, ...]) -> list[np.ndarray]:
-        signs = self.spsa.directions(points, np.array(moving, int))
-        three = np.stack([points, points + self.spsa.step * signs, points - self.spsa.step * signs], axis=1)
+    def _spsa(self, spsa: Spsa, points: np.ndarray, moving: tuple[int, ...]) -> list[np.ndarray]:
+        signs = spsa.directions(points, np.array(moving, int))
+        three = np.stack([points, points + spsa.step * signs, points - spsa.step * signs], axis=1)
         values = self._evaluate(_flat(three))[0].reshape(len(points), 3, self.outputs)
-        slope = (values[:, 1] - values[:, 2]) / (2 * self.spsa.step)
+        slope = (values[:, 1] - values[:, 2]) / (2 * spsa.step)
         return [values[:, 0], slope[:, :, None] * signs[:, None, list(moving)]]
 
 

@@ -86,7 +86,7 @@ class Plan:
 
     def __str__(self) -> str:
         devices = ", ".join(dict.fromkeys(w.device for w in self.work)) or "none"
-        levels = {w.resilience_level for w in self.work} - {None}
+        levels = {w.resilience_level for w in self.work if w.resilience_level is not None}
         lines = [
             ("device", devices),
             ("jobs", f"{self.jobs:,}"),
@@ -114,7 +114,8 @@ def shots(primitive: Any, kind: str, accuracy: float | int | None) -> int:
     """Shots of each circuit, for what a primitive is asked or, if for nothing, does by itself. 0: it is exact."""
     if accuracy is None:
         for place in (primitive, getattr(primitive, "options", None)):
-            if _positive(found := getattr(place, "default_shots", None)):
+            found: Any = getattr(place, "default_shots", None)
+            if _positive(found):
                 return int(found)
             found = getattr(place, "default_precision", None)
             if kind == "estimator" and isinstance(found, int | float):

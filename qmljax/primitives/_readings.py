@@ -54,7 +54,7 @@ class Expectations:
         """The answer where nothing has to be measured."""
         return Answer(np.tile(self._sums[0], (rows, 1)), np.zeros((rows, self.outputs)))
 
-    def submit(self, primitive: Any, prepared: Prepared, bindings: tuple, accuracy: float | None) -> Any:
+    def submit(self, primitive: Any, prepared: Prepared, bindings: tuple, accuracy: Any) -> Any:
         observables = [[prepared.lay_out(o)] for o in self._sums[2]]  # (observables, 1), against (rows,)
         return primitive.run([(prepared.circuit, observables, *bindings)], precision=accuracy)
 
@@ -85,7 +85,7 @@ class Outcomes:
     def circuit(self, circuit: QuantumCircuit) -> QuantumCircuit:
         return _measuring(circuit, self.qubits)
 
-    def submit(self, primitive: Any, prepared: Prepared, bindings: tuple, accuracy: int | None) -> Any:
+    def submit(self, primitive: Any, prepared: Prepared, bindings: tuple, accuracy: Any) -> Any:
         return _sampled(primitive, prepared, bindings, accuracy)
 
     def read(self, result: Any, rows: int) -> Answer:
@@ -113,7 +113,7 @@ class Zeros:
     def circuit(self, circuit: QuantumCircuit) -> QuantumCircuit:
         return _measuring(circuit, self.qubits)
 
-    def submit(self, primitive: Any, prepared: Prepared, bindings: tuple, accuracy: int | None) -> Any:
+    def submit(self, primitive: Any, prepared: Prepared, bindings: tuple, accuracy: Any) -> Any:
         return _sampled(primitive, prepared, bindings, accuracy)
 
     def read(self, result: Any, rows: int) -> Answer:

@@ -13,7 +13,7 @@ from qmljax._progress import bar
 from qmljax.primitives import _plan
 from qmljax.primitives._jobs import Answer, Chunk, Runner
 from qmljax.primitives._plan import Work
-from qmljax.primitives._readings import Reading, merged
+from qmljax.primitives._readings import Expectations, Reading, merged
 from qmljax.primitives._shift import Slots
 from qmljax.primitives._transpile import Prepared, device
 
@@ -59,7 +59,7 @@ class Rows:
     def answers(self, rows: np.ndarray) -> Answer:
         """The answers for different rows, in as many jobs as it takes."""
         backend, parts = self.backend, self.parts(rows)
-        if not self.reading.settings:  # constants
+        if isinstance(self.reading, Expectations) and not self.reading.settings:  # constants
             return self.reading.constant(len(rows))
         service = backend.service or getattr(self.device, "service", None)
         with bar(len(parts), "job", backend.progress, leave=False) as shown:

@@ -19,8 +19,7 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qmljax._circuit.program import Program
-from qmljax._models.compiled import Compiled
-from qmljax._models.functions import probabilities
+from qmljax._models.functions import OfParams, probabilities
 from qmljax.primitives._run import Job, Programs, batches, rows
 
 
@@ -50,6 +49,9 @@ class Sampler(BaseSamplerV2):
     def __init__(self, default_shots: int = 1024, seed: np.random.Generator | int | None = None):
         self._default_shots = default_shots
         self._seed = seed
+
+    def __repr__(self) -> str:
+        return f"Sampler(default_shots={self._default_shots}, seed={self._seed})"
 
     @property
     def default_shots(self) -> int:
@@ -120,7 +122,7 @@ class Sampler(BaseSamplerV2):
 class _Task(NamedTuple):
     """A pub, read: its element is drawn from the distribution `function(params)[row]`."""
 
-    function: Compiled | None  # None: nothing is measured
+    function: OfParams | None  # None: nothing is measured
     params: np.ndarray  # (B, P)
     row: np.ndarray
     registers: dict[str, list[int | None]]  # which bit of an outcome each bit of a register is; None for 0
@@ -147,7 +149,7 @@ def _task(pub: SamplerPub, programs: Programs) -> _Task | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _function(program: Program, qubits: tuple[int, ...]) -> Compiled:
+def _function(program: Program, qubits: tuple[int, ...]) -> OfParams:
     return probabilities(program, qubits)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from qiskit import QuantumCircuit
 from qiskit.circuit.library import z_feature_map
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
@@ -12,9 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from qmljax.sklearn._matrices import FLOATS, modest
-from qmljax.sklearn._networks import NeuralNetwork, can_be_saved
+from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork, can_be_saved
 from qmljax.sklearn._objective import ERRORS, Outputs
-from qmljax.sklearn._variational import OfCircuits, OfNetwork
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -22,7 +22,12 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
     loss: str | Callable = "cross_entropy"
     scale: float = 4.0
 
-    default_map = staticmethod(z_feature_map)
+    classes_: np.ndarray = field(init=False)  # once it is trained
+
+    @staticmethod
+    def default_map(features: int) -> QuantumCircuit:
+        """`z_feature_map`, two repetitions."""
+        return z_feature_map(features)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,)."""

@@ -17,7 +17,10 @@ from qmljax.sklearn._matrices import FLOATS, dense, kernel_matrix, modest
 
 
 class _QuantumKernel:
-    """The kernel of a support vector machine. At fit, scikit-learn passes the same array twice."""
+    """The kernel of a support vector machine, whose class comes next. At fit, scikit-learn passes one array twice."""
+
+    quantum_kernel: Kernel | None
+    kernel_weights: Any
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Trains on points (N, d) and labels or targets (N,), with optional weights (N,)."""
@@ -25,14 +28,14 @@ class _QuantumKernel:
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, y_numeric=regression)  # noqa: N806
         if sample_weight is not None:
             _check_sample_weight(sample_weight, X)  # before the kernel matrix is computed
-        return super().fit(dense(X), y, sample_weight)
+        return super().fit(dense(X), y, sample_weight)  # type: ignore[misc]  # scikit-learn's
 
     def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[misc]  # scikit-learn's
         self.kernel = self._evaluate  # of the copy
 
     def __sklearn_tags__(self) -> Any:
-        return modest(super().__sklearn_tags__())
+        return modest(super().__sklearn_tags__())  # type: ignore[misc]  # scikit-learn's
 
     def _validate_for_predict(self, X: Any) -> np.ndarray:  # noqa: N803
         check_is_fitted(self)

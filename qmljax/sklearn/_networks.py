@@ -14,7 +14,7 @@ import numbers
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import jax
@@ -30,12 +30,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qmljax import _files
+from qmljax._models.protocols import Model
 from qmljax._models.save import circuit_from, circuit_to, decode, encode
 from qmljax._training.checks import check_optimizer
 from qmljax._training.fit import fit
 from qmljax._training.leaves import as_numpy, like
 from qmljax.sklearn._matrices import FLOATS
 from qmljax.sklearn._objective import Objective, Outputs, evaluate, room, weighted
+from qmljax.sklearn._variational import variational_network
 
 KINDS: dict[str, type] = {}  # the estimators that can be saved, by name
 
@@ -71,6 +73,17 @@ class NeuralNetwork(BaseEstimator):
     progress: bool = False
     random_state: Any = None
 
+    neural_network_: Model = field(init=False)  # once it is trained
+
+    @staticmethod
+    def default_map(features: int) -> QuantumCircuit:
+        """The feature map where none is given."""
+        raise NotImplementedError
+
+    def _network(self, features: int, outputs: int) -> Model:
+        """The QNN that is to be trained."""
+        raise NotImplementedError
+
     def _start(self, outputs: Outputs, features: int) -> None:
         """New weights and a new optimiser state, unless the last ones are to be gone on from."""
         network = outputs.network
@@ -97,7 +110,7 @@ class NeuralNetwork(BaseEstimator):
     def _forget(self, reset: bool) -> None:
         """Before a new fit, so that one that fails leaves no half of the last one."""
         if reset and not self.warm_start:
-            vars(self).pop("weights_", None)
+            self.__dict__.pop("weights_", None)
 
     def _train(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Self:
         """All steps on (N, d), (N, k) and (N,), with a part of the samples kept apart if there is patience."""
@@ -129,8 +142,8 @@ class NeuralNetwork(BaseEstimator):
     def _advance(self, data: Any, steps: int, batch_size: int | None, validation: Any = None) -> Self:
         """Trains from the weights and the optimiser state of now on."""
         objective, x = Objective(self.outputs_, self.loss), data[0]
-        data = weighted(*data, pad=batch_size is None)
-        validation = None if validation is None else weighted(*validation)
+        data = weighted(data, pad=batch_size is None)
+        validation = None if validation is None else weighted(validation)
         key = self._rng.randint(np.iinfo(np.int32).max)
         with jax.enable_x64(x.dtype != np.float32):
             weights, options = jnp.asarray(self.weights_, x.dtype), {}
@@ -170,7 +183,8 @@ class NeuralNetwork(BaseEstimator):
     def _state(self, optimizer: Any, weights: Array) -> Any:
         """The state that was reached; a new one for an optimiser of another kind."""
         state = optimizer.init(weights)
-        if jax.tree.structure(self._opt_state) == jax.tree.structure(state):
+        trees = [jax.tree.structure(s) for s in (self._opt_state, state)]
+        if trees[0] == trees[1]:  # type: ignore[operator]  # JAX's stub lacks it
             state = jax.tree.map(like, self._opt_state, state)
         if self.optimizer is None:
             rate = jnp.asarray(self.learning_rate, weights.dtype)
@@ -223,7 +237,9 @@ class NeuralNetwork(BaseEstimator):
         if KINDS.get(type(self).__name__) is not type(self):
             raise TypeError(f"{type(self).__name__} is no class of qmljax.sklearn, so that `load` could not make one.")
         header, arrays = encode(self.neural_network_)
-        settings, circuits, left_out = {}, [], []
+        settings: dict[str, Any] = {}
+        circuits: list[str] = []
+        left_out: list[str] = []
         for name, value in self.get_params(deep=False).items():
             if isinstance(value, QuantumCircuit):
                 arrays["circuit of " + name] = circuit_to(value)
@@ -234,7 +250,7 @@ class NeuralNetwork(BaseEstimator):
                     settings[name] = json.loads(json.dumps(value))
                 except TypeError:
                     left_out.append(name)
-        about = {"outputs": [self.outputs_.kind, self.outputs_.count, self.outputs_.scale]}
+        about: dict[str, Any] = {"outputs": [self.outputs_.kind, self.outputs_.count, self.outputs_.scale]}
         about |= {"class": type(self).__name__, "settings": settings, "circuits": circuits, "left_out": left_out}
         about["n_features_in_"] = self.n_features_in_
         if hasattr(self, "feature_names_in_"):
@@ -248,6 +264,36 @@ class NeuralNetwork(BaseEstimator):
 
     def _relearn(self, about: dict[str, Any]) -> None:
         pass
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class OfNetwork(NeuralNetwork):
+    """Estimators that take a QNN."""
+
+    neural_network: Any = None
+
+    def _network(self, features: int, outputs: int) -> Model:
+        if self.neural_network is None:
+            return variational_network(features, outputs, default_map=self.default_map)
+        if not all(hasattr(self.neural_network, name) for name in ("num_inputs", "num_weights", "normalised")):
+            raise TypeError(
+                "`neural_network` must be what qmljax.estimator_qnn or qmljax.sampler_qnn returns, but is a "
+                f"{type(self.neural_network).__name__}."
+            )
+        return self.neural_network
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class OfCircuits(NeuralNetwork):
+    """Estimators that make a QNN of circuits."""
+
+    feature_map: Any = None
+    ansatz: Any = None
+    observables: Any = None
+
+    def _network(self, features: int, outputs: int) -> Any:
+        given = {name: getattr(self, name, None) for name in ("feature_map", "ansatz", "observables", "interpret")}
+        return variational_network(features, outputs, **given, default_map=self.default_map)
 
 
 def load(path: str | os.PathLike) -> Any:

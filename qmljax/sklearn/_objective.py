@@ -91,8 +91,12 @@ def room(samples: int) -> int:
     return -(-samples // grain) * grain
 
 
-def weighted(x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray, pad: bool = False) -> tuple:
+Samples = tuple[np.ndarray, np.ndarray, np.ndarray]  # points (N, d), targets (N, k), weights (N,)
+
+
+def weighted(samples: Samples, pad: bool = False) -> Samples:
     """The data of an `Objective`: weights of mean 1, padding included."""
+    x, targets, sample_weight = samples
     more = room(len(x)) - len(x) if pad else 0
     x, targets = (np.concatenate([a, np.repeat(a[:1], more, axis=0)]) for a in (x, targets))
     sample_weight = np.concatenate([sample_weight, np.zeros(more)])

@@ -5,20 +5,24 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from qiskit import QuantumCircuit
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from qmljax.sklearn._matrices import FLOATS, modest
-from qmljax.sklearn._networks import NeuralNetwork, can_be_saved
+from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork, can_be_saved
 from qmljax.sklearn._objective import ERRORS, Outputs
-from qmljax.sklearn._variational import OfCircuits, OfNetwork, rotations
+from qmljax.sklearn._variational import rotations
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _Regressor(RegressorMixin, NeuralNetwork):
     loss: str | Callable = "squared_error"
 
-    default_map = staticmethod(rotations)
+    @staticmethod
+    def default_map(features: int) -> QuantumCircuit:
+        """RY of each feature on a qubit of its own."""
+        return rotations(features)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""

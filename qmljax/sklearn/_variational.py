@@ -1,7 +1,6 @@
 """The QNN of `VQC` and `VQR`: a feature map, then an ansatz, and what is read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -75,27 +74,3 @@ def variational_network(
         masks = [(1 << n) - 1] if outputs == 1 else sorted(range(1, 1 << n), key=lambda m: (m.bit_count(), m))
         observables = ["".join("IZ"[m >> q & 1] for q in reversed(range(n))) for m in masks[:outputs]]
     return estimator_qnn(circuit, observables, inputs=feature_map.parameters)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class OfNetwork:
-    def _network(self, features: int, outputs: int) -> Any:
-        if self.neural_network is None:
-            return variational_network(features, outputs, default_map=self.default_map)
-        if not all(hasattr(self.neural_network, name) for name in ("num_inputs", "num_weights", "normalised")):
-            raise TypeError(
-                "`neural_network` must be what qmljax.estimator_qnn or qmljax.sampler_qnn returns, but is a "
-                f"{type(self.neural_network).__name__}."
-            )
-        return self.neural_network
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class OfCircuits:
-    feature_map: Any = None
-    ansatz: Any = None
-    observables: Any = None
-
-    def _network(self, features: int, outputs: int) -> Any:
-        given = {name: getattr(self, name, None) for name in ("feature_map", "ansatz", "observables", "interpret")}
-        return variational_network(features, outputs, **given, default_map=self.default_map)

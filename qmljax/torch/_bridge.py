@@ -39,7 +39,7 @@ class Call:
         if len({tensor.device for tensor in tensors}) > 1:
             found = sorted({str(tensor.device) for tensor in tensors})
             raise ValueError(f"All tensors must be on one device, but are on {', '.join(found)}. Move them by `.to`.")
-        wide = jax.config.jax_enable_x64 or any(map(is_wide, leaves))
+        wide = jax.config.read("jax_enable_x64") or any(map(is_wide, leaves))
         with jax.enable_x64(wide):
             arrays = [to_jax(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
             outputs, self.tree = jax.tree.flatten(self.function.run(*arrays))
@@ -128,4 +128,4 @@ def _saved(ctx: Any) -> list[Any]:
     return [constant[0] if constant else next(tensors) for constant in ctx.constants]
 
 
-_Bridge.forward.__signature__ = _Positional()
+_Bridge.forward.__signature__ = _Positional()  # type: ignore[attr-defined]  # functions take attributes

@@ -60,6 +60,7 @@ class TorchConnector(torch.nn.Module):
         if weight.is_complex():
             raise TypeError(f"`initial_weights` must be real, but has dtype {weight.dtype}. Angles are in radians.")
         self.weight = torch.nn.Parameter(weight if weight.is_floating_point() else weight.to(torch.get_default_dtype()))
+        self.model = model
         self.function = torch_function(model)
 
     def forward(self, x: Tensor | None = None) -> Tensor:
@@ -75,6 +76,6 @@ class TorchConnector(torch.nn.Module):
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed layer."""
-        model = self.function.function
+        model = self.model
         shape = f", output_shape={model.output_shape}" if hasattr(model, "output_shape") else ""
         return f"inputs={model.num_inputs}, weights={model.num_weights}{shape}"

@@ -14,7 +14,7 @@ from qmljax.torch._rules import Flat, of_tree
 
 
 @functools.lru_cache(maxsize=256)
-def _shared(function: Compiled) -> Flat:
+def _shared(function: Callable[..., Any]) -> Flat:
     """One for all equal models, so that copies and unpickled ones compile nothing anew."""
     return Flat(function)
 
@@ -24,7 +24,7 @@ class TorchFunction:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self._flat = _shared(function) if isinstance(function, Compiled) else Flat(function)
+        self._flat = (_shared if isinstance(function, Compiled) else Flat)(function)
 
     @torch.compiler.disable  # the graph breaks here
     def __call__(self, *args: Any, **keywords: Any) -> Any:

@@ -14,6 +14,7 @@ import pytest
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 from qiskit.circuit.parameterexpression import OpCode
 
+from qmljax._circuit import expressions
 from qmljax._circuit.expressions import OPERATIONS, Affine, Tape, add, evaluate, from_qiskit, parameters, scale
 
 P = 4

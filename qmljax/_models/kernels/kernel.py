@@ -20,7 +20,15 @@ from qmljax._models.protocols import Part
 
 @dataclass(frozen=True, repr=False)
 class BaseKernel(Compiled):
-    """`kernel(x, y=None, *, weights=None)`; `features` and `weights` are positions in the program's parameters."""
+    """What all kernels are: a frozen function `kernel(x, y=None, *, weights=None)`, equal by value.
+
+    Attributes:
+        program: The circuit of the feature map.
+        features: Which of its parameters the features are, in the order of the columns of `x`.
+        weights: Which of them the weights are, in the order of the weight vector.
+        memory: About how many bytes a call may take beside the matrix.
+        progress: Whether to show a progress bar.
+    """
 
     program: Program
     features: tuple[int, ...]
@@ -30,14 +38,29 @@ class BaseKernel(Compiled):
 
     @property
     def num_features(self) -> int:
+        """The number of features of a point, d."""
         return len(self.features)
 
     @property
     def num_weights(self) -> int:
+        """The number of weights, W."""
         return len(self.weights)
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
-        """`x` (N, d), `y` (M, d) -> (N, M); without `y`, (N, N)."""
+        """The Gram matrix of points.
+
+        Args:
+            x: Points of shape (N, d).
+            y: Points of shape (M, d). Default: those of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+
+        Returns:
+            Of shape (N, M); without `y`, (N, N), symmetric.
+
+        Raises:
+            TypeError: An argument is not real.
+            ValueError: An argument has another shape, weights are missing, or a row of amplitudes is zero.
+        """
         return self._run(*self._arguments(x, y, weights))
 
     def _arguments(self, x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:

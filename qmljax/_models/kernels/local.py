@@ -17,7 +17,10 @@ from qmljax._progress import CompiledBar
 
 @dataclass(frozen=True, repr=False)
 class LocalFidelityKernel(BaseKernel):
-    """The mean over qubits of the probability to measure 0 when y's circuit is undone on x's state."""
+    """The mean over qubits of the probability to measure 0 when y's circuit is undone on x's state.
+
+    Call it as ``kernel(x, y=None, *, weights=None)``: points (N, d) and (M, d) give a matrix (N, M).
+    """
 
     num_qubits: int  # idle ones included
 

@@ -17,7 +17,11 @@ from qmljax._progress import CompiledBar
 
 @dataclass(frozen=True, repr=False)
 class FidelityKernel(BaseKernel):
-    """``|<psi(x)|psi(y)>|**2``, by tiles if the states would take more than `memory` bytes."""
+    """The fidelity kernel ``|<psi(x)|psi(y)>|**2``: call it as ``kernel(x, y=None, *, weights=None)``.
+
+    Points of shape (N, d) and (M, d) give a matrix (N, M); without `y`, (N, N). It is computed by tiles if the states
+    would take more than `memory` bytes.
+    """
 
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
         dtype = common_dtype(x, y, weights)
@@ -60,13 +64,13 @@ class FidelityKernel(BaseKernel):
             right = None if j is None else lax.dynamic_slice_in_dim(columns, j, width)
             return self._block(left, right, weights, dtype)
 
-        def add(gram: Array, at: tuple[Array, Array]) -> tuple[Array, None]:
+        def add(gram: Array, at: Any) -> tuple[Array, None]:
             i, j = at
             new = jax.checkpoint(block)(i, j)
             gram = lax.dynamic_update_slice(gram, new, (i, j))
             return gram if y is not None else lax.dynamic_update_slice(gram, new.T, (j, i)), None
 
-        def add_diagonal(gram: Array, i: Array) -> tuple[Array, None]:
+        def add_diagonal(gram: Array, i: Any) -> tuple[Array, None]:
             return lax.dynamic_update_slice(gram, jax.checkpoint(lambda i: block(i, None))(i), (i, i)), None
 
         gram = jnp.zeros((len(x), len(columns)), dtype)

@@ -29,14 +29,26 @@ from qmljax._progress import CompiledBar, load_tqdm
 
 @dataclass(frozen=True, repr=False)
 class ProjectedKernel(BaseKernel):
-    """`kernel(x, y=None, *, weights=None, gamma=None)`; `project` instead of `observables` where a backend measures."""
+    """The kernel of expectation values: call it as ``kernel(x, y=None, *, weights=None, gamma=None)``.
+
+    Points of shape (N, d) and (M, d) give a matrix (N, M); without `y`, (N, N). Where a backend measures, `project` is
+    called instead of the simulator.
+    """
 
     observables: tuple[Observable, ...]
     gamma: float | None  # of the RBF kernel; None stands for the linear one
     project: Callable[[Array], Array] | None = None  # (N, P) -> (N, observables)
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None, gamma: Any = None) -> Array:
-        """`x` (N, d), `y` (M, d) -> (N, M); without `y`, (N, N)."""
+        """The Gram matrix of points, as for other kernels; `gamma` replaces the width that the kernel was built with.
+
+        Returns:
+            Of shape (N, M); without `y`, (N, N), symmetric.
+
+        Raises:
+            TypeError: An argument is not real.
+            ValueError: An argument has another shape, weights are missing, or `gamma` is no finite number from 0 on.
+        """
         if gamma is not None and self.gamma is None:
             raise ValueError("A linear kernel has no `gamma`.")
         gamma = self.gamma if gamma is None else gamma
@@ -55,7 +67,7 @@ class ProjectedKernel(BaseKernel):
         That is what a layer of a neural network takes.
         """
         common = self.program, self.features, self.weights, (len(self.observables),)
-        about = {"memory": self.memory, "normalised": False, "source": Source(self.program, self.observables)}
+        about: Any = {"memory": self.memory, "normalised": False, "source": Source(self.program, self.observables)}
         if self.project is not None:
             return BackendQNN(*common, self.project, None, **about)
         return EstimatorQNN(*common, self.observables, **about)
@@ -168,7 +180,7 @@ def _check_gamma(gamma: Any) -> None:
         raise ValueError(f"`gamma` must be a finite number from 0 on, or None for the linear kernel, but is {gamma!r}.")
 
 
-def _paulis(n: int, weight: int) -> list[str]:
+def _paulis(n: int, weight: int | np.integer) -> list[str]:
     """The labels of all Pauli strings on 1 to `weight` of n qubits."""
     if not 1 <= weight <= max(n, 1):
         raise ValueError(f"`observables` as a number of qubits must be between 1 and {n}, but is {weight}.")

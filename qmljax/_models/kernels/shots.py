@@ -43,10 +43,13 @@ class Shots:
         name = str(jax.random.key_impl(self.key)) if typed else None
         object.__setattr__(self, "key", (name, tuple(np.asarray(data).tolist())))  # equal by value
 
+    def __repr__(self) -> str:
+        return f"Shots({self.shots})"
+
     def estimate(self, gram: Array, symmetric: bool) -> Array:
         """The frequencies in place of the probabilities `gram`; a gradient is that of the probabilities."""
         name, data = self.key
-        key = jax.random.wrap_key_data(np.array(data, np.uint32), impl=name)
+        key = jax.random.wrap_key_data(jnp.asarray(np.array(data, np.uint32)), impl=name)
         bits = lax.bitcast_convert_type(lax.stop_gradient(gram).astype(np.float32), np.uint32)
         key = jax.random.fold_in(key, jnp.sum(bits, dtype=np.uint32))
         exact = lax.stop_gradient(gram)
