@@ -6,6 +6,7 @@ from qmljax import gram as gram
 from qmljax import losses as losses
 from qmljax._circuit.parse import parse as parse
 from qmljax._circuit.program import Program as Program
+from qmljax._models.backend import Backend as Backend
 from qmljax._models.functions import expectation as expectation
 from qmljax._models.functions import probabilities as probabilities
 from qmljax._models.functions import sample as sample
@@ -17,12 +18,11 @@ from qmljax._models.kernels.shots import Shots as Shots
 from qmljax._models.metric import metric_tensor as metric_tensor
 from qmljax._models.networks import estimator_qnn as estimator_qnn
 from qmljax._models.networks import sampler_qnn as sampler_qnn
-from qmljax._models.overlap import fidelity as fidelity
-from qmljax._models.protocols import Backend as Backend
 from qmljax._models.protocols import Kernel as Kernel
 from qmljax._models.protocols import Model as Model
 from qmljax._models.save import load as load
 from qmljax._models.save import save as save
+from qmljax._models.state_fidelity import fidelity as fidelity
 from qmljax._training.fit import fit as fit
 from qmljax._training.optimizers import natural_gradient as natural_gradient
 from qmljax._training.optimizers import qnspsa as qnspsa

@@ -14,9 +14,9 @@ from jax import Array, lax
 from qmljax._engine import operations
 from qmljax._engine.angles import Angles
 from qmljax._engine.layers import Combination, Layers, Level
-from qmljax._engine.parts import parts
 from qmljax._engine.plan import Plan
 from qmljax._engine.slopes import Slope, derive
+from qmljax._engine.stacking import parts
 from qmljax._engine.state import complexify
 
 UNROLL = 24  # of so many levels a program consists at most, loops counted once

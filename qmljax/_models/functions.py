@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qmljax._circuit import reading
+from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
-from qmljax._circuit.reading import MAX_QUBITS, check_size
+from qmljax._circuit.readout import MAX_QUBITS, check_size
+from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.run import columns, run
 from qmljax._engine.state import square, to_complex
-from qmljax._engine.values import expectations
 from qmljax._models.arguments import check_amplitudes, check_memory, real_array
 from qmljax._models.compiled import Compiled, size
 
@@ -174,7 +174,7 @@ def statevector(circuit: Any, *, memory: int = MEMORY) -> Statevector:
         >>> statevector(bell)([]).round(3)
         Array([0.707+0.j, 0.   +0.j, 0.   +0.j, 0.707+0.j], dtype=complex64)
     """
-    program = reading.of_state(circuit).program
+    program = readout.of_state(circuit).program
     way_out = (
         "Use `expectation` or `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches."
     )
@@ -204,7 +204,7 @@ def unitary(circuit: Any, *, memory: int = MEMORY) -> Unitary:
         Array([[0.+0.j, 1.+0.j],
                [0.+1.j, 0.+0.j]], dtype=complex64)
     """
-    program = reading.of_state(circuit).program
+    program = readout.of_state(circuit).program
     if program.loads:
         raise ValueError("A circuit that loads amplitudes has no unitary matrix. Use `statevector`.")
     check_size(program.num_qubits, MAX_UNITARY_QUBITS, "The unitary matrix", "Use `statevector` instead.")
@@ -233,7 +233,7 @@ def probabilities(circuit: Any, qubits: Sequence[int] | None = None, *, memory: 
         >>> probabilities(bell, [1])([]).round(3)
         Array([0.5, 0.5], dtype=float32)
     """
-    read = reading.of_qubits(circuit, qubits)
+    read = readout.of_qubits(circuit, qubits)
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Name fewer `qubits`.")
     small = read.reduced()
     return Probabilities(small.program, small.qubits, memory=check_memory(memory))
@@ -267,7 +267,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
     """
-    read = reading.of_observables(circuit, observables).reduced()
+    read = readout.of_observables(circuit, observables).reduced()
     single = not isinstance(observables, list | tuple)
     return Expectation(read.program, read.observables, single, memory=check_memory(memory))
 
@@ -294,7 +294,7 @@ def sample(circuit: Any, shots: int) -> Sample:
         >>> sample(circuit, shots=3)([], jax.random.key(0))
         Array([2, 2, 2], dtype=int32)
     """
-    read = reading.of_measurements(circuit)
+    read = readout.of_measurements(circuit)
     if not isinstance(shots, int | np.integer) or isinstance(shots, bool) or shots < 1:
         raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Measure fewer qubits.")

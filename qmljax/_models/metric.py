@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qmljax._circuit import reading
+from qmljax._circuit import readout
 from qmljax._engine.jet import jet
 from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.state import PRECISION
@@ -59,4 +59,4 @@ def metric_tensor(circuit: Any) -> MetricTensor:
     References:
         J. Stokes, J. Izaac, N. Killoran, G. Carleo, "Quantum Natural Gradient", Quantum 4, 269 (2020), section 2.
     """
-    return MetricTensor(reading.of_state(circuit).reduced().program, memory=MEMORY)
+    return MetricTensor(readout.of_state(circuit).reduced().program, memory=MEMORY)

@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from qmljax._circuit import reading
+from qmljax._circuit import readout
 from qmljax._circuit.parse import own, parse
 from qmljax._circuit.program import Table
-from qmljax._circuit.reading import check_size
+from qmljax._circuit.readout import check_size
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
+from qmljax._models.backend import Backend
 from qmljax._models.interpret import interpretation
 from qmljax._models.on_backend import BackendQNN
 from qmljax._models.positions import split
-from qmljax._models.protocols import Backend, Model
+from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, SamplerQNN, Source
 
 
@@ -62,7 +63,7 @@ def estimator_qnn(
     memory = check_memory(memory)
     listed = "Z" * program.num_qubits if observables is None else observables
     listed = list(listed) if isinstance(listed, list | tuple) else [listed]
-    read = reading.of_observables(program, listed)
+    read = readout.of_observables(program, listed)
     about: Any = {"memory": memory, "normalised": False, "source": Source(circuit, read.observables)}
     shape = (len(read.observables),)
     if backend is not None:
@@ -116,7 +117,7 @@ def sampler_qnn(
     program = parse(circuit)
     ins, ws = split(program, inputs, weights)
     memory = check_memory(memory)
-    read = reading.of_measurements(program)
+    read = readout.of_measurements(program)
     qubits = read.qubits
     check_size(len(qubits), 24, "The distribution", "Measure fewer qubits.")
     index, shape = interpretation(interpret, output_shape, 1 << len(qubits))

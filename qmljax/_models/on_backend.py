@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 
 from qmljax._circuit.program import Table
+from qmljax._models.backend import Part
 from qmljax._models.interpret import interpreted
-from qmljax._models.protocols import Part
 from qmljax._models.qnn import QNN
 
 

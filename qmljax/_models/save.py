@@ -12,8 +12,9 @@ from qiskit.circuit import Instruction
 
 from qmljax import _files
 from qmljax._circuit.observables import Observable
+from qmljax._models.backend import Backend
 from qmljax._models.networks import estimator_qnn, sampler_qnn
-from qmljax._models.protocols import Backend, Model
+from qmljax._models.protocols import Model
 from qmljax.circuits import AmplitudeEncoding
 
 KIND = "model"

@@ -18,9 +18,9 @@ from jax import Array
 from qmljax._progress import bar
 from qmljax._training.checkpoint import Checkpoint
 from qmljax._training.checks import check_counts, check_data, check_optimizer, check_state, check_weights
+from qmljax._training.compiled_loop import kept_finite, take_steps
 from qmljax._training.ensemble import first_state, losses_of, members_of
 from qmljax._training.leaves import Run
-from qmljax._training.loop import kept_finite, take_steps
 from qmljax._training.minimize import minimize
 from qmljax._training.result import FitResult
 from qmljax._training.watch import Watch

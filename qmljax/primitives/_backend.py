@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qmljax._circuit.observables import Observable
-from qmljax._circuit.reading import of_observables, of_qubits
+from qmljax._circuit.readout import of_observables, of_qubits
 from qmljax._progress import load_tqdm
 from qmljax.primitives import _shift, _transpile
 from qmljax.primitives._jobs import Journal

@@ -22,7 +22,7 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 
 from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
-from qmljax._circuit.reading import of_observables
+from qmljax._circuit.readout import of_observables
 from qmljax._models.functions import OfParams, expectation, statevector
 from qmljax.primitives._run import Job, Programs, batches, rows
 

@@ -13,7 +13,7 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, Sp
 
 import qmljax as qj
 from qmljax._circuit.observables import LETTERS, observable
-from qmljax._engine.values import expectations
+from qmljax._engine.expectations import expectations
 
 pytestmark = pytest.mark.usefixtures("x64")
 ID, X, Y, Z = np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])

@@ -22,7 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import qmljax as qj
 from qmljax import sklearn as qs
-from qmljax._training import loop
+from qmljax._training import compiled_loop
 from qmljax.sklearn import _objective
 from qmljax.sklearn._variational import variational_network
 
@@ -351,23 +351,23 @@ def test_a_search_compiles_once():
     x, y = blobs([0, 1, 2], size=107)
     rates = {"learning_rate": np.linspace(0.01, 0.1, 10)}
     search = GridSearchCV(qs.VQC(loss="squared_error", steps=7, random_state=0), rates, refit=False)
-    before, evaluated = loop.take_steps._cache_size(), _objective.evaluate._cache_size()
+    before, evaluated = compiled_loop.take_steps._cache_size(), _objective.evaluate._cache_size()
     search.fit(x, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert loop.take_steps._cache_size() == before + 1
+    assert compiled_loop.take_steps._cache_size() == before + 1
     assert _objective.evaluate._cache_size() == evaluated + 1  # the folds to test with
 
 
 def test_clones_share_what_is_compiled():
     x, y = blobs([0, 1])
     model = qs.VQC(steps=3, scale=3.5).fit(x, y)
-    before = loop.take_steps._cache_size()
+    before = compiled_loop.take_steps._cache_size()
     for seed in range(3):
         clone(model).set_params(random_state=seed, learning_rate=0.01 * (seed + 1), steps=4).fit(x, y)
     circuit = z_feature_map(2).compose(real_amplitudes(2))
     network = qj.estimator_qnn(circuit, inputs=z_feature_map(2).parameters)
     qs.NeuralNetworkClassifier(network, steps=3, scale=3.5).fit(x, y)  # the same circuit, built anew
-    assert loop.take_steps._cache_size() == before
+    assert compiled_loop.take_steps._cache_size() == before
 
 
 @pytest.mark.parametrize("samples", [1, 2, 9, 15, 16, 17, 100, 113, 1000, 12345])

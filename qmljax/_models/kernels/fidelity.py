@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qmljax._circuit import reading
+from qmljax._circuit import readout
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
+from qmljax._models.backend import Backend
 from qmljax._models.kernels.local import LocalFidelityKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
 from qmljax._models.kernels.pairs import BackendKernel
 from qmljax._models.kernels.shots import NoisyKernel, Shots
 from qmljax._models.positions import split
-from qmljax._models.protocols import Backend, Kernel
+from qmljax._models.protocols import Kernel
 from qmljax._progress import load_tqdm
 
 
@@ -65,7 +66,7 @@ def fidelity_kernel(
     memory = check_memory(memory)
     if progress:
         load_tqdm()
-    read = reading.of_state(feature_map)
+    read = readout.of_state(feature_map)
     device = backend if not isinstance(backend, Shots) else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program
     features, trained = split(program, None, weights)

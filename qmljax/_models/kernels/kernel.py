@@ -14,8 +14,8 @@ from qmljax._circuit.program import Program
 from qmljax._engine.plan import plan
 from qmljax._engine.run import run
 from qmljax._models.arguments import check_amplitudes, real_array
+from qmljax._models.backend import Part
 from qmljax._models.compiled import Compiled, size
-from qmljax._models.protocols import Part
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,18 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax._circuit import reading
+from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.parse import parse
+from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
-from qmljax._engine.values import expectations
 from qmljax._models.arguments import check_memory
+from qmljax._models.backend import Backend
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
 from qmljax._models.positions import split
-from qmljax._models.protocols import Backend, Model
+from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source
 from qmljax._progress import CompiledBar, load_tqdm
 
@@ -166,7 +167,7 @@ def projected_kernel(
     if observables is None or isinstance(observables, int | np.integer):
         observables = _paulis(program.num_qubits, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
-    read = reading.of_observables(program, listed)
+    read = readout.of_observables(program, listed)
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
     features, trained = split(read.program, None, weights)
     width = None if gamma is None else float(gamma)

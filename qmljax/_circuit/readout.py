@@ -17,7 +17,7 @@ LARGE_QUBITS = 20  # above, the memory of a gradient matters more than some gate
 
 
 @dataclass(frozen=True)
-class Reading:
+class Readout:
     """A program, and what is read of the state it prepares: observables, outcomes, or the state itself.
 
     Attributes:
@@ -30,7 +30,7 @@ class Reading:
     observables: tuple[Observable, ...] = ()
     qubits: tuple[int, ...] = ()
 
-    def reduced(self) -> "Reading":
+    def reduced(self) -> "Readout":
         """The same reading of a smaller program: of the gates that can matter (`Program.cone`), on their qubits alone.
 
         Large states stay with all gates, unless some leave no qubit to act on: a backward pass needs the least memory
@@ -45,38 +45,38 @@ class Reading:
         why = f"The circuit acts on that many of its {program.num_qubits} qubits."
         check_size(len(kept), MAX_QUBITS, "A simulation", why)
         observables = tuple(o.on(kept) for o in self.observables)
-        return Reading(program.on_touched(self.qubits), observables, tuple(kept.index(q) for q in self.qubits))
+        return Readout(program.on_touched(self.qubits), observables, tuple(kept.index(q) for q in self.qubits))
 
 
-def of_state(circuit: Any) -> Reading:
+def of_state(circuit: Any) -> Readout:
     """The state itself is read."""
-    return Reading(parse(circuit).unmeasured)
+    return Readout(parse(circuit).unmeasured)
 
 
-def of_observables(circuit: Any, observables: Any) -> Reading:
+def of_observables(circuit: Any, observables: Any) -> Readout:
     """Expectation values are read, of one observable or of a list."""
     program = parse(circuit)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     if not listed:
         raise ValueError("`observables` must be an observable or a list of at least one, but is empty.")
-    return Reading(program.unmeasured, tuple(observable(o, program.num_qubits) for o in listed))
+    return Readout(program.unmeasured, tuple(observable(o, program.num_qubits) for o in listed))
 
 
-def of_qubits(circuit: Any, qubits: Sequence[int] | None = None) -> Reading:
+def of_qubits(circuit: Any, qubits: Sequence[int] | None = None) -> Readout:
     """The outcomes of different qubits are read, of all by default."""
     program = parse(circuit)
     n = program.num_qubits
     chosen = tuple(range(n) if qubits is None else (int(q) for q in qubits))
     if len(set(chosen)) != len(chosen) or any(not 0 <= q < n for q in chosen):
         raise ValueError(f"`qubits` must be different qubits between 0 and {n - 1}, but is {list(chosen)}.")
-    return Reading(program.unmeasured, qubits=chosen)
+    return Readout(program.unmeasured, qubits=chosen)
 
 
-def of_measurements(circuit: Any) -> Reading:
+def of_measurements(circuit: Any) -> Readout:
     """What the circuit measures is read: one qubit for each measured classical bit; if it measures nothing, all."""
     program = parse(circuit)
     qubits = tuple(range(program.num_qubits)) if program.measured is None else program.measured
-    return Reading(program.unmeasured, qubits=qubits)
+    return Readout(program.unmeasured, qubits=qubits)
 
 
 def check_size(n: int, limit: int, what: str, way_out: str) -> None:
