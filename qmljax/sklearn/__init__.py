@@ -12,9 +12,9 @@ from qmljax.sklearn._classifiers import VQC as VQC
 from qmljax.sklearn._classifiers import NeuralNetworkClassifier as NeuralNetworkClassifier
 from qmljax.sklearn._kernels import QSVC as QSVC
 from qmljax.sklearn._kernels import QSVR as QSVR
-from qmljax.sklearn._networks import load as load
 from qmljax.sklearn._pegasos import PegasosQSVC as PegasosQSVC
 from qmljax.sklearn._regressors import VQR as VQR
 from qmljax.sklearn._regressors import NeuralNetworkRegressor as NeuralNetworkRegressor
+from qmljax.sklearn._saved import load as load
 from qmljax.sklearn._transforms import QuantumFeatureMap as QuantumFeatureMap
 from qmljax.sklearn._transforms import QuantumGPKernel as QuantumGPKernel

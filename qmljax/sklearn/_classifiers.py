@@ -8,19 +8,21 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import z_feature_map
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import validate_data
 
-from qmljax.sklearn._matrices import FLOATS, modest
-from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork, can_be_saved
+from qmljax.sklearn._matrices import FLOATS, dense, modest
+from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork
 from qmljax.sklearn._objective import ERRORS, Outputs
+from qmljax.sklearn._options import check_number, labels_of, weights_of_classes, weights_of_samples
+from qmljax.sklearn._saved import can_be_saved
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _Classifier(ClassifierMixin, NeuralNetwork):
     loss: str | Callable = "cross_entropy"
     scale: float = 4.0
+    class_weight: Any = None
 
     classes_: np.ndarray = field(init=False)  # once it is trained
 
@@ -30,19 +32,32 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         return z_feature_map(features)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,)."""
-        x, targets, sample_weight = self._read(X, y, sample_weight, None)
+        """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,).
+
+        A sample of weight 0 counts as one that is not there.
+        """
+        x, targets, sample_weight = self._read(X, y, sample_weight)
         self._start(self._meaning(x.shape[1]), x.shape[1])
         return self._train(x, targets, sample_weight)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Goes on for one pass through these samples; the first call needs all `classes` that will come."""
+        """Goes on for one pass through these samples.
+
+        The first call needs all `classes` that will come, unless labels are one-hot rows (N, C).
+        """
         first = not self.__sklearn_is_fitted__()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"`class_weight` must be a dictionary for `partial_fit`, but is {self.class_weight!r}: of a part of "
+                "the samples it is not known what is balanced. Give {label: factor}."
+            )
         if not first and classes is not None and set(np.unique(classes).tolist()) != set(self.classes_.tolist()):
             raise ValueError(f"`classes` must be those of the first call, {self.classes_.tolist()}, or be left out.")
-        x, targets, sample_weight = self._read(X, y, sample_weight, classes if first else self.classes_, first)
+        x, targets, sample_weight = self._read(X, y, sample_weight, classes, first, part=True)
         if first:
             self._start(self._meaning(x.shape[1]), x.shape[1])
+        else:
+            self._go_on(lambda: self._meaning(x.shape[1]))
         return self._pass(x, targets, sample_weight)
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -59,29 +74,34 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         X: Any,  # noqa: N803
         y: Any,
         sample_weight: Any,
-        classes: Any,
+        classes: Any = None,
         reset: bool = True,
+        part: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Checked points, one-hot targets (N, C) and weights; sets `classes_`."""
+        """Points, one-hot targets (N, C) and weights of the samples that have weight; sets `classes_`."""
         self._forget(reset)
         self._check_options((*ERRORS, "cross_entropy"))
-        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, reset=reset)  # noqa: N806
-        self._one_hot = y.ndim == 2 and y.shape[1] > 1
-        if self._one_hot:
-            if y.dtype.kind not in "biuf" or not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
-                raise ValueError("Labels of shape (N, C) must be one-hot: one 1 in each row, else 0.")
-            columns, y = y.shape[1], y.argmax(axis=1)
-            if classes is None and len(np.unique(y)) > 1:
-                classes = np.arange(columns)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        check_number("scale", self.scale)
+        X, y = validate_data(  # noqa: N806
+            self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True, reset=reset
+        )
+        X, y = dense(X), dense(y)  # noqa: N806
+        weight = weights_of_samples(sample_weight, X)
+        there = weight > 0
+        y, columns = labels_of(y)
+        X, y, weight = X[there], y[there], weight[there]  # noqa: N806
+        if columns is not None and classes is None and (part or len(np.unique(y)) > 1):
+            classes = np.arange(columns)
+        if not reset:
+            self._check_form(columns)
+            classes = self.classes_
         classes = unique_labels(y) if classes is None else unique_labels(classes)
         if self.warm_start and self.__sklearn_is_fitted__() and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"`warm_start` goes on with the classes {self.classes_.tolist()}, but the labels are of "
                 f"{classes.tolist()}. Set it to False for others."
             )
-        self.classes_ = classes
+        self.classes_, self._one_hot = classes, columns is not None
         if len(self.classes_) < 2:
             raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
         index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
@@ -89,8 +109,19 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
             raise ValueError(
                 f"The label {y[strange][:1].tolist()[0]!r} is none of the classes {self.classes_.tolist()}."
             )
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
-        return X, np.eye(len(self.classes_))[index], weight
+        weight = weights_of_classes(self.class_weight, self.classes_, y, weight)
+        there = weight > 0
+        return X[there], np.eye(len(self.classes_))[index][there], weight[there]
+
+    def _check_form(self, columns: int | None) -> None:
+        """Whether labels are of the form, one-hot or not, in which training began."""
+        if self._one_hot != (columns is not None) or columns not in (None, len(self.classes_)):
+            began = f"one-hot rows of {len(self.classes_)} columns" if self._one_hot else "labels of shape (N,)"
+            came = "labels of shape (N,)" if columns is None else f"rows of {columns} columns"
+            raise ValueError(f"`y` must hold {began}, as when training began, but holds {came}.")
+
+    def _scale(self) -> float:
+        return float(self.scale)
 
     def _meaning(self, features: int) -> Outputs:
         classes = len(self.classes_)
@@ -113,13 +144,17 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         return Outputs(network, kind, 1 if kind == "sign" else classes, float(self.scale))
 
     def __sklearn_tags__(self) -> Any:
-        return modest(super().__sklearn_tags__())
+        tags = modest(super().__sklearn_tags__())
+        tags.input_tags.sparse = True
+        return tags
 
     def _learned(self) -> dict[str, Any]:
         dtype = self.classes_.dtype
-        return {"classes": self.classes_.tolist(), "dtype": dtype.str, "one_hot": self._one_hot}
+        about = {"classes": self.classes_.tolist(), "dtype": dtype.str, "one_hot": self._one_hot}
+        return super()._learned() | about
 
-    def _relearn(self, about: dict[str, Any]) -> None:
+    def _relearn(self, about: dict[str, Any], *learned: Any) -> None:
+        super()._relearn(about, *learned)
         self.classes_, self._one_hot = np.array(about["classes"], about["dtype"]), about["one_hot"]
 
 
@@ -139,6 +174,9 @@ class NeuralNetworkClassifier(OfNetwork, _Classifier):
             -> (N,)`` that JAX can trace.
         scale: The factor before the softmax. Expectation values lie in [-1, 1]: without a factor, the softmax of three
             could not exceed 0.79.
+        class_weight: Factors of the weights of samples, {label: factor}, or "balanced": as if each class had as many
+            samples. Default: 1 each.
+        alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
         optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
             Adam at the constant rate `learning_rate`.
         learning_rate: Of the default optimiser; other values compile nothing anew.
@@ -149,7 +187,8 @@ class NeuralNetworkClassifier(OfNetwork, _Classifier):
         validation_fraction: See `patience`.
         initial_weights: Of shape (W,). Default: uniform in [-1, 1], from `random_state`.
         warm_start: Whether `fit` goes on from the weights of the last one.
-        callback: ``callback(step, weights, loss)``, as for `qmljax.fit`.
+        callback: ``callback(step, weights, loss)``, as for `qmljax.fit`. What it asks of the estimator, such as
+            `score`, is answered by the weights of then.
         progress: Whether to show a progress bar.
         random_state: The seed of initial weights, mini-batches and the validation split.
 
@@ -179,9 +218,10 @@ class VQC(OfCircuits, _Classifier):
         feature_map: A `QuantumCircuit` with a parameter for each feature. Default: `z_feature_map`, two repetitions.
         ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
         observables: What the network gives: one for two classes, else one for each class. Default: the parity of all
-            qubits; else Z on one qubit for each class, then on pairs of qubits.
+            qubits; else Z on one qubit for each class, then on pairs of qubits, then Pauli strings with X, then with Y.
         interpret: Takes probabilities of outcomes instead: "parity", for two classes, the parity of the outcome's bits;
             "modulo", the outcome modulo the number of classes; or a function of the outcome.
+        backend: What executes the network, as for `qmljax.estimator_qnn`. Default: the simulator.
         loss: And all others: see `NeuralNetworkClassifier`.
 
     Example:

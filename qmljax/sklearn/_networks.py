@@ -9,8 +9,6 @@ Features are angles, or what the circuit makes of them: scale them to a range su
 """
 
 import functools
-import json
-import numbers
 import os
 import warnings
 from collections.abc import Callable
@@ -29,26 +27,18 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qmljax import _files
+from qmljax._models.arguments import check_amplitudes
+from qmljax._models.backend import Backend
 from qmljax._models.protocols import Model
-from qmljax._models.save import circuit_from, circuit_to, decode, encode
 from qmljax._training.checks import check_optimizer
 from qmljax._training.fit import fit
 from qmljax._training.leaves import as_numpy, like
-from qmljax.sklearn._matrices import FLOATS
+from qmljax._training.result import FitResult
+from qmljax.sklearn._matrices import FLOATS, dense
 from qmljax.sklearn._objective import Objective, Outputs, evaluate, room, weighted
+from qmljax.sklearn._options import check_flag, check_integer, check_number
+from qmljax.sklearn._saved import save
 from qmljax.sklearn._variational import variational_network
-
-KINDS: dict[str, type] = {}  # the estimators that can be saved, by name
-
-
-def can_be_saved(kind: type) -> type:
-    """Enters a class of estimators into those that `load` makes."""
-    KINDS[kind.__name__] = kind
-    return kind
-
-
-KIND = "scikit-learn estimator"
 
 
 @functools.cache
@@ -63,6 +53,7 @@ class NeuralNetwork(BaseEstimator):
 
     optimizer: Any = None
     learning_rate: float = 0.05
+    alpha: float = 0.0
     steps: int = 300
     batch_size: int | None = None
     patience: int | None = None
@@ -92,20 +83,45 @@ class NeuralNetwork(BaseEstimator):
                 f"The network has {network.num_inputs} inputs, but X has {features} features. There must be as many."
             )
         going_on = self.warm_start and self.__sklearn_is_fitted__() and self.neural_network_ == network
+        weights = None if going_on else self._first_weights(network.num_weights)
         self.outputs_, self.neural_network_ = outputs, network
+        self._made_of = self._parts()
         self._rng = check_random_state(self.random_state)
         self._opt_state = None
         if going_on:
             return
         self.loss_curve_ = np.zeros(0)
+        self.weights_ = self._rng.uniform(-1, 1, network.num_weights) if weights is None else weights
+
+    def _first_weights(self, count: int) -> np.ndarray | None:
         if self.initial_weights is None:
-            self.weights_ = self._rng.uniform(-1, 1, network.num_weights)
-        else:
-            self.weights_ = np.asarray(self.initial_weights, np.float64)
-            if self.weights_.shape != (network.num_weights,):
-                raise ValueError(
-                    f"`initial_weights` must have shape ({network.num_weights},), but have {self.weights_.shape}."
-                )
+            return None
+        given = np.asarray(self.initial_weights)
+        if given.shape != (count,):
+            raise ValueError(f"`initial_weights` must have shape ({count},), but have {given.shape}.")
+        if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
+            raise ValueError(f"`initial_weights` must be finite real numbers, but are {given[:8].tolist()}.")
+        return given.astype(np.float64)
+
+    def _parts(self) -> tuple[Any, ...]:
+        """What a network is made of."""
+        raise NotImplementedError
+
+    def _go_on(self, outputs: Callable[[], Outputs]) -> None:
+        """Before `partial_fit` goes on: what was set since must be of the same network."""
+        same = all(a is b for a, b in zip(self._made_of, self._parts(), strict=True))
+        if same and self.outputs_.scale == self._scale():
+            return
+        new = outputs()
+        if new.network != self.neural_network_:
+            raise ValueError(
+                "`partial_fit` goes on with the network that was trained, but another one has been set since. Call "
+                "`fit`, or set the former one again."
+            )
+        self.outputs_, self._made_of = new, self._parts()
+
+    def _scale(self) -> float:
+        return 1.0
 
     def _forget(self, reset: bool) -> None:
         """Before a new fit, so that one that fails leaves no half of the last one."""
@@ -114,6 +130,7 @@ class NeuralNetwork(BaseEstimator):
 
     def _train(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Self:
         """All steps on (N, d), (N, k) and (N,), with a part of the samples kept apart if there is patience."""
+        self._check_points(x)
         data, validation = (x, targets, sample_weight), None
         if self.patience is not None:
             stratify = targets if isinstance(self, ClassifierMixin) else None
@@ -127,21 +144,38 @@ class NeuralNetwork(BaseEstimator):
                     f"samples apart, but {error} Change the share, or leave `patience` out."
                 ) from error
             data, validation = split[::2], split[1::2]
-            if not (data[2].any() and validation[2].any()):
-                raise ValueError(
-                    "`patience` keeps a share of the samples apart, but there or in the rest all `sample_weight` are "
-                    "zero. Leave out samples without weight."
-                )
         return self._advance(data, self.steps, self.batch_size, validation)
 
     def _pass(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Self:
         """One pass through all samples, (N, d), (N, k) and (N,), whatever the patience; few make one batch."""
+        self._check_points(x)
         size = None if self.batch_size is None else min(self.batch_size, len(x))
         return self._advance((x, targets, sample_weight), 1 if size is None else len(x) // max(size, 1), size)
 
     def _advance(self, data: Any, steps: int, batch_size: int | None, validation: Any = None) -> Self:
-        """Trains from the weights and the optimiser state of now on."""
-        objective, x = Objective(self.outputs_, self.loss), data[0]
+        """Trains from the weights and the optimiser state of now on. If that fails, it leaves what was there before."""
+        before = self.weights_
+        try:
+            result = self._fit(data, steps, batch_size, validation)
+        except BaseException:
+            self.weights_ = before
+            if not len(self.loss_curve_):
+                del self.weights_  # they were never trained
+            raise
+        if result.stopped == "interrupt":
+            warnings.warn(
+                f"Training was interrupted after {len(result.history)} of {steps} steps: these weights are kept.",
+                UserWarning,
+                stacklevel=4,
+            )
+        self.weights_ = np.asarray(result.weights, np.float64)
+        self.loss_curve_ = np.concatenate([self.loss_curve_, result.history])
+        state = result.opt_state
+        self._opt_state = None if isinstance(self.optimizer, str) else jax.tree.map(as_numpy, state)
+        return self
+
+    def _fit(self, data: Any, steps: int, batch_size: int | None, validation: Any) -> FitResult:
+        objective, x = Objective(self.outputs_, self.loss, float(self.alpha)), data[0]
         data = weighted(data, pad=batch_size is None)
         validation = None if validation is None else weighted(validation)
         key = self._rng.randint(np.iinfo(np.int32).max)
@@ -156,7 +190,7 @@ class NeuralNetwork(BaseEstimator):
                 raise ValueError(
                     f"The SciPy minimiser {optimizer!r} takes all samples at once: leave out `batch_size`."
                 )
-            result = fit(
+            return fit(
                 objective,
                 weights,
                 data,
@@ -164,21 +198,17 @@ class NeuralNetwork(BaseEstimator):
                 steps=steps,
                 validation=validation,
                 patience=None if validation is None else self.patience,
-                callback=self.callback,
+                callback=None if self.callback is None else self._call_back,
                 progress=self.progress,
                 ensemble=False,
                 **options,
             )
-        if result.stopped == "interrupt":
-            warnings.warn(
-                f"Training was interrupted after {len(result.history)} of {steps} steps: these weights are kept.",
-                UserWarning,
-                stacklevel=4,
-            )
-        self.weights_ = np.asarray(result.weights, np.float64)
-        self.loss_curve_ = np.concatenate([self.loss_curve_, result.history])
-        self._opt_state = None if isinstance(optimizer, str) else jax.tree.map(as_numpy, result.opt_state)
-        return self
+
+    def _call_back(self, step: int, weights: Any, loss: float) -> None:
+        """The callback may ask the estimator itself, such as for its score: it answers by the weights of now."""
+        assert self.callback is not None
+        self.weights_ = np.asarray(weights, np.float64)
+        self.callback(step, weights, loss)
 
     def _state(self, optimizer: Any, weights: Array) -> Any:
         """The state that was reached; a new one for an optimiser of another kind."""
@@ -192,18 +222,36 @@ class NeuralNetwork(BaseEstimator):
         return state
 
     def _check_options(self, names: tuple[str, ...]) -> None:
-        if not callable(self.loss) and self.loss not in names:
+        if not callable(self.loss) and not (isinstance(self.loss, str) and self.loss in names):
             raise ValueError(f"`loss` must be one of {', '.join(names)}, or a function, but is {self.loss!r}.")
-        if not isinstance(self.learning_rate, numbers.Real) or not self.learning_rate > 0:
+        try:
+            check_number("learning_rate", self.learning_rate)
+        except ValueError as error:
+            raise ValueError(f"{error} For a schedule pass an optax transformation as `optimizer`.") from None
+        check_number("alpha", self.alpha, zero=True)
+        check_number("validation_fraction", self.validation_fraction, below=1)
+        check_integer("steps", self.steps, least=0)
+        check_integer("batch_size", self.batch_size, least=1, optional=True)
+        check_integer("patience", self.patience, least=1, optional=True)
+        check_flag("warm_start", self.warm_start)
+        check_flag("progress", self.progress)
+        if not (self.callback is None or callable(self.callback)):
             raise ValueError(
-                f"`learning_rate` must be positive, a number, but is {self.learning_rate!r}. For a schedule pass an "
-                "optax transformation as `optimizer`."
+                f"`callback` must be a function of step, weights and loss, or None, but is {self.callback!r}."
             )
+
+    def _check_points(self, x: np.ndarray) -> None:
+        """Refuses points that the network has no state for, as the network itself does where it is not compiled."""
+        network: Any = self.neural_network_
+        if network.program.loads:
+            given = {"weights_": (network.weights, self.weights_), "X": (network.inputs, x)}
+            check_amplitudes(network.program, **given)
 
     def _evaluate(self, X: Any) -> np.ndarray:  # noqa: N803
         """What `Outputs` gives for points (N, d)."""
         check_is_fitted(self)
-        x = validate_data(self, X, dtype=FLOATS, reset=False)
+        x = dense(validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False))
+        self._check_points(x)
         padded = np.concatenate([x, np.repeat(x[:1], room(len(x)) - len(x), axis=0)])
         with jax.enable_x64(x.dtype != np.float32):
             return np.asarray(evaluate(self.outputs_, jnp.asarray(self.weights_, x.dtype), padded))[: len(x)]
@@ -223,8 +271,8 @@ class NeuralNetwork(BaseEstimator):
     def save(self, path: str | os.PathLike) -> None:
         """Writes the trained model to a file, from which `load` reads it: circuit, weights and settings.
 
-        No code is in the file. Settings that are code (an optax transformation, functions) are left out, and `load`
-        says which.
+        No code is in the file. Settings that are code (an optax transformation, functions) or a backend are left out,
+        and `load` says which.
 
         Args:
             path: The file.
@@ -233,37 +281,17 @@ class NeuralNetwork(BaseEstimator):
             NotFittedError: The estimator is not trained.
             TypeError: It is of a class of your own.
         """
-        check_is_fitted(self)
-        if KINDS.get(type(self).__name__) is not type(self):
-            raise TypeError(f"{type(self).__name__} is no class of qmljax.sklearn, so that `load` could not make one.")
-        header, arrays = encode(self.neural_network_)
-        settings: dict[str, Any] = {}
-        circuits: list[str] = []
-        left_out: list[str] = []
-        for name, value in self.get_params(deep=False).items():
-            if isinstance(value, QuantumCircuit):
-                arrays["circuit of " + name] = circuit_to(value)
-                circuits.append(name)
-            elif name != "neural_network" or value is None:
-                value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-                try:
-                    settings[name] = json.loads(json.dumps(value))
-                except TypeError:
-                    left_out.append(name)
-        about: dict[str, Any] = {"outputs": [self.outputs_.kind, self.outputs_.count, self.outputs_.scale]}
-        about |= {"class": type(self).__name__, "settings": settings, "circuits": circuits, "left_out": left_out}
-        about["n_features_in_"] = self.n_features_in_
-        if hasattr(self, "feature_names_in_"):
-            about["feature_names_in_"] = self.feature_names_in_.tolist()
-        about |= self._learned()
-        arrays |= {"weights": self.weights_, "loss_curve": self.loss_curve_}
-        _files.write(path, KIND, {"network": header, "estimator": about}, arrays)
+        save(path, self)
 
     def _learned(self) -> dict[str, Any]:
-        return {}
+        """What a file holds besides the network, weights and settings."""
+        return {"outputs": [self.outputs_.kind, self.outputs_.count, self.outputs_.scale]}
 
-    def _relearn(self, about: dict[str, Any]) -> None:
-        pass
+    def _relearn(self, about: dict[str, Any], network: Model, weights: np.ndarray, losses: np.ndarray) -> None:
+        self.neural_network_, self.outputs_ = network, Outputs(network, *about["outputs"])
+        self.weights_, self.loss_curve_ = weights, losses
+        self._made_of = self._parts()
+        self._rng, self._opt_state = check_random_state(self.random_state), None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -271,6 +299,9 @@ class OfNetwork(NeuralNetwork):
     """Estimators that take a QNN."""
 
     neural_network: Any = None
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.neural_network,)
 
     def _network(self, features: int, outputs: int) -> Model:
         if self.neural_network is None:
@@ -290,46 +321,12 @@ class OfCircuits(NeuralNetwork):
     feature_map: Any = None
     ansatz: Any = None
     observables: Any = None
+    backend: Backend | None = None
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.feature_map, self.ansatz, self.observables, getattr(self, "interpret", None), self.backend
 
     def _network(self, features: int, outputs: int) -> Any:
-        given = {name: getattr(self, name, None) for name in ("feature_map", "ansatz", "observables", "interpret")}
+        names = ("feature_map", "ansatz", "observables", "interpret", "backend")
+        given = {name: getattr(self, name, None) for name in names}
         return variational_network(features, outputs, **given, default_map=self.default_map)
-
-
-def load(path: str | os.PathLike) -> Any:
-    """Reads the estimator that its method `save` wrote to a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The trained estimator. Further training starts with a new optimiser state.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is truncated, damaged, foreign, or of a later version.
-    """
-    header, arrays = _files.read(path, KIND)
-    about = header["estimator"]
-    network = decode(header["network"], arrays)
-    settings = dict(about["settings"])
-    for name in about["circuits"]:
-        settings[name] = circuit_from(arrays["circuit of " + name])
-    estimator = KINDS[about["class"]](**settings)
-    if "neural_network" in estimator.get_params(deep=False) and "neural_network" not in settings:
-        estimator.neural_network = network
-    if about["left_out"]:
-        warnings.warn(
-            f"These settings are not in {str(path)!r}, since they hold code or objects, and have their defaults: "
-            f"{', '.join(about['left_out'])}. Set them before you train on.",
-            UserWarning,
-            stacklevel=2,
-        )
-    estimator.neural_network_, estimator.outputs_ = network, Outputs(network, *about["outputs"])
-    estimator.weights_, estimator.loss_curve_ = arrays["weights"], arrays["loss_curve"]
-    estimator.n_features_in_ = about["n_features_in_"]
-    if "feature_names_in_" in about:
-        estimator.feature_names_in_ = np.array(about["feature_names_in_"], object)
-    estimator._rng, estimator._opt_state = check_random_state(estimator.random_state), None
-    estimator._relearn(about)
-    return estimator

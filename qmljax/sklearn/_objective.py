@@ -50,14 +50,19 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of a network: the weighted mean over the samples. It is equal by value, as what is compiled for it."""
+    """The loss of a network: the weighted mean over the samples, and ``alpha |weights|**2 / 2``.
+
+    It is equal by value, as what is compiled for it.
+    """
 
     outputs: Outputs
     loss: str | Callable[[Array, Array], Array]
+    alpha: float = 0.0
 
     def __call__(self, weights: Any, x: Any, targets: Array, sample_weight: Array) -> Array:
         """`targets` are values (N, count), or one-hot (N, classes)."""
-        return (sample_weight * self._of_samples(weights, x, targets)).mean()
+        mean = (sample_weight * self._of_samples(weights, x, targets)).mean()
+        return mean + self.alpha / 2 * jnp.sum(weights**2) if self.alpha else mean
 
     def _of_samples(self, weights: Any, x: Any, targets: Array) -> Array:
         kind, raw = self.outputs.kind, self.outputs.raw(weights, x)

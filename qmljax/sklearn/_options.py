@@ -1,11 +1,13 @@
-"""What estimators are given besides points and labels: numbers among options, weights of samples and of classes."""
+"""What estimators are given besides points, checked: options, labels, weights of samples and of classes."""
 
 import math
 import numbers
 from typing import Any
 
 import numpy as np
+from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 
@@ -38,6 +40,17 @@ def weights_of_samples(sample_weight: Any, x: Any) -> np.ndarray:
     if not weights.any():
         raise ValueError("`sample_weight` must be above 0 for some samples, but is 0 for all of them.")
     return weights
+
+
+def labels_of(y: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """Labels (N,), and the number of columns if they came as one-hot rows (N, C), of which they are the places."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        if y.dtype.kind not in "biuf" or not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
+            raise ValueError("Labels of shape (N, C) must be one-hot: one 1 in each row, else 0.")
+        return y.argmax(axis=1), y.shape[1]
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    return y, None
 
 
 def weights_of_classes(class_weight: Any, classes: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -7,17 +7,21 @@ from typing import Any, Self
 import numpy as np
 from qiskit import QuantumCircuit
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 
-from qmljax.sklearn._matrices import FLOATS, modest
-from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork, can_be_saved
+from qmljax.sklearn._matrices import FLOATS, dense, modest
+from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork
 from qmljax.sklearn._objective import ERRORS, Outputs
+from qmljax.sklearn._options import weights_of_samples
+from qmljax.sklearn._saved import can_be_saved
 from qmljax.sklearn._variational import rotations
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _Regressor(RegressorMixin, NeuralNetwork):
     loss: str | Callable = "squared_error"
+
+    _flat: bool = field(init=False)  # whether targets came as (N,)
 
     @staticmethod
     def default_map(features: int) -> QuantumCircuit:
@@ -36,6 +40,8 @@ class _Regressor(RegressorMixin, NeuralNetwork):
         x, targets, sample_weight = self._read(X, y, sample_weight, first)
         if first:
             self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
+        else:
+            self._go_on(lambda: self._meaning(x.shape[1], targets.shape[1]))
         return self._pass(x, targets, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -53,11 +59,18 @@ class _Regressor(RegressorMixin, NeuralNetwork):
         self._forget(reset)
         self._check_options(tuple(ERRORS))
         X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
+            self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
         )
-        self._flat = y.ndim == 1
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True, dtype=np.float64)
-        return X, y.reshape(len(y), -1), weight
+        X, y = dense(X), dense(y)  # noqa: N806
+        flat = y.ndim == 1
+        if not reset and y.reshape(len(y), -1).shape[1] != self.outputs_.count:
+            raise ValueError(
+                f"`y` must have {self.outputs_.count} targets, as when training began, but has shape {y.shape}."
+            )
+        self._flat = flat if reset else self._flat
+        weight = weights_of_samples(sample_weight, X)
+        there = weight > 0
+        return X[there], y.reshape(len(y), -1)[there], weight[there]
 
     def _meaning(self, features: int, targets: int) -> Outputs:
         network = self._network(features, targets)
@@ -67,13 +80,14 @@ class _Regressor(RegressorMixin, NeuralNetwork):
 
     def __sklearn_tags__(self) -> Any:
         tags = modest(super().__sklearn_tags__())
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output, tags.input_tags.sparse = True, True
         return tags
 
     def _learned(self) -> dict[str, Any]:
-        return {"flat": self._flat}
+        return super()._learned() | {"flat": self._flat}
 
-    def _relearn(self, about: dict[str, Any]) -> None:
+    def _relearn(self, about: dict[str, Any], *learned: Any) -> None:
+        super()._relearn(about, *learned)
         self._flat = about["flat"]
 
 
@@ -109,7 +123,9 @@ class VQR(OfCircuits, _Regressor):
         feature_map: A `QuantumCircuit` with a parameter for each feature. Default: RY of each feature, of
             period 2 pi, on a qubit of its own.
         ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
-        observables: One for each target. Default: the parity of all qubits; of several targets, Z on one qubit each.
+        observables: One for each target. Default: the parity of all qubits; of several targets, Z on one qubit each,
+            then more Pauli strings, as for `VQC`.
+        backend: What executes the network, as for `qmljax.estimator_qnn`. Default: the simulator.
         loss: And all others: see `NeuralNetworkRegressor`.
 
     Example:

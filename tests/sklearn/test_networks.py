@@ -299,8 +299,8 @@ def test_spsa():
 
 def test_a_fit_that_fails_leaves_nothing_behind():
     model = qs.VQC(steps=2).fit(*blobs(["cat", "dog"]))
-    with pytest.raises(ValueError, match="4 outputs need as many Z strings"):
-        model.fit(*blobs(list("abcd")))
+    with pytest.raises(ValueError, match="16 outputs need as many Pauli strings"):
+        model.fit(np.zeros((32, 2)), np.arange(32) % 16)
     with pytest.raises(NotFittedError):
         model.predict(blobs([0, 1])[0])
 
@@ -514,7 +514,12 @@ ESTIMATOR = qj.estimator_qnn(CIRCUIT, inputs=INPUTS)
         (lambda: qs.VQC(feature_map=z_feature_map(3)), *TWO, "has 3 parameters, but X has 2 features"),
         (lambda: qs.VQC(interpret="sum"), *TWO, "`interpret` must be 'parity', 'modulo' or a function"),
         (lambda: qs.VQC(interpret="parity", observables=["ZZ"]), *TWO, "`observables` or `interpret`, but not both"),
-        (lambda: qs.VQC(), *blobs([0, 1, 2, 3]), "4 outputs need as many Z strings, but 2 qubits have 3"),
+        (
+            lambda: qs.VQC(),
+            np.zeros((9, 1)),
+            np.arange(9) % 4,
+            "4 outputs need as many Pauli strings, but 1 qubits have 3",
+        ),
         (lambda: qs.VQC(interpret="parity"), *blobs([0, 1, 2]), "3 classes, but the network has 2 outputs"),
         (lambda: qs.VQC(observables=["IZ", "ZI", "ZZ"]), *TWO, "2 classes, but the network has 3 expectation values"),
         (lambda: qs.NeuralNetworkClassifier(ESTIMATOR), *blobs([0, 1, 2]), "3 classes, but the network has 1 outputs"),
@@ -529,8 +534,14 @@ def test_errors(make, x, y, match):
 
 
 def test_patience_and_samples_without_weight():
-    with pytest.raises(ValueError, match="all `sample_weight` are zero. Leave out samples"):
-        qs.VQC(patience=5, random_state=0).fit(*TWO, np.eye(30)[0])
+    """These are not there, neither to train nor to validate with."""
+    x, y = TWO
+    weight = np.arange(30) % 3 > 0
+    options = {"steps": 3, "batch_size": 4, "patience": 3, "random_state": 0}
+    by_weight = qs.VQC(**options).fit(x, y, weight)
+    np.testing.assert_array_equal(by_weight.weights_, qs.VQC(**options).fit(x[weight], y[weight]).weights_)
+    with pytest.raises(ValueError, match="of the 4 samples apart, but"):
+        qs.VQC(**options).fit(x, y, np.arange(30) < 4)
 
 
 @pytest.mark.parametrize("optimizer", [optax.adam, object()])
