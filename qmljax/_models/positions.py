@@ -7,18 +7,12 @@ from qmljax._circuit.program import Program
 
 
 def split(
-    program: Program, inputs: Sequence[Any] | None, weights: Sequence[Any] | None
+    program: Program, inputs: Sequence[Any], weights: Sequence[Any] | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The positions of inputs and weights in the circuit's parameters, each of which must be one of the two.
-
-    What is None is all that the other one does not name.
-    """
+    """The positions of inputs and weights in the circuit's parameters, each of which must be one of the two."""
     place = {name: k for k, name in enumerate(program.parameters)}
-    named = positions(weights or () if inputs is None else inputs, "weights" if inputs is None else "inputs", place)
-    rest = tuple(k for k in place.values() if k not in named)
-    if inputs is None:
-        return rest, named
-    ins, ws = named, rest if weights is None else positions(weights, "weights", place)
+    ins = positions(inputs, "inputs", place)
+    ws = tuple(k for k in place.values() if k not in ins) if weights is None else positions(weights, "weights", place)
     if both := set(ins) & set(ws):
         listed = ", ".join(program.parameters[k] for k in sorted(both))
         raise ValueError(f"A parameter must be an input or a weight, but {listed} is named as both.")
@@ -28,6 +22,13 @@ def split(
             f"Every parameter must be an input or a weight, but {listed} is neither. Add it to one of them."
         )
     return ins, ws
+
+
+def features_and_weights(program: Program, weights: Sequence[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The positions of a feature map's weights, and before them those of all other parameters, its features."""
+    place = {name: k for k, name in enumerate(program.parameters)}
+    trained = positions(weights, "weights", place)
+    return tuple(k for k in place.values() if k not in trained), trained
 
 
 def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tuple[int, ...]:

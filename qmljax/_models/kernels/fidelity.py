@@ -11,7 +11,7 @@ from qmljax._models.kernels.local import LocalFidelityKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
 from qmljax._models.kernels.pairs import BackendKernel
 from qmljax._models.kernels.shots import NoisyKernel, Shots
-from qmljax._models.positions import split
+from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Kernel
 from qmljax._progress import load_tqdm
 
@@ -69,7 +69,7 @@ def fidelity_kernel(
     read = readout.of_state(feature_map)
     device = backend if not isinstance(backend, Shots) else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program
-    features, trained = split(program, None, weights)
+    features, trained = features_and_weights(program, weights)
     if evaluate_duplicates not in ("all", "off_diagonal", "none"):
         raise ValueError(
             f"`evaluate_duplicates` must be 'all', 'off_diagonal' or 'none', but is {evaluate_duplicates!r}."

@@ -22,7 +22,7 @@ from qmljax._models.backend import Backend
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
-from qmljax._models.positions import split
+from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source
 from qmljax._progress import CompiledBar, load_tqdm
@@ -169,7 +169,7 @@ def projected_kernel(
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read = readout.of_observables(program, listed)
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
-    features, trained = split(read.program, None, weights)
+    features, trained = features_and_weights(read.program, weights)
     width = None if gamma is None else float(gamma)
     options: Any = {"memory": memory, "progress": progress}
     return ProjectedKernel(read.program, features, trained, read.observables, width, project, **options)

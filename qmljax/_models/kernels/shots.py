@@ -21,8 +21,9 @@ class Shots:
         key: A JAX random key. The noise depends on it and on the exact values: the same question gets the same answer.
 
     Example:
+        >>> import qmljax as qj
         >>> from qiskit.circuit.library import zz_feature_map
-        >>> kernel = fidelity_kernel(zz_feature_map(2), backend=Shots(100, jax.random.key(0)))
+        >>> kernel = qj.fidelity_kernel(zz_feature_map(2), backend=qj.Shots(100, jax.random.key(0)))
         >>> gram = kernel(np.random.default_rng(0).normal(size=(5, 2)))
         >>> bool((gram == gram.T).all()), bool(abs(100 * gram - (100 * gram).round()).max() < 1e-3)
         (True, True)
