@@ -27,6 +27,7 @@ from qmljax._models.arguments import check_amplitudes, check_memory, real_array
 from qmljax._models.compiled import Compiled, size
 
 MAX_UNITARY_QUBITS = 15
+MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,15 +135,26 @@ class Sample(Compiled):
             key: A JAX random key.
 
         Returns:
-            int32 outcomes of shape (..., shots).
+            int32 outcomes of shape (..., shots); -1 where parameters that are not finite leave no distribution.
 
         Raises:
             TypeError: `key` is no key, or the parameters are not real.
-            ValueError: The parameters have another shape, or a row of amplitudes is zero.
+            ValueError: The parameters have another shape, a row of amplitudes is zero, `key` is more than one key, or
+                there would be more than 2**30 outcomes.
         """
         if not isinstance(key, jax.Array | np.ndarray):
             raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
+        if key.ndim != (0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1):
+            raise ValueError(
+                f"`key` must be a single JAX random key, but is an array of them, of shape {key.shape}. One key serves a "
+                "whole batch of parameters; for a key of each, use jax.vmap."
+            )
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        if (rows := math.prod(params.shape[:-1])) * self.shots > MAX_OUTCOMES:
+            raise ValueError(
+                f"{rows} rows of `params` times {self.shots} `shots` are too many outcomes to fit: at most 2**30 at a "
+                "time. Draw them in parts, each with a key of its own."
+            )
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params, key)
 
@@ -281,11 +293,12 @@ def sample(circuit: Any, shots: int) -> Sample:
 
     Returns:
         ``f(params, key)``: parameters of shape (..., P) and a JAX random key to int32 outcomes of shape (..., shots).
-        Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing.
+        Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing. Outcomes are -1
+        where the parameters are not finite, and so there is no distribution to draw from.
 
     Raises:
         TypeError: `key` is no JAX random key.
-        ValueError: `shots` is no positive integer, or the simulation does not fit.
+        ValueError: `shots` is no positive integer or more than 2**30, or the simulation does not fit.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -297,6 +310,11 @@ def sample(circuit: Any, shots: int) -> Sample:
     read = readout.of_measurements(circuit)
     if not isinstance(shots, int | np.integer) or isinstance(shots, bool) or shots < 1:
         raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
+    if shots > MAX_OUTCOMES:
+        raise ValueError(
+            f"`shots` must be at most 2**30, the outcomes that fit into 4 GiB, but is {shots}. Draw them in parts, each "
+            "with a key of its own."
+        )
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     small = read.reduced()
     return Sample(small.program, small.qubits, int(shots))
