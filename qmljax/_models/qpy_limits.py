@@ -113,11 +113,12 @@ def _definition(file: _Bytes, custom: dict[bytes, int], depth: int) -> None:
         inner = file.inner(size)
         work = _evolution(inner, depth) if name.startswith(b"###PauliEvolutionGate_") else _circuit(inner, depth + 1)
     if base:
-        work += (controls + 1) * _instruction(file.inner(base), custom, depth + 1)
+        work += (controls + 1) * _instruction(file.inner(base), custom, depth + 1, placed=False)
     custom[name] = max(work, 1)
 
 
-def _instruction(file: _Bytes, custom: dict[bytes, int], depth: int) -> int:
+def _instruction(file: _Bytes, custom: dict[bytes, int], depth: int, placed: bool = True) -> int:
+    """Reads an instruction on its qubits, or one that is placed nowhere: the base of a controlled gate."""
     head = file.take("!HHHIIBHqII")
     length, label, params, qargs, cargs, extras, register, _, controls, _ = head
     file.budget.spend(controls)
@@ -125,7 +126,7 @@ def _instruction(file: _Bytes, custom: dict[bytes, int], depth: int) -> int:
     file.skip(label + register)
     if extras & 3 == 2:
         raise ValueError("its circuit has a classical condition, which no circuit of a model has")
-    file.skip(5 * (qargs + cargs))
+    file.skip(5 * (qargs + cargs) if placed else 0)
     inside = sum(_typed(file, depth) for _ in range(params))
     if extras & 128:
         for _ in range(*file.take("!I")):

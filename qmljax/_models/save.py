@@ -170,9 +170,7 @@ def decode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], backend:
             options |= {"observables": _observables(header, circuit.num_qubits), "progress": header["progress"]}
             return _ordered(projected_kernel(circuit, gamma=header["gamma"], **options), header["inputs"])
         case "estimator":
-            return estimator_qnn(
-                circuit, _observables(header, circuit.num_qubits), inputs=header["inputs"], **options
-            )
+            return estimator_qnn(circuit, _observables(header, circuit.num_qubits), inputs=header["inputs"], **options)
     shape = tuple(header["output_shape"])
     if "index" not in arrays:
         return sampler_qnn(circuit, inputs=header["inputs"], output_shape=shape, **options)
