@@ -13,7 +13,7 @@ from qmljax._circuit.observables import Observable
 from qmljax._circuit.readout import of_observables, of_qubits
 from qmljax._progress import load_tqdm
 from qmljax.primitives import _shift, _transpile
-from qmljax.primitives._jobs import Journal
+from qmljax.primitives._journal import Journal
 from qmljax.primitives._measured import Measured, Spsa
 from qmljax.primitives._plan import Plan, Work
 from qmljax.primitives._readings import Expectations, Outcomes, Reading, Zeros

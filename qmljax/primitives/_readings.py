@@ -12,7 +12,7 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qmljax._circuit.observables import Observable
-from qmljax.primitives._jobs import Answer
+from qmljax.primitives._journal import Answer
 from qmljax.primitives._transpile import Prepared
 
 MAX_PROJECTORS = 10  # in one term of an observable: it becomes 2**10 Pauli strings

@@ -11,7 +11,8 @@ import numpy as np
 from qmljax._circuit.program import Table
 from qmljax._progress import bar
 from qmljax.primitives import _plan
-from qmljax.primitives._jobs import Answer, Chunk, Runner
+from qmljax.primitives._jobs import Chunk, Runner
+from qmljax.primitives._journal import Answer
 from qmljax.primitives._plan import Work
 from qmljax.primitives._readings import Expectations, Reading, merged
 from qmljax.primitives._shift import Slots

@@ -30,8 +30,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qmljax import _files
+from qmljax._models.circuit_bytes import circuit_from, circuit_to
 from qmljax._models.protocols import Model
-from qmljax._models.save import circuit_from, circuit_to, decode, encode
+from qmljax._models.save import decode, encode
 from qmljax._training.checks import check_optimizer
 from qmljax._training.fit import fit
 from qmljax._training.leaves import as_numpy, like

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmljax._circuit import readout
+from qmljax._circuit.parse import own
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
 from qmljax._models.backend import Backend
@@ -13,6 +14,7 @@ from qmljax._models.kernels.pairs import BackendKernel
 from qmljax._models.kernels.shots import NoisyKernel, Shots
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Kernel
+from qmljax._models.qnn import Source
 from qmljax._progress import load_tqdm
 
 
@@ -66,6 +68,7 @@ def fidelity_kernel(
     memory = check_memory(memory)
     if progress:
         load_tqdm()
+    feature_map = own(feature_map)
     read = readout.of_state(feature_map)
     device = backend if not isinstance(backend, Shots) else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program
@@ -79,6 +82,7 @@ def fidelity_kernel(
     if local and program.loads:
         raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
     common: Any = {"program": program, "features": features, "weights": trained, "memory": memory, "progress": progress}
+    common["source"] = Source(feature_map, ())
     if device is not None:
         return BackendKernel(**common, function=device.fidelity(feature_map), duplicates=evaluate_duplicates)
     if local:

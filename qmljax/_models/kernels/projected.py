@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
-from qmljax._circuit.parse import parse
+from qmljax._circuit.parse import own, parse
 from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
@@ -68,7 +68,7 @@ class ProjectedKernel(BaseKernel):
         That is what a layer of a neural network takes.
         """
         common = self.program, self.features, self.weights, (len(self.observables),)
-        about: Any = {"memory": self.memory, "normalised": False, "source": Source(self.program, self.observables)}
+        about: Any = {"memory": self.memory, "normalised": False, "source": self.source}
         if self.project is not None:
             return BackendQNN(*common, self.project, None, **about)
         return EstimatorQNN(*common, self.observables, **about)
@@ -163,15 +163,17 @@ def projected_kernel(
         load_tqdm()
     if gamma is not None:
         _check_gamma(gamma)
+    feature_map = own(feature_map)
     program = parse(feature_map)
     if observables is None or isinstance(observables, int | np.integer):
         observables = _paulis(program.num_qubits, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read = readout.of_observables(program, listed)
+    source = Source(feature_map, read.observables)
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
     features, trained = features_and_weights(read.program, weights)
     width = None if gamma is None else float(gamma)
-    options: Any = {"memory": memory, "progress": progress}
+    options: Any = {"memory": memory, "progress": progress, "source": source}
     return ProjectedKernel(read.program, features, trained, read.observables, width, project, **options)
 
 
