@@ -41,8 +41,8 @@ def cross_entropy(probabilities: Any, labels: Any) -> Array:
         An array of shape (...).
 
     Raises:
-        ValueError: The shapes do not fit, or a class is not below C. (While JAX traces, where labels have no values
-            yet, such a class gives NaN.)
+        ValueError: The shapes do not fit, or a class is not one of 0 to C - 1. (While JAX traces, where labels have no
+            values yet, such a class gives NaN.)
 
     Example:
         >>> cross_entropy(jnp.array([[0.25, 0.75], [0.5, 0.5]]), jnp.array([0, 1])).round(3)
@@ -60,7 +60,7 @@ def cross_entropy(probabilities: Any, labels: Any) -> Array:
         return -(labels.astype(p.dtype) * log).sum(axis=-1)
     if labels.shape != p.shape[:-1]:
         raise ValueError(f"`labels` must have shape {p.shape[:-1]}, a class for each sample, but have {labels.shape}.")
-    _check_classes(labels, p.shape[-1])
+    labels = _checked_classes(labels, p.shape[-1])
     return -jnp.take_along_axis(log, labels[..., None], axis=-1, mode="fill")[..., 0]
 
 
@@ -111,7 +111,8 @@ def weighted_fidelity(fidelities: Any, labels: Any, overlaps: Any, class_weights
         An array of shape (...).
 
     Raises:
-        ValueError: The shapes do not fit, or a class is not below C.
+        ValueError: The shapes do not fit, or a class is not one of 0 to C - 1. (While JAX traces, where labels have no
+            values yet, such a class gives NaN.)
 
     Example:
         >>> _, overlaps = class_states(2)
@@ -129,17 +130,21 @@ def weighted_fidelity(fidelities: Any, labels: Any, overlaps: Any, class_weights
             f"Fidelities of shape {fidelities.shape} need `labels` of shape {fidelities.shape[:-1]} and `overlaps` of "
             f"shape {(classes, classes)}, but they have {labels.shape} and {overlaps.shape}."
         )
-    _check_classes(labels, classes)
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"`labels` must be classes, integers from 0 to {classes - 1}, but have dtype {labels.dtype}.")
+    labels = _checked_classes(labels, classes)
     weights = jnp.broadcast_to(jnp.asarray(class_weights, fidelities.dtype), fidelities.shape)
-    return ((weights * fidelities - overlaps[labels]) ** 2).sum(axis=-1) / 2
+    aims = overlaps.at[labels].get(mode="fill", fill_value=jnp.nan)
+    return ((weights * fidelities - aims) ** 2).sum(axis=-1) / 2
 
 
-def _check_classes(labels: Array, classes: int) -> None:
-    """Of labels that have values: those under a trace have none yet."""
-    if isinstance(labels, jax.core.Tracer) or not labels.size:
-        return
+def _checked_classes(labels: Array, classes: int) -> Array:
+    """Labels with values are refused if they are no classes; under a trace they become `classes`, out of bounds."""
+    if isinstance(labels, jax.core.Tracer):
+        return jnp.where(labels < 0, jnp.asarray(classes, labels.dtype), labels)  # else indices from the end
     values = np.asarray(labels)
-    if not 0 <= values.min() <= values.max() < classes:
+    if values.size and not 0 <= values.min() <= values.max() < classes:
         raise ValueError(
             f"`labels` must be classes from 0 to {classes - 1}, but reach from {values.min()} to {values.max()}."
         )
+    return labels

@@ -58,7 +58,7 @@ FLOORS = {
     "gram": ["_checks", "_alignment _approximation _diagnostics _losses _repair", "__init__"],
     "torch": ["_rules _tensors", "_bridge", "_function", "_connector", "__init__"],
     "sklearn": [
-        "_matrices _objective",
+        "_matrices _objective _options",
         "_kernels _pegasos _transforms _variational",
         "_networks",
         "_classifiers _regressors",

@@ -203,3 +203,14 @@ def test_weighted_fidelity_keeps_the_dtype_and_goes_through_jit():
 def test_fidelities_that_do_not_fit(labels, overlaps, match):
     with pytest.raises(ValueError, match=re.escape(match)):
         weighted_fidelity(np.full((2, 3), 0.5, "float32"), labels, overlaps)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 7])
+def test_classes_that_are_none_are_nan_while_traced(label):
+    """And neither counted from the end, nor moved into bounds."""
+    p, overlaps = np.full((2, 3), 1 / 3, np.float32), np.eye(3, dtype=np.float32)
+    for loss in (cross_entropy, lambda p, labels: weighted_fidelity(p, labels, overlaps)):
+        values = jax.jit(loss)(p, np.array([label, 1]))
+        assert np.isnan(values[0]) and np.isfinite(values[1])
+    with pytest.raises(ValueError, match="`labels` must be classes, integers from 0 to 2, but have dtype float32"):
+        weighted_fidelity(p, np.ones(2, np.float32), overlaps)

@@ -5,19 +5,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from qmljax.gram._checks import PRECISION
 
 
-def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cutoff: float = 1e-6) -> Array:
+def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cutoff: float | None = None) -> Array:
     """Feature vectors whose inner products approximate a kernel, from its values at some landmarks alone.
 
     Args:
         kernel: ``kernel(x, y)``, of points (N, d) and (M, d) to (N, M), such as `fidelity_kernel` returns.
         x: The points, (N, d); N may be large, since only the columns of the landmarks are computed.
         landmarks: (m, d), such as a random choice of the points.
-        cutoff: Eigenvalues of the landmarks' kernel matrix below this part of the largest are left out.
+        cutoff: Eigenvalues of the landmarks' kernel matrix below this part of the largest are left out. Default: m
+            times the rounding error of their dtype, below which eigenvalues are noise.
 
     Returns:
         Features (N, m): ``features @ features.T`` is the approximation, exact at the landmarks. A linear model on them
@@ -33,7 +35,15 @@ def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cut
         >>> bool(abs(features @ features.T - kernel(x, x)).max() < 1e-3)
         True
     """
-    values, vectors = jnp.linalg.eigh(kernel(landmarks, landmarks))
+    number = isinstance(cutoff, int | float | np.number) and not isinstance(cutoff, bool)
+    if cutoff is not None and not (number and 0 <= cutoff < 1):
+        raise ValueError(f"`cutoff` must be a part, a number from 0 to below 1, or None, but is {cutoff!r}.")
+    if np.ndim(landmarks) != 2 or not len(landmarks):
+        raise ValueError(
+            f"`landmarks` must be points of shape (m, d), at least one, but have shape {np.shape(landmarks)}."
+        )
+    values, vectors = jnp.linalg.eigh(jnp.asarray(kernel(landmarks, landmarks)))
+    cutoff = len(values) * float(jnp.finfo(values.dtype).eps) if cutoff is None else cutoff
     kept = values > cutoff * values[-1]
     scale = jnp.where(kept, 1 / jnp.sqrt(jnp.where(kept, values, 1.0)), 0.0)
     return jnp.matmul(kernel(x, landmarks), vectors * scale[None], precision=PRECISION)

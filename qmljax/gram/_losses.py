@@ -17,26 +17,34 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:  # noqa: N803
 
     Args:
         gram: A kernel matrix, (N, N).
-        y: Labels of two classes, (N,): the larger value is the positive class.
+        y: Labels of two classes, (N,): the larger value is the positive class. Of several classes take the sum of the
+            losses of pairs or of one against the rest.
         C: The penalty of margin violations.
 
     Returns:
         The largest ``sum(a) - sum_ij a_i a_j y_i y_j K_ij / 2`` with 0 <= a_i <= C and sum_i a_i y_i = 0. Solved by
-        scikit-learn, and differentiable once in `gram`.
+        scikit-learn, and differentiable once in `gram`. Where labels have no values yet, while JAX traces, as in `fit`:
+        0 for labels of one class, as a mini-batch may have, and NaN for three and more.
 
     Raises:
         ImportError: scikit-learn is missing.
+        ValueError: `y` does not hold two classes, or `C` is not positive.
 
     References:
         J. R. Glick et al., "Covariant quantum kernels for data with group structure", Nature Physics 20, 479 (2024),
         equation (9).
     """
-    gram, y = checked(gram, y, columns=False)
+    gram, y = _checked(gram, y)
+    solve = functools.partial(_solve_svc, _svm(), C=_number("C", C))
     if not isinstance(y, jax.core.Tracer) and len(np.unique(y)) != 2:
-        raise ValueError(f"`y` must hold two classes, but has the values {np.unique(y)[:8].tolist()}.")
-    return _dual_optimum(
-        gram, jnp.where(y == y.max(), 1.0, -1.0).astype(gram.dtype), functools.partial(_solve_svc, C=C)
-    )
+        raise ValueError(
+            f"`y` must hold two classes, but has the values {np.unique(y)[:8].tolist()}. Of several classes take the "
+            "sum of the losses of one against the rest, `jnp.where(y == k, 1, -1)`."
+        )
+    high, low = y.max(), y.min()
+    strange = jnp.any((y != high) & (y != low))  # a third class, or NaN
+    optimum = _dual_optimum(gram, jnp.where(y == high, 1.0, -1.0).astype(gram.dtype), solve)
+    return optimum * jnp.where(strange, jnp.nan, 1.0).astype(gram.dtype)  # and so is its gradient
 
 
 def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Array:  # noqa: N803
@@ -45,8 +53,9 @@ def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Arra
     The largest ``y.b - epsilon |b|_1 - b^T K b / 2`` with |b_i| <= C and sum(b) = 0. Solved by scikit-learn, and
     differentiable once in `gram`.
     """
-    gram, y = checked(gram, y, columns=False)
-    return _dual_optimum(gram, y, functools.partial(_solve_svr, C=C, epsilon=epsilon), epsilon)
+    gram, y = _checked(gram, y)
+    epsilon = _number("epsilon", epsilon, zero=True)
+    return _dual_optimum(gram, y, functools.partial(_solve_svr, _svm(), C=_number("C", C), epsilon=epsilon), epsilon)
 
 
 def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
@@ -55,6 +64,7 @@ def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     In closed form, ``ridge y^T (K + ridge)^{-1} y / 2``; differentiable to any order. `y` may be (N,) or (N, c).
     """
     gram, y = checked(gram, y)
+    ridge = ridge if isinstance(ridge, jax.Array) and ridge.ndim == 0 else _number("ridge", ridge)
     if not isinstance(ridge, jax.core.Tracer) and not ridge > 0:
         raise ValueError(f"`ridge` must be positive, but is {ridge!r}.")
     matrix = gram + ridge * jnp.eye(len(gram), dtype=gram.dtype)
@@ -66,15 +76,37 @@ def huber_loss(gram: Any, y: Any, *, delta: float = 1.0, ridge: float = 1.0) -> 
 
     `y` is real, (N,). Differentiable once in `gram`.
     """
-    gram, y = checked(gram, y, columns=False)
+    gram, y = _checked(gram, y)
+    delta, ridge = _number("delta", delta), _number("ridge", ridge)
     solve = functools.partial(_solve_box, bound=delta / ridge, quadratic=ridge)
     return ridge * _dual_optimum(gram, y, solve, quadratic=ridge)
 
 
 def absolute_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     """The least ``sum_i |f_i - y_i| + ridge |f|_K**2 / 2``; `y` is real, (N,). Differentiable once in `gram`."""
-    gram, y = checked(gram, y, columns=False)
+    gram, y = _checked(gram, y)
+    ridge = _number("ridge", ridge)
     return ridge * _dual_optimum(gram, y, functools.partial(_solve_box, bound=1 / ridge, quadratic=0.0))
+
+
+def _checked(gram: Any, y: Any) -> tuple[Array, Array]:
+    gram, y = checked(gram, y, columns=False)
+    if not len(y):
+        raise ValueError("A loss needs points, but the kernel matrix has shape (0, 0).")
+    return gram, y
+
+
+def _number(name: str, value: Any, *, zero: bool = False) -> float:
+    """A positive number with a value: the solver on the host is given it as such, and it has no derivative."""
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"`{name}` must be a number, but JAX traces it: pass it as a number, such as 1.0, from outside of `jit`, "
+            "`vmap` or `grad`."
+        )
+    number = isinstance(value, int | float | np.number | np.ndarray | jax.Array) and not isinstance(value, bool)
+    if not number or np.ndim(value) or not np.isfinite(value) or value < 0 or value == 0 and not zero:
+        raise ValueError(f"`{name}` must be positive{' or 0' * zero}, a finite number, but is {value!r}.")
+    return float(value)
 
 
 def _dual_optimum(
@@ -85,29 +117,56 @@ def _dual_optimum(
     quadratic: float = 0.0,
 ) -> Array:
     """y.b - linear |b|_1 - b^T (K + quadratic) b / 2 at the b that `solve` finds on the host."""
-    shape = jax.ShapeDtypeStruct(y.shape, gram.dtype)
-    b = jax.pure_callback(
-        lambda k, t: solve(np.asarray(k, float), np.asarray(t, float)).astype(gram.dtype),
-        shape,
-        lax.stop_gradient(gram),
-        lax.stop_gradient(y),
-        vmap_method="sequential",
-    )
+    b = _on_the_host(functools.partial(_solved, solve), lax.stop_gradient(gram), lax.stop_gradient(y))
     products = jnp.matmul(gram, b, precision=PRECISION) + quadratic * b
     return jnp.vdot(y, b) - linear * jnp.abs(b).sum() - jnp.vdot(b, products) / 2
 
 
-def _solve_svc(gram: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:  # noqa: N803
-    svm = _sklearn_svm().SVC(kernel="precomputed", C=C, tol=1e-8).fit(gram, y)
+def _on_the_host(function: Callable[[np.ndarray, np.ndarray], np.ndarray], gram: Array, y: Array) -> Array:
+    """`function` of arrays in double precision on the host, in the shape and dtype of `y`.
+
+    Bits cross the border, as integers of 32 bits: the thread that calls back does not know of `jax.enable_x64`, and
+    would round, and refuse, what has 64.
+    """
+    dtype = np.dtype(np.float64 if y.dtype.itemsize == 8 else np.float32)  # of what crosses
+
+    def call(*bits: Any) -> np.ndarray:
+        matrix, labels = (np.ascontiguousarray(b).view(dtype).astype(float) for b in bits)
+        found = function(matrix.reshape(shapes[0]), labels.reshape(shapes[1])).astype(dtype)
+        return found.view(np.uint32).reshape(out.shape)
+
+    shapes = gram.shape, y.shape
+    given = [lax.bitcast_convert_type(a.astype(dtype), np.uint32) for a in (gram, y)]
+    out = jax.ShapeDtypeStruct(given[1].shape, np.uint32)
+    found = jax.pure_callback(call, out, *given, vmap_method="sequential")
+    return lax.bitcast_convert_type(found, dtype).astype(y.dtype)
+
+
+def _solved(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], gram: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What `solve` finds, and NaN where it finds nothing: an exception would end the program that calls back."""
+    if not (np.isfinite(gram).all() and np.isfinite(y).all()):
+        return np.full(len(y), np.nan)
+    try:
+        return solve(gram, y)
+    except Exception:
+        return np.full(len(y), np.nan)
+
+
+def _solve_svc(svm: Any, gram: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:  # noqa: N803
     b = np.zeros(len(y))
-    b[svm.support_] = svm.dual_coef_[0]
+    if (y == y[0]).all():  # one class: sum_i a_i y_i = 0 leaves a = 0
+        return b
+    machine = svm.SVC(kernel="precomputed", C=C, tol=1e-8).fit(gram, y)
+    b[machine.support_] = machine.dual_coef_[0]
     return b
 
 
-def _solve_svr(gram: np.ndarray, y: np.ndarray, C: float, epsilon: float) -> np.ndarray:  # noqa: N803
-    svm = _sklearn_svm().SVR(kernel="precomputed", C=C, epsilon=epsilon, tol=1e-8).fit(gram, y)
+def _solve_svr(svm: Any, gram: np.ndarray, y: np.ndarray, C: float, epsilon: float) -> np.ndarray:  # noqa: N803
     b = np.zeros(len(y))
-    b[svm.support_] = svm.dual_coef_[0]
+    if len(y) == 1:
+        return b
+    machine = svm.SVR(kernel="precomputed", C=C, epsilon=epsilon, tol=1e-8).fit(gram, y)
+    b[machine.support_] = machine.dual_coef_[0]
     return b
 
 
@@ -123,7 +182,7 @@ def _solve_box(gram: np.ndarray, y: np.ndarray, bound: float, quadratic: float) 
     return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=[(-bound, bound)] * len(y), options=options).x
 
 
-def _sklearn_svm() -> Any:
+def _svm() -> Any:
     try:
         from sklearn import svm
     except ImportError:

@@ -1,27 +1,30 @@
 """A support vector classifier with a quantum kernel, trained by stochastic subgradients."""
 
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qmljax._models.protocols import Kernel
-from qmljax.sklearn._matrices import kernel_matrix, modest
+from qmljax.sklearn._matrices import FittedKernel, dense, modest, no_probabilities
+from qmljax.sklearn._options import check_flag, check_integer, check_number, weights_of_classes, weights_of_samples
 
 
 class PegasosQSVC(ClassifierMixin, BaseEstimator):
     """A support vector classifier trained by stochastic subgradient steps, one kernel row each.
 
-    Several classes are told apart one against the rest.
+    Several classes are told apart one against the rest. It has no `predict_proba`; see `QSVC` for probabilities.
 
     Args:
         quantum_kernel: As for `QSVC`.
         kernel_weights: The weights of a trainable kernel.
-        C: The penalty of margin violations; the regularisation of the paper is 1 / (C N).
+        C: The penalty of margin violations; the regularisation of the paper is 1 / (C N), N being the sum of weights.
         num_steps: How many steps.
+        class_weight: Factors of `C` for the classes, {label: factor}, or "balanced": as if each class had as many
+            samples. Default: 1 each.
         bias: Whether the decision function has an offset. It is regularised like the rest, as by a constant feature.
         precomputed: Whether `fit` gets the kernel matrix (N, N), and `predict` that of test and training points, (M,
         N).
@@ -44,6 +47,7 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         kernel_weights: Any = None,
         C: float = 1.0,  # noqa: N803
         num_steps: int = 1000,
+        class_weight: Any = None,
         bias: bool = True,
         precomputed: bool = False,
         random_state: Any = None,
@@ -52,54 +56,62 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         self.kernel_weights = kernel_weights
         self.C = C
         self.num_steps = num_steps
+        self.class_weight = class_weight
         self.bias = bias
         self.precomputed = precomputed
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """Trains on points (N, d) and labels (N,), which are drawn in proportion to the weights (N,)."""
-        X, y = validate_data(self, X, y)  # noqa: N806
+        """Trains on points (N, d) and labels (N,), which are drawn in proportion to the weights (N,).
+
+        A weight multiplies `C`, as in `QSVC`: 2 is as good as a sample twice, 0 as none.
+        """
+        self._check_options()
+        X, y = validate_data(self, X, y, accept_sparse="csr")  # noqa: N806
+        X = dense(X)  # noqa: N806
         check_classification_targets(y)
-        if not self.C > 0 or self.num_steps < 1:
-            raise ValueError(f"`C` and `num_steps` must be positive, but are {self.C} and {self.num_steps}.")
-        chances = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        self.classes_, index = np.unique(y, return_inverse=True)
+        weights = weights_of_samples(sample_weight, X)
+        self.classes_ = np.unique(y[weights > 0])
         if len(self.classes_) < 2:
-            raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
+            raise ValueError("A classifier needs at least two classes, but the labels with weight are of one class.")
+        there = weights > 0
+        weights[there] = weights_of_classes(self.class_weight, self.classes_, y[there], weights[there])
         if self.precomputed and X.shape[0] != X.shape[1]:
             raise ValueError(f"A precomputed kernel matrix must be square, but has shape {X.shape}.")
-        self.kernel_matrix_ = X if self.precomputed else self._matrix(X, None)
-        self.x_ = None if self.precomputed else X
-        gram = self.kernel_matrix_ + (1.0 if self.bias else 0.0)
-        draws = check_random_state(self.random_state).choice(len(X), self.num_steps, p=chances / chances.sum())
-        positive = [1] if len(self.classes_) == 2 else range(len(self.classes_))
-        scale = self.C * len(X) / self.num_steps  # 1 / (lambda T)
-        self.dual_coef_ = (
-            np.stack([self._steps(gram, np.where(index == k, 1.0, -1.0), draws) for k in positive]) * scale
-        )
+        self.kernel_ = None if self.precomputed else FittedKernel(self.quantum_kernel, self.kernel_weights, X)
+        self.kernel_matrix_ = X if self.kernel_ is None else self.kernel_.gram()
+        self.offset_ = 1.0 if self.bias else 0.0
+        gram = self.kernel_matrix_ + self.offset_
+        total = weights.sum()
+        draws = check_random_state(self.random_state).choice(len(X), self.num_steps, p=weights / total)
+        positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
+        strength = self.C * total  # 1 / lambda
+        counts = [_violations(gram, np.where(y == label, 1.0, -1.0), draws, strength) for label in positive]
+        self.dual_coef_ = np.stack(counts) * (strength / self.num_steps)
         return self
+
+    def _check_options(self) -> None:
+        check_number("C", self.C)
+        check_integer("num_steps", self.num_steps, least=1)
+        check_flag("bias", self.bias)
+        check_flag("precomputed", self.precomputed)
 
     def __sklearn_tags__(self) -> Any:
         tags = modest(super().__sklearn_tags__())
-        tags.input_tags.pairwise = self.precomputed
+        tags.input_tags.pairwise, tags.input_tags.sparse = self.precomputed, True
         return tags
 
-    def _steps(self, gram: np.ndarray, signs: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """How often each point violated its margin, with its sign."""
-        counts = np.zeros(len(gram))
-        values = np.zeros(len(gram))  # gram @ counts
-        for t, i in enumerate(draws):
-            if t == 0 or signs[i] * values[i] * self.C * len(gram) < t:
-                counts[i] += signs[i]
-                values += signs[i] * gram[i]
-        return counts
+    @property
+    def predict_proba(self) -> NoReturn:
+        """There are none: ``CalibratedClassifierCV(PegasosQSVC(), ensemble=False)`` has probabilities."""
+        raise AttributeError(no_probabilities(self))
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
         """Points (M, d) to values (M,) for two classes, else (M, c)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)  # noqa: N806
-        matrix = X if self.precomputed else self._matrix(X, self.x_)
-        values = (matrix + (1.0 if self.bias else 0.0)) @ self.dual_coef_.T
+        X = dense(validate_data(self, X, accept_sparse="csr", reset=False))  # noqa: N806
+        matrix = X if self.kernel_ is None else self.kernel_.between(X)
+        values = (matrix + self.offset_) @ self.dual_coef_.T
         return values[:, 0] if len(self.classes_) == 2 else values
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -107,5 +119,13 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         values = self.decision_function(X)
         return self.classes_[(values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)]
 
-    def _matrix(self, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-        return kernel_matrix(self.quantum_kernel, x, y, weights=self.kernel_weights)
+
+def _violations(gram: np.ndarray, signs: np.ndarray, draws: np.ndarray, strength: float) -> np.ndarray:
+    """How often each point, of those drawn, violated its margin, with its sign."""
+    counts = np.zeros(len(gram))
+    values = np.zeros(len(gram))  # gram @ counts
+    for t, i in enumerate(draws):
+        if t == 0 or signs[i] * values[i] * strength < t:
+            counts[i] += signs[i]
+            values += signs[i] * gram[i]
+    return counts

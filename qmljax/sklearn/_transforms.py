@@ -8,10 +8,15 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.gaussian_process import kernels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qmljax._circuit.parse import parse
+from qmljax._models.compiled import Compiled
 from qmljax._models.functions import statevector
 from qmljax._models.kernels.projected import projected_kernel
+from qmljax._models.positions import split
 from qmljax._models.protocols import Kernel
-from qmljax.sklearn._matrices import default_map, kernel_matrix
+from qmljax.sklearn._matrices import default_map, dense, kernel_matrix, read_kernel
+
+FEW = 16  # points whose matrix is computed for its diagonal: more would waste work, fewer would take more calls
 
 
 class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -21,38 +26,62 @@ class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         feature_map: A `QuantumCircuit` with a parameter for each feature. Default: `zz_feature_map`.
         output: "paulis", the expectation values of `observables`; or "state", the amplitudes, real parts first.
         observables: As for `projected_kernel`: a list, or k for all Pauli strings on 1 to k qubits.
+        weights: The parameters of `feature_map` that are no features, as for `projected_kernel`.
+        kernel_weights: Their values, (W,), such as those of a kernel that was trained.
 
     Example:
         >>> QuantumFeatureMap().fit_transform(np.zeros((4, 2))).shape
         (4, 6)
     """
 
-    def __init__(self, feature_map: Any = None, *, output: str = "paulis", observables: Any = None) -> None:
+    def __init__(
+        self,
+        feature_map: Any = None,
+        *,
+        output: str = "paulis",
+        observables: Any = None,
+        weights: Any = (),
+        kernel_weights: Any = None,
+    ) -> None:
         self.feature_map = feature_map
         self.output = output
         self.observables = observables
+        self.weights = weights
+        self.kernel_weights = kernel_weights
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Learns the number of features alone."""
-        X = validate_data(self, X)  # noqa: N806
-        if self.output not in ("paulis", "state"):
+        X = dense(validate_data(self, X, accept_sparse="csr"))  # noqa: N806
+        if not isinstance(self.output, str) or self.output not in ("paulis", "state"):
             raise ValueError(f"`output` must be 'paulis' or 'state', but is {self.output!r}.")
         self.circuit_ = default_map(X.shape[1]) if self.feature_map is None else self.feature_map
+        weights = () if self.weights is None else self.weights
+        projector = projected_kernel(self.circuit_, observables=self.observables, weights=weights)
+        _, self.kernel_weights_ = read_kernel(projector, self.kernel_weights, X.shape[1], "feature_map")
+        self._function = projector.projections if self.output == "paulis" else statevector(self.circuit_)
+        self._places = split(parse(self.circuit_), None, weights)
         self._n_features_out = self._map(X[:1]).shape[1]
         return self
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
         """Points (N, d) to features (N, D)."""
         check_is_fitted(self)
-        return self._map(validate_data(self, X, reset=False))
+        return self._map(dense(validate_data(self, X, accept_sparse="csr", reset=False)))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _map(self, x: np.ndarray) -> np.ndarray:
+        values = np.zeros(0) if self.kernel_weights_ is None else self.kernel_weights_
         with jax.enable_x64(x.dtype != np.float32):
-            if self.output == "paulis":
-                kernel = projected_kernel(self.circuit_, observables=self.observables)
-                return np.asarray(kernel.projections(x), np.float64)
-            psi = np.asarray(statevector(self.circuit_)(x))
-            return np.concatenate([psi.real, psi.imag], axis=1).astype(np.float64)
+            if not isinstance(self._function, Compiled):
+                return np.asarray(self._function(x, weights=values.astype(x.dtype)), np.float64)
+            params = np.zeros((len(x), x.shape[1] + len(values)), x.dtype)
+            params[:, self._places[0]], params[:, self._places[1]] = x, values
+            psi = np.asarray(self._function(params))
+        return np.concatenate([psi.real, psi.imag], axis=1).astype(np.float64)
 
 
 class QuantumGPKernel(kernels.Kernel):
@@ -67,12 +96,19 @@ class QuantumGPKernel(kernels.Kernel):
 
     def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:  # noqa: N803
         """The kernel matrix, (N, M), and on request its derivatives in the hyperparameters, of which there are none."""
-        matrix = kernel_matrix(self.quantum_kernel, X, Y, weights=self.kernel_weights).copy()
+        kernel, weights = read_kernel(self.quantum_kernel, self.kernel_weights, np.shape(X)[1])
+        matrix = kernel_matrix(kernel, X, Y, weights=weights).copy()
         return (matrix, np.empty((*matrix.shape, 0))) if eval_gradient else matrix
 
     def diag(self, X: Any) -> np.ndarray:  # noqa: N803
-        """The diagonal of the kernel matrix, (N,)."""
-        return np.diagonal(self(X)).copy()
+        """The diagonal of the kernel matrix, (N,), from the matrices of a few points at a time."""
+        x = dense(X)
+        kernel, weights = read_kernel(self.quantum_kernel, self.kernel_weights, x.shape[1])
+        padded = np.concatenate([x, np.repeat(x[:1], -len(x) % FEW, axis=0)])
+        blocks = [
+            kernel_matrix(kernel, few, weights=weights, keep=False) for few in padded.reshape(-1, FEW, x.shape[1])
+        ]
+        return np.concatenate([np.zeros(0), *map(np.diagonal, blocks)])[: len(x)]
 
     def is_stationary(self) -> bool:
         """No: a quantum kernel depends on more than the difference of two points."""

@@ -5,6 +5,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.linalg
 from scipy.optimize import minimize
@@ -74,6 +75,81 @@ def test_losses_have_the_derivative_of_the_optimum(name):
     np.testing.assert_allclose((slopes + slopes.T) / 2, differences(LOSSES[name], matrix), atol=2e-5)
     batch = jax.vmap(LOSSES[name])(np.stack([matrix, matrix + np.eye(8)]))
     np.testing.assert_allclose(batch, [LOSSES[name](matrix), LOSSES[name](matrix + np.eye(8))], rtol=1e-9)
+
+
+ON_THE_HOST = {
+    "svc": gram.svc_loss,
+    "svr": lambda m, y: gram.svr_loss(m, y, epsilon=0.05),
+    "huber": gram.huber_loss,
+    "absolute": gram.absolute_loss,
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_HOST)
+def test_losses_without_an_answer_are_nan_while_traced(name):
+    """And nothing of the solver's gets out of the host: it would end the program."""
+    both = jax.jit(jax.value_and_grad(ON_THE_HOST[name]))
+    matrix, y = random_gram(4) + np.eye(4), np.array([1.0, 1, -1, -1])
+    assert all(np.isfinite(a).all() for a in both(matrix, y))
+    for m, labels in ((np.full((4, 4), np.nan), y), (matrix, np.array([1.0, np.nan, -1, -1])), (matrix * np.inf, y)):
+        value, slope = both(m, labels)
+        assert np.isnan(value) and np.isnan(slope).any()
+    value, _ = jax.vmap(both)(np.stack([matrix, np.full((4, 4), np.nan)]), np.stack([y, y]))
+    assert np.isfinite(value[0]) and np.isnan(value[1])
+
+
+def test_labels_of_other_than_two_classes_while_traced():
+    both = jax.jit(jax.value_and_grad(gram.svc_loss))
+    matrix = random_gram(4)
+    value, slope = both(matrix, np.ones(4))  # sum_i a_i y_i = 0 leaves a = 0
+    assert value == 0 and not np.asarray(slope).any()
+    value, slope = both(matrix, np.array([0.0, 1, 2, 1]))
+    assert np.isnan(value) and np.isnan(slope).all()
+    assert jax.jit(gram.svr_loss)(np.eye(1), np.ones(1)) == 0  # sum(b) = 0 leaves b = 0
+
+
+def test_a_solver_that_fails(monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no solution")
+
+    monkeypatch.setattr(gram._losses, "_solve_svr", fail)
+    assert np.isnan(jax.jit(gram.svr_loss)(random_gram(4), np.arange(4.0)))
+
+
+def test_mini_batches_of_one_class():
+    """Every batch of two is of one class, or of two: training goes on."""
+    x, y = np.array([[0.1], [0.4], [0.9]]), np.array([-1.0, -1.0, 1.0])
+    result = qj.fit(
+        lambda w, x, y: gram.svc_loss(jnp.exp(-w[0] * (x - x.T) ** 2), y),
+        np.ones(1),
+        (x, y),
+        optimizer=optax.sgd(0.1),
+        steps=8,
+        batch_size=2,
+        key=jax.random.key(0),
+    )
+    assert np.isfinite(result.history).all() and (result.history == 0).any() and result.history.any()
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf, "a", True, None, np.ones(2)])
+def test_numbers_that_are_none(wrong):
+    matrix, y = np.eye(8), LABELS
+    for loss, name in (
+        (gram.svc_loss, "C"),
+        (gram.svr_loss, "C"),
+        (gram.huber_loss, "delta"),
+        (gram.huber_loss, "ridge"),
+        (gram.absolute_loss, "ridge"),
+        (gram.squared_loss, "ridge"),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must be positive"):
+            loss(matrix, y, **{name: wrong})
+    with pytest.raises(ValueError, match="`epsilon` must be positive or 0"):
+        gram.svr_loss(matrix, y, epsilon=-0.1)
+    with pytest.raises(TypeError, match="`C` must be a number, but JAX traces it"):
+        jax.jit(lambda c: gram.svc_loss(matrix, y, C=c))(1.0)
+    with pytest.raises(ValueError, match="needs points"):
+        gram.svr_loss(np.zeros((0, 0)), np.zeros(0))
 
 
 def test_svc_loss_is_the_optimum_of_scikit_learns_dual():
@@ -196,6 +272,19 @@ def test_nystroem():
     assert abs(error - np.sqrt(everything.mean())) < 5 * deviation and deviation < error
     exact, none = gram.approximation_error(lambda a, b: a @ b.T, x, x, jax.random.key(0))
     assert exact < 1e-12 and none < 1e-12
+
+
+def test_nystroem_leaves_out_what_is_rounding():
+    """A kernel of rank 3 and of 40 landmarks: in single precision, too, its other eigenvalues are noise."""
+    x = np.random.default_rng(5).normal(size=(60, 3))
+    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
+        features = np.asarray(gram.nystroem(lambda a, b: jnp.asarray(a @ b.T), x.astype(dtype), x[:40].astype(dtype)))
+        assert features.dtype == dtype and (abs(features).max(axis=0) > tolerance).sum() == 3
+        np.testing.assert_allclose(features @ features.T, x @ x.T, atol=10 * tolerance)
+    with pytest.raises(ValueError, match="`cutoff` must be a part"):
+        gram.nystroem(RBF(0.7), x, x, cutoff=-1.0)
+    with pytest.raises(ValueError, match=re.escape("`landmarks` must be points of shape (m, d)")):
+        gram.nystroem(RBF(0.7), x, x[0])
 
 
 @pytest.mark.parametrize("matrix", [np.zeros(3), np.zeros((2, 3)), np.eye(2, dtype=complex), np.eye(2, dtype=int)])
