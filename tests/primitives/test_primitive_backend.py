@@ -37,6 +37,7 @@ from qiskit.primitives import (
 from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
+from qmljax import _progress
 from qmljax.primitives import JobError, PrimitiveBackend, _jobs, _rows
 from qmljax.primitives._jobs import Answer, Chunk, Journal, Runner
 from qmljax.primitives._shift import TERMS, shifts
@@ -521,7 +522,7 @@ def test_work_is_cut_into_jobs(monkeypatch):
         def close(self):
             self.open = False
 
-    monkeypatch.setattr(qj._functions, "load_tqdm", lambda: Bar)
+    monkeypatch.setattr(_progress, "load_tqdm", lambda: Bar)
     (circuit, x), estimator = twenty(), Counting()
     options = {"precision": 0.1, "max_executions_per_job": 3 * 100 * 2, "progress": True}
     backend = PrimitiveBackend(estimator, **options)
