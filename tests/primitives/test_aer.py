@@ -97,7 +97,8 @@ def test_decomposed_circuits_do_the_same_and_keep_their_layout():
     lowered = decomposed(laid, BOUND_BY_AER)
     assert lowered.layout == laid.layout is not None
     assert {item.name for item in laid.data} > {"cry", "crx", "cp"}
-    assert {item.name for item in lowered.data} <= BOUND_BY_AER | {"x", "cx"}
+    free = [item.name for item in lowered.data if any(getattr(v, "parameters", ()) for v in item.operation.params)]
+    assert set(free) <= BOUND_BY_AER
     values = np.random.default_rng(1).uniform(-3, 3, len(circuit.parameters))
     assert Operator(lowered.assign_parameters(values)) == Operator(laid.assign_parameters(values))
 
