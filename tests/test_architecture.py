@@ -40,6 +40,7 @@ FLOORS = {
     ],
     "_models": [
         "__init__ arguments backend compiled interpret positions protocols",
+        "by_name",
         "functions qnn",
         "metric on_backend state_fidelity",
         "networks",

@@ -1,11 +1,12 @@
 """The arguments of calls, checked in Python before anything is traced."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
@@ -15,20 +16,66 @@ def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
     """`value` as a real floating point array whose last axis has length `last`, one element for each of `names`."""
     array = value
     if not isinstance(value, jax.Array | np.ndarray):  # such as a list, perhaps of values that are being traced
-        array = (jnp if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)) else np).asarray(value)
+        array = _array(value, name, last)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+        if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool) or array.dtype.kind == "m":
             raise TypeError(
                 f"`{name}` must hold real numbers, but has dtype {array.dtype}. Angles are real, in radians."
             )
         array = array.astype(jnp.result_type(float))
-    elif array.dtype.itemsize not in (4, 8):
+    elif not isinstance(array, jax.Array) and (not array.dtype.isnative or isinstance(array, np.ma.MaskedArray)):
+        array = _plain(array, name)
+    if array.dtype.itemsize not in (4, 8):
         array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
     if array.ndim == 0 or array.shape[-1] != last:
         listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         one = f", one for each of {listed}" if last else ": there are none to set, so pass an array of shape (0,)"
         raise ValueError(f"`{name}` must have {last} elements in its last axis{one}, but has shape {array.shape}.")
     return array
+
+
+def _array(value: Any, name: str, last: int) -> Any:
+    if value is None or isinstance(value, str | Mapping | set | frozenset):
+        raise TypeError(
+            f"`{name}` must be an array of real numbers, {last} in its last axis, but is {_short(value)}. "
+            "Pass the numbers in order."
+        )
+    try:
+        return (jnp if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)) else np).asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be an array of real numbers, {last} in its last axis, but its rows have different lengths: "
+            f"{_short(value)}. Give each point all its numbers."
+        ) from None
+
+
+def _plain(array: np.ndarray, name: str) -> np.ndarray:
+    """In the order of bytes of this machine, which JAX takes for granted, and without a mask, which it does not see."""
+    if np.ma.is_masked(array):
+        raise ValueError(f"`{name}` must hold numbers alone, but has masked entries. Fill or leave them out.")
+    return np.asarray(array, array.dtype.newbyteorder("="))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return f"the {type(value).__name__} " + (text if len(text) < 60 else text[:57] + "...") if value is not None else text
+
+
+def check_key(key: Any) -> Array:
+    """A single JAX random key."""
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not typed and key.dtype != np.uint32:
+        raise TypeError(
+            f"`key` must be a JAX random key, such as jax.random.key(0), but is an array of dtype {key.dtype}."
+        )
+    if key.ndim != (0 if typed else 1):
+        raise ValueError(
+            f"`key` must be a single JAX random key, but is an array of keys, of shape {key.shape}. Pass one, which "
+            "serves a whole batch of parameters, or use jax.vmap for a key each."
+        )
+    return key
 
 
 def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> None:

@@ -23,7 +23,8 @@ from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.run import columns, run
 from qmljax._engine.state import square, to_complex
-from qmljax._models.arguments import check_amplitudes, check_memory, real_array
+from qmljax._models.arguments import check_amplitudes, check_key, check_memory
+from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
 
 MAX_UNITARY_QUBITS = 15
@@ -40,7 +41,9 @@ class OfParams(Compiled):
         """The value for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians. They may be left out if there are none.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of all parameters, or their
+                names, to their values: (...) for a parameter, (..., length) for a vector. They may be left out if there
+                are none.
 
         Returns:
             Of shape (..., *out), in the precision of the parameters.
@@ -51,7 +54,7 @@ class OfParams(Compiled):
         """
         if params is None and not self.program.parameters:
             params = np.zeros((0,), jnp.result_type(float))
-        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        params = parameters(params, "params", self.program)
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params)
 
@@ -130,7 +133,7 @@ class Sample(Compiled):
         """Outcomes for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`.
             key: A JAX random key.
 
         Returns:
@@ -138,11 +141,10 @@ class Sample(Compiled):
 
         Raises:
             TypeError: `key` is no key, or the parameters are not real.
-            ValueError: The parameters have another shape, or a row of amplitudes is zero.
+            ValueError: The parameters have another shape, a row of amplitudes is zero, or there are several keys.
         """
-        if not isinstance(key, jax.Array | np.ndarray):
-            raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
-        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        check_key(key)
+        params = parameters(params, "params", self.program)
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params, key)
 
@@ -251,8 +253,9 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
 
     Returns:
-        ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a
-        list. Only the gates and qubits that the observables can feel are simulated (their light cone).
+        ``f(params)``: parameters of shape (..., P), or a mapping of names to values, to values of shape (...) for one
+        observable and (..., n_obs) for a list. Only the gates and qubits that the observables can feel are simulated
+        (their light cone).
 
     Raises:
         TypeError: An observable is of another type.
@@ -266,6 +269,8 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         >>> f = expectation(circuit, "Z")  # cos t
         >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
+        >>> f({"t": 0.5}).round(4), jax.grad(f)({"t": jnp.array(0.5)})["t"].round(4)
+        (Array(0.8776, dtype=float32), Array(-0.4794, dtype=float32))
     """
     read = readout.of_observables(circuit, observables).reduced()
     single = not isinstance(observables, list | tuple)

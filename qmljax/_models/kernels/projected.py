@@ -18,7 +18,7 @@ from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend
+from qmljax._models.backend import Backend, check_backend
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
@@ -168,6 +168,8 @@ def projected_kernel(
         observables = _paulis(program.num_qubits, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read = readout.of_observables(program, listed)
+    if backend is not None:
+        check_backend(backend, "expectation")
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
     features, trained = split(read.program, None, weights)
     width = None if gamma is None else float(gamma)
