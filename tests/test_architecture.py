@@ -41,7 +41,8 @@ FLOORS = {
     ],
     "_models": [
         "__init__ arguments backend compiled interpret positions protocols qpy_limits trees",
-        "circuit_bytes functions qnn",
+        "by_name circuit_bytes",
+        "functions qnn",
         "metric on_backend state_fidelity",
         "networks",
         "kernels",

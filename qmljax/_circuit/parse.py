@@ -325,7 +325,9 @@ class _Reader:
         modifiers = [InverseModifier() if m is InverseModifier else m for m in operation.modifiers]
         for m in modifiers:
             if not isinstance(m, InverseModifier | PowerModifier | ControlModifier):
-                self.fail(NotImplementedError, f"its modifier {m!r} is no inverse, power or control. Write it as gates.")
+                self.fail(
+                    NotImplementedError, f"its modifier {m!r} is no inverse, power or control. Write it as gates."
+                )
         start = sum(m.num_ctrl_qubits for m in modifiers if isinstance(m, ControlModifier))
         if any(isinstance(m, PowerModifier) and not float(m.power).is_integer() for m in modifiers):
             # A root of a matrix is its principal one, which no gate by gate rule gives.

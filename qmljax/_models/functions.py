@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._checks import check_key
 from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
@@ -23,7 +23,8 @@ from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.run import columns, run
 from qmljax._engine.state import square, to_complex
-from qmljax._models.arguments import check_amplitudes, check_memory, real_array
+from qmljax._models.arguments import check_amplitudes, check_memory
+from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
 
 MAX_UNITARY_QUBITS = 15
@@ -41,7 +42,9 @@ class OfParams(Compiled):
         """The value for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians. They may be left out if there are none.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of all parameters, or their
+                names, to their values: (...) for a parameter, (..., length) for a vector. They may be left out if there
+                are none.
 
         Returns:
             Of shape (..., *out), in the precision of the parameters.
@@ -52,7 +55,7 @@ class OfParams(Compiled):
         """
         if params is None and not self.program.parameters:
             params = np.zeros((0,), jnp.result_type(float))
-        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        params = parameters(params, "params", self.program)
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params)
 
@@ -131,7 +134,7 @@ class Sample(Compiled):
         """Outcomes for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`.
             key: A JAX random key.
 
         Returns:
@@ -142,14 +145,8 @@ class Sample(Compiled):
             ValueError: The parameters have another shape, a row of amplitudes is zero, `key` is more than one key, or
                 there would be more than 2**30 outcomes.
         """
-        if not isinstance(key, jax.Array | np.ndarray):
-            raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
-        if key.ndim != (0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1):
-            raise ValueError(
-                f"`key` must be a single JAX random key, but is an array of them, of shape {key.shape}. One key serves a "
-                "whole batch of parameters; for a key of each, use jax.vmap."
-            )
-        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        check_key(key)
+        params = parameters(params, "params", self.program)
         if (rows := math.prod(params.shape[:-1])) * self.shots > MAX_OUTCOMES:
             raise ValueError(
                 f"{rows} rows of `params` times {self.shots} `shots` are too many outcomes to fit: at most 2**30 at a "
@@ -263,8 +260,9 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
 
     Returns:
-        ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a
-        list. Only the gates and qubits that the observables can feel are simulated (their light cone).
+        ``f(params)``: parameters of shape (..., P), or a mapping of names to values, to values of shape (...) for one
+        observable and (..., n_obs) for a list. Only the gates and qubits that the observables can feel are simulated
+        (their light cone).
 
     Raises:
         TypeError: An observable is of another type.
@@ -278,6 +276,8 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         >>> f = expectation(circuit, "Z")  # cos t
         >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
+        >>> f({"t": 0.5}).round(4), jax.grad(f)({"t": jnp.array(0.5)})["t"].round(4)
+        (Array(0.8776, dtype=float32), Array(-0.4794, dtype=float32))
     """
     read = readout.of_observables(circuit, observables).reduced()
     single = not isinstance(observables, list | tuple)

@@ -1,4 +1,8 @@
-"""Which of a circuit's parameters are inputs, and which are weights."""
+"""Which of a circuit's parameters are inputs, and which are weights.
+
+A parameter is named by itself, a `Parameter`, or by its name; a vector, a `ParameterVector` or its name, stands for all
+its elements.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -31,11 +35,13 @@ def features_and_weights(program: Program, weights: Sequence[Any]) -> tuple[tupl
     return tuple(k for k in place.values() if k not in trained), trained
 
 
-def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tuple[int, ...]:
-    """The positions of parameters, given as `Parameter` objects or names."""
+def positions(parameters: Any, what: str, place: dict[str, int]) -> tuple[int, ...]:
+    """The positions of parameters, given as `Parameter` or `ParameterVector` objects or names."""
+    if isinstance(parameters, set | frozenset) and len(parameters) > 1:
+        raise TypeError(f"`{what}` must be in order, but is a set, which has none. Pass a list.")
     if isinstance(parameters, str) or not isinstance(parameters, Iterable):
         parameters = [parameters]
-    names = [p if isinstance(p, str) else getattr(p, "name", p) for p in parameters]
+    names = [name for p in parameters for name in _elements(p, place)]
     if unknown := [name for name in names if name not in place]:
         raise ValueError(
             f"`{what}` names {str(unknown[0])!r}, which is no parameter of the circuit. It has {list(place)}."
@@ -44,3 +50,15 @@ def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tu
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"`{what}` names {twice!r} more than once. Each parameter has one place.")
     return tuple(place[name] for name in names)
+
+
+def _elements(parameter: Any, place: dict[str, int]) -> list[Any]:
+    """The names that a parameter, a vector, or the name of one stands for."""
+    if not isinstance(parameter, str):
+        vector = hasattr(parameter, "name") and isinstance(parameter, Iterable)
+        return [getattr(p, "name", repr(p)) for p in (parameter if vector else [parameter])]
+    if parameter not in place:
+        start = f"{parameter}["
+        if found := [name for name in place if name.startswith(start) and name[len(start) : -1].isdecimal()]:
+            return sorted(found, key=lambda name: int(name[len(start) : -1]))
+    return [parameter]

@@ -6,7 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from qmljax._models.arguments import check_amplitudes, real_array
+from qmljax._models.arguments import check_amplitudes
+from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
 from qmljax._models.functions import Statevector, statevector
 
@@ -26,7 +27,7 @@ class Fidelity(Compiled):
 
     def __call__(self, params_a: Any, params_b: Any) -> Array:
         arrays = [
-            real_array(value, name, len(f.program.parameters), f.program.parameters)
+            parameters(value, name, f.program)
             for value, name, f in ((params_a, "params_a", self.left), (params_b, "params_b", self.right))
         ]
         for array, name, f in zip(arrays, ("params_a", "params_b"), (self.left, self.right), strict=True):

@@ -88,6 +88,7 @@ class PrimitiveBackend:
     resilience_level: int | None = field(default=None, kw_only=True)
     progress: bool = field(default=False, kw_only=True)
     written: Journal = field(init=False, repr=False)
+    checked: set[Any] = field(init=False, repr=False)  # the questions whose first answers were compared
     _transpiled: dict[Any, Prepared] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +103,7 @@ class PrimitiveBackend:
             "estimator": estimator,
             "sampler": sampler,
             "written": Journal(self.journal),
+            "checked": set(),
             "_transpiled": {},
         }
         for name, value in state.items():
@@ -205,9 +207,9 @@ class PrimitiveBackend:
         """The circuit as the device executes it; transpiled once, whatever observables there are."""
         key = reading.needs, slots, reading.measured
         if key not in self._transpiled:
-            on = _transpile.device(getattr(self, reading.needs))
+            primitive = getattr(self, reading.needs)
             circuit = reading.circuit(slots.circuit)
-            self._transpiled[key] = _transpile.prepare(circuit, slots.parameters, on, self.pass_manager)
+            self._transpiled[key] = _transpile.prepare(circuit, slots.parameters, primitive, self.pass_manager)
         return self._transpiled[key]
 
 

@@ -90,7 +90,6 @@ def test_every_class_of_the_library_is_here():
     assert not missing, f"add an instance, boundary cases included: {sorted(missing)}"
 
 
-
 @pytest.mark.parametrize("name", sorted({type(gate).__name__ for gate in INSTANCES}))
 def test_alone_inverted_and_controlled(name):
     for gate in [gate for gate in INSTANCES if type(gate).__name__ == name]:

@@ -7,7 +7,7 @@ from qmljax._circuit import readout
 from qmljax._circuit.parse import own
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend
+from qmljax._models.backend import Backend, check_backend
 from qmljax._models.kernels.local import LocalFidelityKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
 from qmljax._models.kernels.pairs import BackendKernel
@@ -84,6 +84,7 @@ def fidelity_kernel(
     common: Any = {"program": program, "features": features, "weights": trained, "memory": memory, "progress": progress}
     common["source"] = Source(feature_map, ())
     if device is not None:
+        check_backend(device, "fidelity")
         return BackendKernel(**common, function=device.fidelity(feature_map), duplicates=evaluate_duplicates)
     if local:
         return LocalFidelityKernel(**common, num_qubits=read.program.num_qubits)

@@ -18,7 +18,7 @@ from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend
+from qmljax._models.backend import Backend, check_backend
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
@@ -170,6 +170,8 @@ def projected_kernel(
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read = readout.of_observables(program, listed)
     source = Source(feature_map, read.observables)
+    if backend is not None:
+        check_backend(backend, "expectation")
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
     features, trained = features_and_weights(read.program, weights)
     width = None if gamma is None else float(gamma)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._checks import check_key
 from qmljax._models.kernels.kernel import BaseKernel
 from qmljax._models.kernels.points import mirrored
 
@@ -37,8 +38,7 @@ class Shots:
             raise ValueError(f"`shots` must be a positive integer, but is {self.shots!r}.")
         if isinstance(self.key, tuple):
             return
-        if not isinstance(self.key, jax.Array | np.ndarray):
-            raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {self.key!r}.")
+        check_key(self.key)
         typed = jnp.issubdtype(self.key.dtype, jax.dtypes.prng_key)
         data = jax.random.key_data(self.key) if typed else self.key
         name = str(jax.random.key_impl(self.key)) if typed else None
