@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,9 +31,10 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 def check(value: Any, schema: Any, what: str) -> None:
     """Refuses a value from JSON that does not have the form of the schema.
 
-    A schema is a type, where truth values are no integers; a list of one schema for lists of any length, or of several
-    for lists of these, where `[a, ..., b]` is one `a` and any number of `b`; a dictionary of schemas by key, where a key
-    that ends in "?" may be missing, or by `str` for any keys; a tuple of schemas, of which one must fit; or a value.
+    A schema is a type, where truth values are no integers; a list of one schema, for lists of any length, or of
+    several, for lists of these, where `[a, ..., b]` is one `a` and any number of `b`; a dictionary of schemas by key,
+    where a key that ends in "?" may be missing and `...` stands for all others, or by `str` for any keys; a tuple of
+    schemas, of which one must fit; or a value.
 
     Raises:
         ValueError: It has another form.
@@ -56,13 +58,10 @@ def _fits(value: Any, schema: Any) -> bool:
         case dict() if str in schema:
             return isinstance(value, dict) and all(_fits(item, schema[str]) for item in value.values())
         case dict():
-            known = {key.rstrip("?") for key in schema}
-            needed = {key for key in schema if not key.endswith("?")}
-            return (
-                isinstance(value, dict)
-                and needed <= value.keys() <= known
-                and all(_fits(item, schema.get(key, schema.get(key + "?"))) for key, item in value.items())
-            )
+            if not isinstance(value, dict) or not {k for k in schema if k is not ... and k[-1] != "?"} <= value.keys():
+                return False
+            rest = schema.get(..., ())  # which nothing fits
+            return all(_fits(item, schema.get(key, schema.get(key + "?", rest))) for key, item in value.items())
         case _:
             return type(value) is type(schema) and value == schema
 
@@ -80,10 +79,13 @@ def _said(schema: Any) -> str:
         case list():
             return f"[{', '.join(map(_said, schema))}]"
         case dict():
-            return "{" + ", ".join(f"{getattr(k, '__name__', k)}: {_said(v)}" for k, v in schema.items()) + "}"
+            names = {str: "str", ...: "..."}
+            return "{" + ", ".join(f"{names.get(k, k)}: {_said(v)}" for k, v in schema.items()) + "}"
         case _:
             return repr(schema)
 
 
 def _short(text: str) -> str:
+    """A text as one line, without the colours of terminals."""
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
     return text if len(text) < 300 else text[:297] + "..."

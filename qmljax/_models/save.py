@@ -38,14 +38,15 @@ HEADERS = (
 
 
 def save(path: str | os.PathLike[str], model: Model | Kernel, weights: Any = ()) -> None:
-    """Writes a model or kernel and its weights to a file, all at once: what was there stays until the new file is whole.
+    """Writes a model or kernel and its weights to a file, all at once: the old file stays until the new one is whole.
 
     The file is a safetensors file; the circuit in it is Qiskit's QPY. What is on a backend is saved without it. (For
     estimators of scikit-learn's kind see their method `save`.)
 
     Args:
         path: The file.
-        model: What `estimator_qnn`, `sampler_qnn`, `fidelity_kernel`, `projected_kernel` or a kernel's `as_qnn` returns.
+        model: What `estimator_qnn`, `sampler_qnn`, `fidelity_kernel`, `projected_kernel` or a kernel's `as_qnn`
+            returns.
         weights: Of shape (W,); or, where the model is a part of something larger, a dictionary, list or tuple of
             arrays, nested as you like; or what `fit` returns, of which the weights are saved. Default: none, for a
             kernel without weights.

@@ -120,6 +120,8 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         return {"classes": self.classes_.tolist(), "dtype": dtype.str, "one_hot": self._one_hot}
 
     def _relearn(self, about: dict[str, Any]) -> None:
+        if np.dtype(about["dtype"]).itemsize > max(16, np.array(about["classes"]).dtype.itemsize):
+            raise ValueError(f"its labels cannot have the dtype {about['dtype']}")
         self.classes_, self._one_hot = np.array(about["classes"], about["dtype"]), about["one_hot"]
 
 

@@ -50,6 +50,16 @@ def can_be_saved(kind: type) -> type:
 
 
 KIND = "scikit-learn estimator"
+ABOUT = {  # what the header of a file says of an estimator, besides what it has learned
+    "outputs": [str, int, (int, float)],
+    "class": str,
+    "settings": {str: object},
+    "circuits": [str],
+    "left_out": [str],
+    "n_features_in_": int,
+    "feature_names_in_?": [str],
+    ...: object,
+}
 
 
 @functools.cache
@@ -311,23 +321,31 @@ def load(path: str | os.PathLike) -> Any:
         ValueError: It is truncated, damaged, foreign, or of a later version.
     """
     header, arrays = _files.read(path, KIND)
-    about = header["estimator"]
-    network = decode(header["network"], arrays)
+    with _files.reading(path):
+        _files.check(header, {"network": dict, "estimator": dict}, "its header")
+        _files.check(header["estimator"], ABOUT, "its header of an estimator")
+        estimator = _estimator(header["estimator"], decode(header["network"], arrays), arrays)
+    if left_out := header["estimator"]["left_out"]:
+        warnings.warn(
+            f"These settings are not in {str(path)!r}, since they hold code or objects, and have their defaults: "
+            f"{', '.join(left_out)}. Set them before you train on.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return estimator
+
+
+def _estimator(about: dict[str, Any], network: Model, arrays: dict[str, np.ndarray]) -> Any:
     settings = dict(about["settings"])
     for name in about["circuits"]:
         settings[name] = circuit_from(arrays["circuit of " + name])
     estimator = KINDS[about["class"]](**settings)
     if "neural_network" in estimator.get_params(deep=False) and "neural_network" not in settings:
         estimator.neural_network = network
-    if about["left_out"]:
-        warnings.warn(
-            f"These settings are not in {str(path)!r}, since they hold code or objects, and have their defaults: "
-            f"{', '.join(about['left_out'])}. Set them before you train on.",
-            UserWarning,
-            stacklevel=2,
-        )
     estimator.neural_network_, estimator.outputs_ = network, Outputs(network, *about["outputs"])
     estimator.weights_, estimator.loss_curve_ = arrays["weights"], arrays["loss_curve"]
+    if estimator.weights_.shape != (network.num_weights,) or not np.isfinite(estimator.weights_).all():
+        raise ValueError(f"its weights must be {network.num_weights} finite numbers")
     estimator.n_features_in_ = about["n_features_in_"]
     if "feature_names_in_" in about:
         estimator.feature_names_in_ = np.array(about["feature_names_in_"], object)
