@@ -43,6 +43,20 @@ def check_key(value: Any, name: str = "key") -> Any:
     return value
 
 
+def check_array(value: Any, name: str, what: str) -> Any:
+    """An array of real numbers, or a list of such; `what` it is to be, such as "of shape (N, N)"."""
+    array = value
+    if not isinstance(value, jax.Array | np.ndarray):
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+        try:
+            array = (jnp if traced else np).asarray(value)
+        except (TypeError, ValueError):  # a ragged list, or what is no number at all
+            array = np.asarray(None)
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or jnp.iscomplexobj(array):
+        raise TypeError(f"`{name}` must be an array of real numbers, {what}, but is {shown(value)}.")
+    return array
+
+
 def check_function(value: Any, name: str, what: str) -> Callable[..., Any]:
     """What can be called; `what` it is for, such as ``loss(weights, x, y)``."""
     if not callable(value):

@@ -93,15 +93,20 @@ def parse(
         return circuit
     if evolution not in ("definition", "exact"):
         raise ValueError(f'`evolution` must be "definition" or "exact", but is {evolution!r}.')
+    check_circuit(circuit)
     if isinstance(circuit, str | pathlib.Path):
         circuit = load(circuit)
-    if not isinstance(circuit, QuantumCircuit):
-        raise TypeError(
-            "`circuit` must be a qiskit QuantumCircuit, a qmljax Program, an OpenQASM string or the pathlib.Path of an "
-            f"OpenQASM file, but is a {type(circuit).__name__}."
-        )
     program = _Reader(circuit, evolution).program()
     return _programs.setdefault(program, weakref.ref(program))() or program
+
+
+def check_circuit(value: Any, name: str = "circuit") -> None:
+    """Refuses what `parse` cannot take, by the name it has in the caller."""
+    if not isinstance(value, QuantumCircuit | Program | str | pathlib.Path):
+        raise TypeError(
+            f"`{name}` must be a qiskit QuantumCircuit, a qmljax Program, an OpenQASM string or the pathlib.Path of an "
+            f"OpenQASM file, but is a {type(value).__name__}."
+        )
 
 
 def own(circuit: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from qmljax._circuit.parse import check_circuit
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
@@ -61,6 +62,8 @@ def fidelity(circuit_a: Any, circuit_b: Any) -> Fidelity:
         >>> fidelity(zero, plus)([], []).round(3)
         Array(0.5, dtype=float32)
     """
+    check_circuit(circuit_a, "circuit_a")
+    check_circuit(circuit_b, "circuit_b")
     left, right = statevector(circuit_a), statevector(circuit_b)
     if left.program.num_qubits != right.program.num_qubits:
         raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmljax._circuit import readout
-from qmljax._circuit.parse import own
+from qmljax._circuit.parse import check_circuit, own
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
 from qmljax._models.backend import Backend, check_backend
@@ -69,6 +69,7 @@ def fidelity_kernel(
     if progress:
         load_tqdm()
     feature_map = own(feature_map)
+    check_circuit(feature_map, "feature_map")
     read = readout.of_state(feature_map)
     device = backend if not isinstance(backend, Shots) else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
-from qmljax._circuit.parse import own, parse
+from qmljax._circuit.parse import check_circuit, own, parse
 from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
@@ -164,6 +164,7 @@ def projected_kernel(
     if gamma is not None:
         _check_gamma(gamma)
     feature_map = own(feature_map)
+    check_circuit(feature_map, "feature_map")
     program = parse(feature_map)
     if observables is None or isinstance(observables, int | np.integer):
         observables = _paulis(program.num_qubits, 1 if observables is None else observables)
