@@ -68,5 +68,5 @@ def shown(value: Any) -> str:
     """A value in an error message: what it is, briefly; arrays by dtype and shape."""
     if isinstance(value, jax.Array | np.ndarray) and value.ndim:
         return f"an array of {value.dtype} of shape {value.shape}"
-    text = repr(value)
+    text = str(value) if isinstance(value, jax.Array | np.ndarray) else repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"

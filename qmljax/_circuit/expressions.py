@@ -212,7 +212,9 @@ def _run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> 
     """As `_run`, where values may be complex between. Those that are not keep to real arithmetic, as in Qiskit."""
     results: list[jax.Array] = []
     for operation, *operands in skeleton:
-        args = [next(filling) if isinstance(x, str) else results[x] if isinstance(x, int) else x for x in operands]
+        args: list[Any] = [
+            next(filling) if isinstance(x, str) else results[x] if isinstance(x, int) else x for x in operands
+        ]
         whole = isinstance(args[-1], Affine)
         arrays = [jnp.asarray(x) for x in args if not isinstance(x, Affine)]
         if operation == "log" or operation == "pow" and not whole or any(map(jnp.iscomplexobj, arrays)):
