@@ -9,6 +9,8 @@ from qiskit.circuit import Gate, ParameterExpression, ParameterVector
 from qiskit.circuit.library import StatePreparation
 from qiskit.exceptions import QiskitError
 
+from qmljax._checks import check_count
+
 
 class AmplitudeEncoding(Gate):
     """Prepares |0...0> in the state whose amplitudes are the arguments, normalised. Qiskit needs numbers for them."""
@@ -56,9 +58,7 @@ def raw_feature_vector(num_features: int, name: str = "x") -> QuantumCircuit:
     References:
         M. Schuld, F. Petruccione, "Supervised Learning with Quantum Computers", Springer (2018), section 5.2.
     """
-    if not isinstance(num_features, int | np.integer) or num_features < 2:
-        raise ValueError(f"`num_features` must be an integer from 2 on, but is {num_features!r}.")
-    gate = AmplitudeEncoding(ParameterVector(name, int(num_features)).params)
+    gate = AmplitudeEncoding(ParameterVector(name, check_count(num_features, "num_features", least=2)).params)
     circuit = QuantumCircuit(gate.num_qubits, name="raw_feature_vector")
     circuit.append(gate, range(gate.num_qubits))
     return circuit

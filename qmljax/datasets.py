@@ -5,9 +5,12 @@ Every function returns numpy arrays: points `x` of shape (N, d), or states of sh
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+
+from qmljax._checks import check_count, check_number, shown
 
 
 def ad_hoc(samples: int, *, num_features: int = 2, gap: float = 0.3, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +39,10 @@ def ad_hoc(samples: int, *, num_features: int = 2, gap: float = 0.3, seed: int) 
     References:
         V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
-    _check(samples, 1 <= num_features <= 10, "`num_features` must be between 1 and 10")
+    _check(samples, seed)
+    check_count(num_features, "num_features", most=10)
+    if check_number(gap, "gap") >= 1:
+        raise ValueError(f"`gap` must be from 0 to below 1, but is {gap!r}.")
     rng = np.random.default_rng(seed)
     size = 1 << num_features
     z = np.arange(size)
@@ -79,7 +85,7 @@ def hidden_manifold(
         networks", PRX 10, 041044 (2020); as in J. Bowles, S. Ahmed, M. Schuld, "Better than classical?",
         arXiv:2403.07059.
     """
-    _check(samples, num_features >= 1 and manifold_dimension >= 1, "the dimensions must be positive")
+    _check(samples, seed, num_features=num_features, manifold_dimension=manifold_dimension)
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(samples, manifold_dimension))
     embedding = rng.normal(size=(manifold_dimension, num_features)) / np.sqrt(manifold_dimension)
@@ -98,7 +104,7 @@ def hyperplanes(
         J. Bowles, S. Ahmed, M. Schuld, "Better than classical? The subtle art of benchmarking quantum machine learning
         models", arXiv:2403.07059 (2024), "hyperplanes and parity".
     """
-    _check(samples, min(num_features, num_hyperplanes, dimension) >= 1, "the dimensions must be positive")
+    _check(samples, seed, num_features=num_features, num_hyperplanes=num_hyperplanes, dimension=dimension)
     rng = np.random.default_rng(seed)
     normals, offsets = rng.uniform(size=(num_hyperplanes, dimension)), rng.uniform(size=num_hyperplanes)
 
@@ -118,7 +124,9 @@ def two_curves(
         S. Buchanan, D. Gilboa, J. Wright, "Deep networks and the multiple manifold problem", ICLR (2021); as in J.
         Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059 (2024).
     """
-    _check(samples, num_features >= 1 and degree >= 0, "`num_features` must be positive and `degree` not negative")
+    _check(samples, seed, num_features=num_features)
+    check_count(degree, "degree", least=0)
+    check_number(noise, "noise")
     rng = np.random.default_rng(seed)
     coefficients = rng.uniform(size=(2, degree + 1, num_features))
     coefficients /= np.linalg.norm(coefficients)
@@ -137,7 +145,8 @@ def bars_and_stripes(
     References:
         D. MacKay, "Information Theory, Inference and Learning Algorithms" (2003), chapter 43.
     """
-    _check(samples, height >= 1 and width >= 1, "`height` and `width` must be positive")
+    _check(samples, seed, height=height, width=width)
+    check_number(noise, "noise")
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat([-1, 1], samples // 2))
     rows = rng.choice([-1.0, 1.0], (samples, height, 1)) * np.ones(width)
@@ -167,7 +176,9 @@ def phases_of_matter(
         I. Cong, S. Choi, M. Lukin, "Quantum convolutional neural networks", Nature Physics 15, 1273 (2019), equation
         (3) with h2 = 0.
     """
-    _check(samples, 3 <= num_qubits <= 12, "`num_qubits` must be between 3 and 12")
+    _check(samples, seed)
+    check_count(num_qubits, "num_qubits", least=3, most=12)
+    check_number(largest, "largest")
     if model not in ("ising", "cluster"):
         raise ValueError(f"`model` must be 'ising' or 'cluster', but is {model!r}.")
     if largest <= 1.05:
@@ -215,7 +226,10 @@ def entanglement_concentration(
         arXiv:2109.03400 (2021); J. Beckey et al., "Computable and operationally meaningful multipartite entanglement
         measures", PRL 127, 140501 (2021), definition 1.
     """
-    _check(samples, 2 <= num_qubits <= 10, "`num_qubits` must be between 2 and 10")
+    _check(samples, seed)
+    check_count(num_qubits, "num_qubits", least=2, most=10)
+    for name, value in (("low", low), ("high", high)):
+        check_number(value, name)
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat([-1, 1], samples // 2))
     return np.stack([_entangled(num_qubits, high if label == 1 else low, rng) for label in y]), y
@@ -223,8 +237,14 @@ def entanglement_concentration(
 
 def concentratable_entanglement(psi: np.ndarray) -> float:
     """1 minus the mean purity of the reduced states of all subsets of qubits, for a state (2**n,)."""
-    n = len(psi).bit_length() - 1
-    tensor = psi.reshape((2,) * n)
+    try:
+        amplitudes = np.asarray(psi, complex)
+    except (TypeError, ValueError):
+        amplitudes = np.zeros(0)
+    n = amplitudes.size.bit_length() - 1
+    if amplitudes.ndim != 1 or amplitudes.size != 1 << max(n, 0):
+        raise ValueError(f"`psi` must be the amplitudes of a state, of shape (2**n,), but is {shown(psi)}.")
+    tensor = amplitudes.reshape((2,) * n)
     purities = []
     for subset in range(1 << n):
         kept = [q for q in range(n) if subset >> q & 1]
@@ -297,8 +317,11 @@ def _standardised(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
 
 
-def _check(samples: int, fine: bool, message: str) -> None:
-    if samples < 2 or samples % 2:
-        raise ValueError(f"`samples` must be a positive even number, so that labels are balanced, but is {samples!r}.")
-    if not fine:
-        raise ValueError(f"For this data set {message}.")
+def _check(samples: Any, seed: Any, **sizes: Any) -> None:
+    """What all data sets are asked for: an even number of samples, a seed, and sizes of at least 1."""
+    if check_count(samples, "samples") % 2:
+        raise ValueError(f"`samples` must be an even number, so that labels are balanced, but is {samples!r}.")
+    for name, value in sizes.items():
+        check_count(value, name)
+    if not isinstance(seed, Generator):
+        check_count(seed, "seed", least=0)

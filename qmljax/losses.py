@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._checks import check_array, shown
+
 # Directions of c states on the Bloch sphere, as far from each other as can be.
 _ROOT = np.sqrt(np.array([2.0, 3.0, 8.0, 6.0]))
 _SOLIDS = {
@@ -48,7 +50,10 @@ def cross_entropy(probabilities: Any, labels: Any) -> Array:
         >>> cross_entropy(jnp.array([[0.25, 0.75], [0.5, 0.5]]), jnp.array([0, 1])).round(3)
         Array([1.386, 0.693], dtype=float32)
     """
-    p, labels = jnp.asarray(probabilities), jnp.asarray(labels)
+    p = jnp.asarray(check_array(probabilities, "probabilities", "of shape (..., C)"))
+    labels = jnp.asarray(check_array(labels, "labels", "classes of shape (...), or distributions of shape (..., C)"))
+    if not p.ndim or not jnp.issubdtype(p.dtype, jnp.floating):
+        raise ValueError(f"`probabilities` must be floating point numbers of shape (..., C), but are {shown(p)}.")
     tiny = jnp.asarray(jnp.finfo(p.dtype).eps, p.dtype)
     log = jnp.where(p > tiny, jnp.log(jnp.maximum(p, tiny)), jnp.log(tiny) + (p - tiny) / tiny)
     if not jnp.issubdtype(labels.dtype, jnp.integer):
@@ -59,7 +64,7 @@ def cross_entropy(probabilities: Any, labels: Any) -> Array:
             )
         return -(labels.astype(p.dtype) * log).sum(axis=-1)
     if labels.shape != p.shape[:-1]:
-        raise ValueError(f"`labels` must have shape {p.shape[:-1]}, a class for each sample, but have {labels.shape}.")
+        raise ValueError(f"`labels` must have shape {p.shape[:-1]}, a class for each sample, but are {shown(labels)}.")
     labels = _checked_classes(labels, p.shape[-1])
     return -jnp.take_along_axis(log, labels[..., None], axis=-1, mode="fill")[..., 0]
 
@@ -86,8 +91,8 @@ def class_states(classes: int) -> tuple[list[Mapping[str, float]], np.ndarray]:
         A. Perez-Salinas, A. Cervera-Lierta, E. Gil-Fuster, J. I. Latorre, "Data re-uploading for a universal quantum
         classifier", Quantum 4, 226 (2020), section 4.
     """
-    if classes not in _SOLIDS:
-        raise ValueError(f"There are class states for {', '.join(map(str, _SOLIDS))} classes, but not for {classes!r}.")
+    if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes not in _SOLIDS:
+        raise ValueError(f"`classes` must be {', '.join(map(str, list(_SOLIDS)[:-1]))} or 6, but is {classes!r}.")
     directions = np.array(_SOLIDS[classes])
     observables: list[Mapping[str, float]] = [
         {"I": 0.5} | {p: r / 2 for p, r in zip("XYZ", d.tolist(), strict=True) if r} for d in directions
@@ -122,13 +127,14 @@ def weighted_fidelity(fidelities: Any, labels: Any, overlaps: Any, class_weights
     References:
         The paper of `class_states`, equations (23) and (24).
     """
-    fidelities, labels = jnp.asarray(fidelities), jnp.asarray(labels)
-    overlaps = jnp.asarray(overlaps, fidelities.dtype)
-    classes = fidelities.shape[-1]
-    if overlaps.shape != (classes, classes) or labels.shape != fidelities.shape[:-1]:
+    fidelities = jnp.asarray(check_array(fidelities, "fidelities", "of shape (..., C)"))
+    labels = jnp.asarray(check_array(labels, "labels", "classes of shape (...)"))
+    overlaps = jnp.asarray(check_array(overlaps, "overlaps", "of shape (C, C)"), fidelities.dtype)
+    classes = fidelities.shape[-1] if fidelities.ndim else 0
+    if not classes or overlaps.shape != (classes, classes) or labels.shape != fidelities.shape[:-1]:
         raise ValueError(
-            f"Fidelities of shape {fidelities.shape} need `labels` of shape {fidelities.shape[:-1]} and `overlaps` of "
-            f"shape {(classes, classes)}, but they have {labels.shape} and {overlaps.shape}."
+            f"`fidelities` of shape {fidelities.shape} need `labels` of shape {fidelities.shape[:-1]} and `overlaps` "
+            f"of shape {(classes, classes)}, but they have {labels.shape} and {overlaps.shape}."
         )
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"`labels` must be classes, integers from 0 to {classes - 1}, but have dtype {labels.dtype}.")

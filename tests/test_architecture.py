@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 # imports only from floors below its own, where the ways to both part; neighbours do not know each other.
 FLOORS = {
     "": [
+        "_checks",
         "_files _progress circuits datasets gram losses",
         "_circuit",
         "_engine",
@@ -29,6 +30,7 @@ FLOORS = {
         "__init__",
         "flax primitives sklearn torch",
     ],
+    "_files": ["checks whole", "arrays", "__init__"],
     "_circuit": ["__init__ basis expressions observables openqasm", "program", "gates", "parse", "readout"],
     "_engine": [
         "__init__ layers outcomes state",
@@ -39,11 +41,13 @@ FLOORS = {
         "expectations",
     ],
     "_models": [
-        "__init__ arguments backend compiled interpret positions protocols",
+        "__init__ arguments backend compiled interpret positions protocols qpy_limits trees",
+        "by_name circuit_bytes",
         "functions qnn",
         "metric on_backend state_fidelity",
         "networks",
-        "kernels save",
+        "kernels",
+        "save",
     ],
     "_models/kernels": ["__init__ kernel points", "local overlaps pairs projected shots", "fidelity"],
     "_training": [
@@ -63,6 +67,7 @@ FLOORS = {
         "__init__",
     ],
     "primitives": [
+        "_journal",
         "_jobs _plan _run _shift _transpile",
         "_estimator _measured _readings _sampler",
         "_rows",
@@ -83,7 +88,7 @@ EVERYWHERE = set(" ".join(FLOORS[""]).split())
 LIBRARIES = {
     "jax": EVERYWHERE,
     "numpy": EVERYWHERE,
-    "qiskit": CONNECTORS | {"_circuit/openqasm", "_circuit/parse", "_models/save", "circuits"},
+    "qiskit": CONNECTORS | {"_circuit/openqasm", "_circuit/parse", "_models/circuit_bytes", "circuits"},
     "optax": CONNECTORS | {"_training", "losses"},
     "scipy": CONNECTORS,
     "flax": {"flax"},

@@ -30,7 +30,7 @@ def test_seeds_balance_and_shapes(name):
     assert x.ndim == 2 and y.shape == (len(x),)
     assert sorted(set(y.tolist())) == [-1, 1] and y.sum() == 0
     assert not (y[: len(y) // 2] == y[0]).all()  # shuffled
-    with pytest.raises(ValueError, match="positive even number"):
+    with pytest.raises(ValueError, match="must be an even number"):
         MAKERS[name](3, 5)
 
 

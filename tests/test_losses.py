@@ -103,7 +103,7 @@ def test_cross_entropy_under_jit_and_vmap():
 @pytest.mark.parametrize(
     ("labels", "match"),
     [
-        (LABELS[0], "`labels` must have shape (3, 5), a class for each sample, but have (5,)"),
+        (LABELS[0], "`labels` must have shape (3, 5), a class for each sample, but are an array of int"),
         (LABELS + 1, "`labels` must be classes from 0 to 3, but reach from 1 to 4"),
         (LABELS - 1, "but reach from -1 to 2"),
         (LABELS.astype("float32"), "must have the shape of `probabilities`, (3, 5, 4), but have shape (3, 5)"),
@@ -153,7 +153,7 @@ def test_class_states_are_observables_of_a_qnn(classes):
 
 @pytest.mark.parametrize("classes", [0, 1, 5, 7])
 def test_no_class_states(classes):
-    with pytest.raises(ValueError, match=f"states for 2, 3, 4, 6 classes, but not for {classes}"):
+    with pytest.raises(ValueError, match=f"`classes` must be 2, 3, 4 or 6, but is {classes}"):
         class_states(classes)
 
 

@@ -7,7 +7,8 @@ instruction that occurs twice is there once. Tapes that differ in their affine f
 `(π - x[i]) * (π - x[j])` of a feature map, are run together: what XLA compiles grows with the kinds of formula.
 
 Both are plain tuples that know a parameter by its position: expressions of circuits built separately are equal. They
-are functions of real parameters: the complex conjugate is the identity, and a function is NaN outside its real domain.
+are functions of real parameters, and NaN where their value is not real. On the way there it may be complex, as in
+`abs(a**0.5)` at a negative a: tapes whose values may leave the real numbers and come back are run in complex arithmetic.
 """
 
 import math
@@ -48,6 +49,7 @@ ONE = -1
 OPERATIONS = """add subtract multiply divide pow sin cos tan asin acos exp log sign - conj - abs atan
 rsubtract rdivide rpow""".split()
 FUNCTIONS = {"sin", "cos", "tan", "asin", "acos", "atan", "exp", "log", "sign", "conj", "abs"}  # of one argument
+RETURNING = {"sin", "cos", "exp", "abs", "pow"}  # may be real of a complex argument; sums and products, only of two
 
 
 def from_qiskit(expression: Any, position: Mapping[str, int]) -> Expression:
@@ -128,11 +130,12 @@ def evaluate(expressions: tuple[Expression, ...], params: jax.Array) -> jax.Arra
     if len(affine) == len(expressions):
         return _affine_values(affine, params)
 
-    groups: dict[tuple, dict[Tape, list[Affine]]] = {}  # skeleton: the tapes that have it, and what fills its blanks
+    # (skeleton, whether it is complex on the way): the tapes that have it, and what fills its blanks
+    groups: dict[tuple[tuple, bool], dict[Tape, list[Affine]]] = {}
     for tape in expressions:
         if isinstance(tape, Tape):
             skeleton, forms = _split(tape)
-            groups.setdefault(skeleton, {})[tape] = forms
+            groups.setdefault((skeleton, _returns(tape)), {})[tape] = forms
     blanks = [blank for group in groups.values() for blank in zip(*group.values(), strict=True)]  # a form of each tape
     values = _affine_values(affine + [form for blank in blanks for form in blank if form.terms], params)
 
@@ -145,7 +148,8 @@ def evaluate(expressions: tuple[Expression, ...], params: jax.Array) -> jax.Arra
                 yield _column([form.const for form in blank], params)
 
     filling = fillings()
-    results = [values[: len(affine)], *(_run(skeleton, filling) for skeleton in groups)]
+    run = {False: _run, True: _run_complex}
+    results = [values[: len(affine)], *(run[returns](skeleton, filling) for skeleton, returns in groups)]
     row = {tape: k for k, tape in enumerate((t for group in groups.values() for t in group), start=len(affine))}
     in_turn = iter(range(len(affine)))
     order = [row[e] if isinstance(e, Tape) else next(in_turn) for e in expressions]
@@ -175,6 +179,60 @@ def _run(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Arra
         else:
             results.append(getattr(jnp, operation)(*args))
     return results[-1]
+
+
+def _returns(tape: Tape) -> bool:
+    """Whether the tape may have a real value by way of complex ones, which logarithms and powers of negatives are."""
+    complex_: set[int] = set()  # numbers of the instructions whose values may be complex ...
+    positive: set[int] = set()  # ... and of those whose values are not negative
+
+    def is_positive(x: int | Affine) -> bool:
+        return x in positive if isinstance(x, int) else not x.terms and x.const >= 0
+
+    for number, (operation, *operands) in enumerate(tape.instructions):
+        count = sum(isinstance(x, int) and x in complex_ for x in operands)
+        if count and (operation in RETURNING or count == 2):
+            return True
+        first, last = operands[0], operands[-1]
+        whole = isinstance(last, Affine) and not last.terms and last.const.is_integer()
+        if count or operation == "log" and not is_positive(first):
+            complex_.add(number)
+        elif operation == "pow" and not whole and not is_positive(first):
+            complex_.add(number)
+        elif operation in ("exp", "abs") or operation == "multiply" and first == last:
+            positive.add(number)
+        elif operation == "pow" and (is_positive(first) or isinstance(last, Affine) and whole and last.const % 2 == 0):
+            positive.add(number)
+        elif operation in ("add", "multiply", "divide") and all(map(is_positive, operands)):
+            positive.add(number)
+    return False
+
+
+def _run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Array:
+    """As `_run`, where values may be complex between. Those that are not keep to real arithmetic, as in Qiskit."""
+    results: list[jax.Array] = []
+    for operation, *operands in skeleton:
+        args: list[Any] = [
+            next(filling) if isinstance(x, str) else results[x] if isinstance(x, int) else x for x in operands
+        ]
+        whole = isinstance(args[-1], Affine)
+        arrays = [jnp.asarray(x) for x in args if not isinstance(x, Affine)]
+        if operation == "log" or operation == "pow" and not whole or any(map(jnp.iscomplexobj, arrays)):
+            arrays = [x if jnp.iscomplexobj(x) else jax.lax.complex(x, jnp.zeros_like(x)) for x in arrays]
+        if whole:
+            results.append(jax.lax.integer_pow(arrays[0], int(args[-1].const)))
+        elif operation in ("asin", "acos") and jnp.iscomplexobj(arrays[0]):
+            outside = _is_real(arrays[0]) & (jnp.abs(arrays[0].real) > 1)
+            results.append(jnp.where(outside, jnp.nan, getattr(jnp, operation)(arrays[0])))
+        else:
+            results.append(getattr(jnp, operation)(*arrays))
+    value = results[-1]
+    return jnp.where(_is_real(value), value.real, jnp.nan) if jnp.iscomplexobj(value) else value
+
+
+def _is_real(z: jax.Array) -> jax.Array:
+    """Whether what is imaginary is a rounding error."""
+    return jnp.abs(z.imag) <= 256 * jnp.finfo(z.dtype).eps * jnp.maximum(1, jnp.abs(z.real))
 
 
 def _affine_values(forms: list[Affine], params: jax.Array) -> jax.Array:

@@ -33,6 +33,7 @@ from qiskit.circuit.library import (
     HamiltonianGate,
     PauliEvolutionGate,
     PauliProductMeasurement,
+    PauliProductRotationGate,
     PermutationGate,
     RC3XGate,
     RCCXGate,
@@ -92,15 +93,20 @@ def parse(
         return circuit
     if evolution not in ("definition", "exact"):
         raise ValueError(f'`evolution` must be "definition" or "exact", but is {evolution!r}.')
+    check_circuit(circuit)
     if isinstance(circuit, str | pathlib.Path):
         circuit = load(circuit)
-    if not isinstance(circuit, QuantumCircuit):
-        raise TypeError(
-            "`circuit` must be a qiskit QuantumCircuit, a qmljax Program, an OpenQASM string or the pathlib.Path of an "
-            f"OpenQASM file, but is a {type(circuit).__name__}."
-        )
     program = _Reader(circuit, evolution).program()
     return _programs.setdefault(program, weakref.ref(program))() or program
+
+
+def check_circuit(value: Any, name: str = "circuit") -> None:
+    """Refuses what `parse` cannot take, by the name it has in the caller."""
+    if not isinstance(value, QuantumCircuit | Program | str | pathlib.Path):
+        raise TypeError(
+            f"`{name}` must be a qiskit QuantumCircuit, a qmljax Program, an OpenQASM string or the pathlib.Path of an "
+            f"OpenQASM file, but is a {type(value).__name__}."
+        )
 
 
 def own(circuit: Any) -> Any:
@@ -254,6 +260,11 @@ class _Reader:
             self.add(gates.bit_permutation(tuple(int(k) for k in operation.pattern), qubits), qubits, c)
         elif isinstance(operation, WeightedSumGate):
             self.add(gates.weighted_sum([int(w) for w in operation.params], qubits), qubits, c)
+        elif isinstance(operation, PauliProductRotationGate):  # its definition forgets the phase of an identity
+            self.check_unmeasured(qubits)
+            change, support = gates.pauli(operation.pauli().to_label(), qubits)
+            turn = gates.parity(c, support, self.angle(operation.params[0]).times(-0.5))
+            self.ops.extend(gates.conjugate(change, turn))
         elif isinstance(operation, PauliEvolutionGate) and self.exact:
             self.read_evolution(operation, qubits, c)
         elif isinstance(operation, UnitaryGate | HamiltonianGate | RCCXGate | RC3XGate):
@@ -315,18 +326,24 @@ class _Reader:
 
     def read_annotated(self, operation: AnnotatedOperation, qubits: tuple[int, ...], c: Control) -> None:
         """Reads the base, then lets each modifier in turn act on its ops; the controls are first in `qubits`."""
-        start = sum(m.num_ctrl_qubits for m in operation.modifiers if isinstance(m, ControlModifier))
-        if any(isinstance(m, PowerModifier) and not float(m.power).is_integer() for m in operation.modifiers):
-            self.read_matrix(
-                operation, qubits, c
-            )  # a root of a matrix is its principal one, which no gate by gate rule gives
+        # `DiagonalGate.inverse(annotated=True)` of Qiskit has the class where an object belongs.
+        modifiers = [InverseModifier() if m is InverseModifier else m for m in operation.modifiers]
+        for m in modifiers:
+            if not isinstance(m, InverseModifier | PowerModifier | ControlModifier):
+                self.fail(
+                    NotImplementedError, f"its modifier {m!r} is no inverse, power or control. Write it as gates."
+                )
+        start = sum(m.num_ctrl_qubits for m in modifiers if isinstance(m, ControlModifier))
+        if any(isinstance(m, PowerModifier) and not float(m.power).is_integer() for m in modifiers):
+            # A root of a matrix is its principal one, which no gate by gate rule gives.
+            self.read_matrix(AnnotatedOperation(operation.base_op, modifiers), qubits, c)
             return
         outside, self.ops = self.ops, []
         self.read_unitary(operation.base_op, qubits[start:], (), NONE)
         ops, self.ops = self.ops, outside
         if any(op.kind == "load" for op in ops):
             self.fail_to_load()
-        for modifier in operation.modifiers:
+        for modifier in modifiers:
             if isinstance(modifier, InverseModifier) or (isinstance(modifier, PowerModifier) and modifier.power < 0):
                 ops = [inverse(op) for op in reversed(ops)]
             if isinstance(modifier, PowerModifier):

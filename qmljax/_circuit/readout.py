@@ -4,9 +4,12 @@ Every builder, model, kernel and primitive begins with one of the functions `of_
 circuit, as a backend runs it; `reduced` is what a simulator needs of it.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from qmljax._circuit.observables import Observable, observable, reads
 from qmljax._circuit.parse import parse
@@ -66,10 +69,31 @@ def of_qubits(circuit: Any, qubits: Sequence[int] | None = None) -> Readout:
     """The outcomes of different qubits are read, of all by default."""
     program = parse(circuit)
     n = program.num_qubits
-    chosen = tuple(range(n) if qubits is None else (int(q) for q in qubits))
+    chosen = tuple(range(n)) if qubits is None else _indices(qubits)
     if len(set(chosen)) != len(chosen) or any(not 0 <= q < n for q in chosen):
         raise ValueError(f"`qubits` must be different qubits between 0 and {n - 1}, but is {list(chosen)}.")
     return Readout(program.unmeasured, qubits=chosen)
+
+
+def _indices(qubits: Any) -> tuple[int, ...]:
+    """The numbers of qubits. Refuses what only looks like numbers, and what has no order."""
+    if not isinstance(qubits, Iterable) or isinstance(qubits, str | bytes | set | frozenset):
+        raise TypeError(
+            "`qubits` must be a sequence of integers, such as [0, 2]: bit j of an outcome is `qubits[j]`. But it is "
+            f"{qubits!r}."
+        )
+    chosen = []
+    for q in qubits:
+        try:
+            if isinstance(q, bool) or isinstance(q, np.bool_):
+                raise TypeError
+            chosen.append(operator.index(q))
+        except TypeError:
+            raise TypeError(
+                f"`qubits` must be integers, the places of qubits in the circuit, but has {q!r}. For a Qubit pass "
+                "circuit.find_bit(qubit).index."
+            ) from None
+    return tuple(chosen)
 
 
 def of_measurements(circuit: Any) -> Readout:

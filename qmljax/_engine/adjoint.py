@@ -75,13 +75,12 @@ def _push_forward(out: Array, *operands: Array, segments: tuple, counts: tuple, 
 
 
 def _primitive(name: str, function: Any, statics: tuple[str, ...]) -> Primitive:
-    primitive = Primitive(name)
+    primitive = operations.Varying(name)
     primitive.def_impl(jax.jit(function, static_argnames=statics))
 
     def abstract(state, *rest, **params):
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (state, *rest)]
-        out = jax.eval_shape(partial(function, **params), *shapes)
-        return jax.core.ShapedArray(out.shape, out.dtype)
+        return operations.result(jax.eval_shape(partial(function, **params), *shapes).shape, state)
 
     primitive.def_abstract_eval(abstract)
     mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))

@@ -4,8 +4,11 @@ Angles that depend on the inputs have the inputs' batch dimensions; those that d
 whatever the batch shares is computed once.
 """
 
+import functools
 import itertools
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +18,40 @@ from qmljax._circuit.expressions import Affine, evaluate, parameters
 from qmljax._circuit.program import Program
 from qmljax._engine.layers import Combination
 from qmljax._engine.plan import Plan
+
+# 2 pi in four parts: the first three have so few digits that their products with half of those of a number are exact.
+_TWO_PI = Fraction("6.2831853071795864769252867665590057683943387987502116419498891846156328125724179972560696506842")
+_HALF = {4: (12, np.uint32), 8: (26, np.uint64)}  # by the size of a float: half of its binary digits
+
+
+def without_turns(x: Array, periodic: np.ndarray) -> Array:
+    """Angles modulo 2 pi, about in [-pi, pi], where `periodic`: no less precise than the cosine of `x` itself.
+
+    This is the argument reduction of Cody and Waite. The number of turns has up to all the digits of a float, so it is
+    cut into two halves; and its last digit may be wrong, so that a few turns are left, which go as soon as one knows.
+    """
+    dtype, (half, bits) = x.dtype, _HALF[x.dtype.itemsize]
+    first, second, third, last = (np.asarray(part, dtype) for part in _parts(half))
+    per_turn, chosen = np.asarray(1 / (2 * np.pi), dtype), periodic.astype(dtype)
+    turns = jnp.round(lax.stop_gradient(x) * per_turn) * chosen
+    mask = np.asarray((1 << 8 * dtype.itemsize) - (1 << half), bits)
+    high = lax.bitcast_convert_type(lax.bitcast_convert_type(turns, bits) & mask, dtype)
+    low = turns - high
+    x = (((x - high * first) - low * first) - high * second) - low * second  # exact
+    few = jnp.round((lax.stop_gradient(x) - turns * (third + last)) * per_turn) * chosen
+    x = ((((x - few * first) - high * third) - few * second) - low * third) - few * third
+    return x - turns * last
+
+
+@functools.cache
+def _parts(digits: int) -> tuple[float, ...]:
+    """2 pi as a sum of three numbers of so many binary digits and one of a float's."""
+    parts, rest = [], _TWO_PI
+    for _ in range(3):
+        mantissa, exponent = np.frexp(float(rest))
+        parts.append(float(np.ldexp(np.trunc(np.ldexp(mantissa, digits)), exponent - digits)))
+        rest -= Fraction(parts[-1])
+    return (*parts, float(rest))
 
 
 class Angles:
@@ -43,7 +80,7 @@ class Angles:
         self.place_of_all = {k: i for i, k in enumerate(itertools.chain(*kinds))}
 
     def __call__(self, requests: Sequence[tuple[Sequence[Combination], bool]]) -> list[Array]:
-        """For each list of slots its angles, (len(slots), *batch), modulo 2 pi where the request says so.
+        """For each list of slots its angles, (len(slots), *batch), modulo turns of 2 pi where the request says so.
 
         The batch dimensions are 1 where no slot of the list involves an input. All lists are evaluated together.
         """
@@ -54,25 +91,35 @@ class Angles:
             if kinds:
                 groups[kinds.pop() if len(kinds) == 1 else 2].append(k)
             elif slots:  # numbers stay apart: under `vmap` over the weights, all that comes before these has no batch
-                numbers = np.array([slot.get(-1, 0.0) for slot in slots], self.values[0].dtype)
+                numbers = np.array([_constant(slot, requests[k][1]) for slot in slots], self.values[0].dtype)
                 result[k] = jnp.asarray(numbers.reshape(-1, *(1,) * (self.values[0].ndim - 1)))
         for group, values, place in zip(groups, self.values, (self.place, self.place, self.place_of_all), strict=True):
-            slots = [slot for k in group for slot in requests[k][0]]
-            if not slots:
+            asked = [(slot, requests[k][1]) for k in group for slot in requests[k][0]]
+            if not asked:
                 continue
-            forms = tuple(
-                Affine(slot.get(-1, 0.0), tuple(sorted((place[e], c) for e, c in slot.items() if e >= 0 and c)))
-                for slot in slots
-            )
-            angles = evaluate(forms, values)
+            terms: list[Affine] = []
+            periodic: list[bool] = []
+            sums: list[Affine] = []
+            for slot, is_periodic in asked:
+                own = [Affine(0.0, ((place[e], c),)) for e, c in sorted(slot.items()) if e >= 0 and c]
+                numbered = range(len(terms), len(terms) + len(own))
+                sums.append(Affine(_constant(slot, is_periodic), tuple((t, 1.0) for t in numbered)))
+                terms += own
+                periodic += [is_periodic] * len(own)
+            angles = evaluate(tuple(terms), values)
             # In float32 a sum of large angles loses digits that a sum of small ones keeps.
-            turns = np.array([float(requests[k][1]) for k in group for _ in requests[k][0]], angles.dtype)
-            turns = (2 * np.pi * turns).astype(angles.dtype).reshape(-1, *(1,) * (angles.ndim - 1))
-            angles = angles - lax.stop_gradient(turns * jnp.round(angles / np.asarray(2 * np.pi, angles.dtype)))
+            if any(periodic):
+                angles = without_turns(angles, np.reshape(periodic, (-1, *(1,) * (angles.ndim - 1))))
+            angles = evaluate(tuple(sums), angles)
             ends = np.cumsum([len(requests[k][0]) for k in group])
             for k, part in zip(group, jnp.split(angles, ends[:-1]), strict=True):
                 result[k] = part
         return result
+
+
+def _constant(slot: Combination, periodic: bool) -> float:
+    number = slot.get(-1, 0.0)
+    return math.remainder(number, 2 * math.pi) if periodic and math.isfinite(number) else number
 
 
 def _placed(positions: tuple[int, ...], values: Array, program: Program) -> Array:

@@ -24,6 +24,7 @@ import numpy as np
 from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
 from qmljax._engine import state as states
 
@@ -104,15 +105,36 @@ def _do_linear(state, *tables, kind):
     return states.transform(state, tables[0])
 
 
+class Varying(Primitive):
+    """A primitive whose operands all vary over the same axes of a `shard_map`, as the result does.
+
+    What does not vary, such as the weights of a model whose inputs are sharded, is said to: the transpose of that is
+    the sum over the devices, without which its gradient would lack their shares.
+    """
+
+    def bind(self, *args: Any, **params: Any) -> Any:
+        own = [jax.typeof(x).manual_axis_type.varying for x in args]
+        if axes := frozenset().union(*own):
+            pairs = zip(args, own, strict=True)
+            args = tuple(x if a == axes else jax.lax.pcast(x, tuple(axes - a), to="varying") for x, a in pairs)
+        return super().bind(*args, **params)
+
+
+def result(shape: tuple[int, ...], like: Any) -> jax.core.ShapedArray:
+    """The type of a result of this shape, which is otherwise like an operand."""
+    if not like.manual_axis_type.varying:
+        return jax.core.ShapedArray(shape, like.dtype)
+    whole = NamedSharding(like.sharding.mesh, PartitionSpec(*[None] * len(shape)))  # on each device
+    return jax.core.ShapedArray(shape, like.dtype, sharding=whole, manual_axis_type=like.manual_axis_type)
+
+
 def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
     """A primitive that computes `function` of arrays whose dtype the result has, and whose shapes give `shape`."""
-    primitive = Primitive(name)
+    primitive = Varying(name)
     static = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     primitive.def_impl(jax.jit(function, static_argnames=static))
     # The shapes are worked out here, since tracing `function` for them would take as long as all else.
-    primitive.def_abstract_eval(
-        lambda *args, **kwargs: jax.core.ShapedArray(shape(*(x.shape for x in args), **kwargs), args[0].dtype)
-    )
+    primitive.def_abstract_eval(lambda *args, **kwargs: result(shape(*(x.shape for x in args), **kwargs), args[0]))
     mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
     return primitive
 

@@ -1,12 +1,19 @@
-"""Measurement outcomes: the distribution of some qubits, and draws from one."""
+"""Measurement outcomes: the distribution of some qubits, and draws from one.
 
-import functools
+One uniform number a shot cannot draw from 2**n outcomes: in float32 it has 2**23 values, and a distribution function that
+is summed over the outcomes loses more. A draw here walks down a tree of sums instead, in which every number is right to
+a few roundings, and decides each of n turns by random bits of its own: rare outcomes are as fair as others.
+"""
+
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
+
+BLOCK = 1 << 16  # so many outcomes are drawn at once: what is drawn stays in the cache, and memory is bounded
+DIGIT = 8  # the random bits of a turn; only if they tie, with probability 2**-8, are more needed
 
 
 def marginal(p: Array, qubits: Sequence[int]) -> Array:
@@ -28,15 +35,57 @@ def marginal(p: Array, qubits: Sequence[int]) -> Array:
 
 
 def sample_index(p: Array, key: Array, shots: int) -> Array:
-    """(..., K) unnormalised probabilities -> (..., shots) indices, by inversion of the distribution function."""
-    cdf = jnp.cumsum(p, axis=-1)
-    u = jax.random.uniform(key, (*p.shape[:-1], shots), p.dtype) * cdf[..., -1:]
-    find = functools.partial(jnp.searchsorted, side="right")
-    for _ in range(p.ndim - 1):
-        find = jax.vmap(find)
-    # Rounding of the sums must not reach an outcome of probability 0: the last possible one before it, or the first.
-    outcomes = jnp.broadcast_to(jnp.arange(p.shape[-1]), p.shape)
-    first = jnp.argmax(p > 0, axis=-1, keepdims=True)
-    possible = jax.lax.cummax(jnp.where(p > 0, outcomes, first), axis=p.ndim - 1)
-    index = jnp.minimum(find(cdf, u), p.shape[-1] - 1)
-    return jnp.take_along_axis(possible, index, axis=-1).astype(jnp.int32)
+    """(..., 2**n) unnormalised probabilities -> (..., shots) indices; -1 where their sum is zero or not finite."""
+    batch, p = p.shape[:-1], lax.stop_gradient(p).reshape(-1, p.shape[-1])
+    turns, total = _turns(p)
+    size = min(shots, max(1, BLOCK // max(1, len(p))))
+    count = -(-shots // size)
+    if count == 1:
+        index = _walk(turns, key, size)
+    else:
+        blocks = lax.map(lambda k: _walk(turns, k, size), jax.random.split(key, count))  # (count, members, size)
+        index = jnp.moveaxis(blocks, 0, 1).reshape(len(p), count * size)[:, :shots]
+    index = jnp.where((total > 0) & jnp.isfinite(total), index, -1)
+    return index.reshape(*batch, shots)
+
+
+def _turns(p: Array) -> tuple[Array, Array]:
+    """(members, 2**n) leaves of a tree -> what the inner nodes 1, ..., 2**n - 1 decide by; and the sums (members, 1).
+
+    Node i has the children 2i and 2i + 1, and leaf z is node 2**n + z. The entry of a node is the part of its smaller
+    child, at most a half: so no digit is lost, and what has no probability is never taken. It is negative, if need be
+    -0.0, where the smaller child is the left one.
+    """
+    level, parts = p, []
+    while level.shape[1] > 1:
+        left, right = level[:, 0::2], level[:, 1::2]
+        level = left + right
+        part = jnp.where(left < right, -left, right) / jnp.where(level > 0, level, 1)
+        parts.append(part.astype(np.float32))
+    root = jnp.zeros((len(p), 1), np.float32)
+    return jnp.concatenate([root, *reversed(parts)], axis=1), level
+
+
+def _walk(turns: Array, key: Array, shots: int) -> Array:
+    """(members, 2**n) -> (members, shots) indices, each by its own walk from the root to a leaf.
+
+    A turn compares the part of the smaller child with a uniform number of 40 bits, DIGIT of them fresh. The other 32
+    come from a linear congruential sequence: two turns of a walk look at theirs in one walk of 2**16.
+    """
+    members, outcomes = turns.shape
+    depth, per_word = outcomes.bit_length() - 1, 32 // DIGIT
+    words = jax.random.bits(key, (1 + -(-depth // per_word), members, shots), np.uint32)
+    entries = jax.vmap(lambda row, k: row.at[k].get(mode="promise_in_bounds"))
+
+    def turn(level: Array, walk: tuple[Array, Array]) -> tuple[Array, Array]:
+        node, low = walk
+        word = lax.dynamic_index_in_dim(words, 1 + level // per_word, keepdims=False)
+        digit = word >> (level % per_word * DIGIT).astype(np.uint32) & np.uint32((1 << DIGIT) - 1)
+        part = entries(turns, node)
+        rest = jnp.abs(part) * 2.0**DIGIT - digit.astype(np.float32)  # > 1: taken; <= 0: not; else the low bits decide
+        smaller = low.astype(np.float32) < rest * 2.0**32
+        right = smaller ^ jnp.signbit(part)
+        return 2 * node + right.astype(np.int32), low * np.uint32(0x915F77F5) + np.uint32(1)
+
+    start = jnp.ones((members, shots), np.int32), words[0]
+    return lax.fori_loop(0, depth, turn, start)[0] - outcomes

@@ -1,6 +1,6 @@
 """The arguments of calls, checked in Python before anything is traced."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,20 +15,51 @@ def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
     """`value` as a real floating point array whose last axis has length `last`, one element for each of `names`."""
     array = value
     if not isinstance(value, jax.Array | np.ndarray):  # such as a list, perhaps of values that are being traced
-        array = (jnp if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)) else np).asarray(value)
+        array = _array(value, name, last)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+        if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool) or array.dtype.kind == "m":
             raise TypeError(
                 f"`{name}` must hold real numbers, but has dtype {array.dtype}. Angles are real, in radians."
             )
         array = array.astype(jnp.result_type(float))
-    elif array.dtype.itemsize not in (4, 8):
+    elif not isinstance(array, jax.Array) and (not array.dtype.isnative or isinstance(array, np.ma.MaskedArray)):
+        array = _plain(array, name)
+    if array.dtype.itemsize not in (4, 8):
         array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
     if array.ndim == 0 or array.shape[-1] != last:
         listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         one = f", one for each of {listed}" if last else ": there are none to set, so pass an array of shape (0,)"
         raise ValueError(f"`{name}` must have {last} elements in its last axis{one}, but has shape {array.shape}.")
     return array
+
+
+def _array(value: Any, name: str, last: int) -> Any:
+    if value is None or isinstance(value, str | Mapping | set | frozenset):
+        raise TypeError(
+            f"`{name}` must be an array of real numbers, {last} in its last axis, but is {_short(value)}. "
+            "Pass the numbers in order."
+        )
+    try:
+        return (jnp if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)) else np).asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be an array of real numbers, {last} in its last axis, but its rows have different lengths: "
+            f"{_short(value)}. Give each point all its numbers."
+        ) from None
+
+
+def _plain(array: np.ndarray, name: str) -> np.ndarray:
+    """In the order of bytes of this machine, which JAX takes for granted, and without a mask, which it does not see."""
+    if np.ma.is_masked(array):
+        raise ValueError(f"`{name}` must hold numbers alone, but has masked entries. Fill or leave them out.")
+    return np.asarray(array, array.dtype.newbyteorder("="))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return (
+        f"the {type(value).__name__} " + (text if len(text) < 60 else text[:57] + "...") if value is not None else text
+    )
 
 
 def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> None:

@@ -36,3 +36,38 @@ class Backend(Protocol):
 
     def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
         """A function of two arrays of parameters (pairs, P) to the fidelities (pairs,) of the states of their rows."""
+
+
+def check_backend(backend: Any, method: str) -> None:
+    """Refuses what cannot execute a model, and says what to wrap it in.
+
+    `method` is the function that is asked of it: "expectation", "probabilities" or "fidelity".
+    """
+    name = backend.__name__ if isinstance(backend, type) else type(backend).__name__
+    classes = backend.__mro__ if isinstance(backend, type) else type(backend).__mro__
+    known = {cls.__name__ for cls in classes}
+    what = "estimator" if method == "expectation" else "sampler"
+    if not isinstance(backend, type) and callable(getattr(backend, method, None)):
+        return
+    made = f"{name}()" if isinstance(backend, type) else "..."
+    if "Shots" in known:
+        way_out = "`Shots` is for fidelity_kernel alone. For the noise of shots use PrimitiveBackend(estimator=..., shots=...)."
+    elif {"BaseEstimatorV2", "BaseSamplerV2"} & known or hasattr(backend, "run") and name.startswith(("Est", "Sam")):
+        kind = "estimator" if "BaseEstimatorV2" in known or "Estimator" in name else "sampler"
+        way_out = f"Wrap it: qmljax.primitives.PrimitiveBackend({kind}={made})."
+        if kind != what and method != "fidelity":  # an estimator measures it, too
+            way_out += f" But {method} needs {'an' if what == 'estimator' else 'a'} {what}."
+    elif hasattr(backend, "run") or {"Backend", "BackendV2"} & known:
+        way_out = (
+            f"Wrap it in a primitive, and that: qmljax.primitives.PrimitiveBackend({what}="
+            f"qiskit.primitives.Backend{what.capitalize()}V2(backend={made}))."
+        )
+    elif isinstance(backend, type):
+        way_out = "That is a class: pass an object of it."
+    else:
+        way_out = f"For any V2 primitive there is qmljax.primitives.PrimitiveBackend({what}=...)."
+    given = f"the class {name}" if isinstance(backend, type) else f"of type {name}"
+    raise TypeError(
+        f"`backend` must be an object with a method `{method}`, such as qmljax.primitives.PrimitiveBackend, but is "
+        f"{given}. {way_out}"
+    )

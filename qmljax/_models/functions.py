@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._checks import check_key
 from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
@@ -23,10 +23,12 @@ from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.run import columns, run
 from qmljax._engine.state import square, to_complex
-from qmljax._models.arguments import check_amplitudes, check_memory, real_array
+from qmljax._models.arguments import check_amplitudes, check_memory
+from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
 
 MAX_UNITARY_QUBITS = 15
+MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,7 +42,9 @@ class OfParams(Compiled):
         """The value for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians. They may be left out if there are none.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of all parameters, or their
+                names, to their values: (...) for a parameter, (..., length) for a vector. They may be left out if there
+                are none.
 
         Returns:
             Of shape (..., *out), in the precision of the parameters.
@@ -51,7 +55,7 @@ class OfParams(Compiled):
         """
         if params is None and not self.program.parameters:
             params = np.zeros((0,), jnp.result_type(float))
-        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        params = parameters(params, "params", self.program)
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params)
 
@@ -130,19 +134,24 @@ class Sample(Compiled):
         """Outcomes for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`.
             key: A JAX random key.
 
         Returns:
-            int32 outcomes of shape (..., shots).
+            int32 outcomes of shape (..., shots); -1 where parameters that are not finite leave no distribution.
 
         Raises:
             TypeError: `key` is no key, or the parameters are not real.
-            ValueError: The parameters have another shape, or a row of amplitudes is zero.
+            ValueError: The parameters have another shape, a row of amplitudes is zero, `key` is more than one key, or
+                there would be more than 2**30 outcomes.
         """
-        if not isinstance(key, jax.Array | np.ndarray):
-            raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
-        params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
+        check_key(key)
+        params = parameters(params, "params", self.program)
+        if (rows := math.prod(params.shape[:-1])) * self.shots > MAX_OUTCOMES:
+            raise ValueError(
+                f"{rows} rows of `params` times {self.shots} `shots` are too many outcomes to fit: at most 2**30 at a "
+                "time. Draw them in parts, each with a key of its own."
+            )
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._run(params, key)
 
@@ -251,8 +260,9 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
 
     Returns:
-        ``f(params)``: parameters of shape (..., P) to values of shape (...) for one observable and (..., n_obs) for a
-        list. Only the gates and qubits that the observables can feel are simulated (their light cone).
+        ``f(params)``: parameters of shape (..., P), or a mapping of names to values, to values of shape (...) for one
+        observable and (..., n_obs) for a list. Only the gates and qubits that the observables can feel are simulated
+        (their light cone).
 
     Raises:
         TypeError: An observable is of another type.
@@ -266,6 +276,8 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         >>> f = expectation(circuit, "Z")  # cos t
         >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
+        >>> f({"t": 0.5}).round(4), jax.grad(f)({"t": jnp.array(0.5)})["t"].round(4)
+        (Array(0.8776, dtype=float32), Array(-0.4794, dtype=float32))
     """
     read = readout.of_observables(circuit, observables).reduced()
     single = not isinstance(observables, list | tuple)
@@ -281,11 +293,12 @@ def sample(circuit: Any, shots: int) -> Sample:
 
     Returns:
         ``f(params, key)``: parameters of shape (..., P) and a JAX random key to int32 outcomes of shape (..., shots).
-        Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing.
+        Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing. Outcomes are -1
+        where the parameters are not finite, and so there is no distribution to draw from.
 
     Raises:
         TypeError: `key` is no JAX random key.
-        ValueError: `shots` is no positive integer, or the simulation does not fit.
+        ValueError: `shots` is no positive integer or more than 2**30, or the simulation does not fit.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -297,6 +310,11 @@ def sample(circuit: Any, shots: int) -> Sample:
     read = readout.of_measurements(circuit)
     if not isinstance(shots, int | np.integer) or isinstance(shots, bool) or shots < 1:
         raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
+    if shots > MAX_OUTCOMES:
+        raise ValueError(
+            f"`shots` must be at most 2**30, the outcomes that fit into 4 GiB, but is {shots}. Draw them in parts, each "
+            "with a key of its own."
+        )
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     small = read.reduced()
     return Sample(small.program, small.qubits, int(shots))

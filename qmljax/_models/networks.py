@@ -11,7 +11,7 @@ from qmljax._circuit.program import Table
 from qmljax._circuit.readout import check_size
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend
+from qmljax._models.backend import Backend, check_backend
 from qmljax._models.interpret import interpretation
 from qmljax._models.on_backend import BackendQNN
 from qmljax._models.positions import split
@@ -67,6 +67,7 @@ def estimator_qnn(
     about: Any = {"memory": memory, "normalised": False, "source": Source(circuit, read.observables)}
     shape = (len(read.observables),)
     if backend is not None:
+        check_backend(backend, "expectation")
         return BackendQNN(program, ins, ws, shape, backend.expectation(circuit, listed), None, **about)
     small = read.reduced()
     return EstimatorQNN(small.program, ins, ws, shape, small.observables, **about)
@@ -123,6 +124,7 @@ def sampler_qnn(
     index, shape = interpretation(interpret, output_shape, 1 << len(qubits))
     about: Any = {"memory": memory, "normalised": True, "source": Source(circuit, ())}
     if backend is not None:
+        check_backend(backend, "probabilities")
         distinct, bits = tuple(dict.fromkeys(qubits)), None
         if len(distinct) < len(qubits):  # a device measures a qubit once; its bits agree
             z = np.arange(1 << len(distinct))

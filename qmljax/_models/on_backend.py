@@ -28,6 +28,10 @@ class BackendQNN(QNN):
     index: Table | None  # outcome -> flat index of the output it contributes to
     bits: Table | None = None  # outcome of the different qubits -> outcome, where a qubit is measured twice
 
+    def __call__(self, weights: Any, x: Any) -> Array:
+        """The outputs for weights and inputs, as of any QNN. An error of the backend is raised as it is."""
+        return self._trace(*self._arguments(weights, x))  # what compiles it is the caller's `jit`, if there is one
+
     def _size(self) -> dict[str, int]:
         return {"qubits": self.program.num_qubits}
 

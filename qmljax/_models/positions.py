@@ -1,4 +1,8 @@
-"""Which of a circuit's parameters are inputs, and which are weights."""
+"""Which of a circuit's parameters are inputs, and which are weights.
+
+A parameter is named by itself, a `Parameter`, or by its name; a vector, a `ParameterVector` or its name, stands for all
+its elements.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,18 +11,12 @@ from qmljax._circuit.program import Program
 
 
 def split(
-    program: Program, inputs: Sequence[Any] | None, weights: Sequence[Any] | None
+    program: Program, inputs: Sequence[Any], weights: Sequence[Any] | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The positions of inputs and weights in the circuit's parameters, each of which must be one of the two.
-
-    What is None is all that the other one does not name.
-    """
+    """The positions of inputs and weights in the circuit's parameters, each of which must be one of the two."""
     place = {name: k for k, name in enumerate(program.parameters)}
-    named = positions(weights or () if inputs is None else inputs, "weights" if inputs is None else "inputs", place)
-    rest = tuple(k for k in place.values() if k not in named)
-    if inputs is None:
-        return rest, named
-    ins, ws = named, rest if weights is None else positions(weights, "weights", place)
+    ins = positions(inputs, "inputs", place)
+    ws = tuple(k for k in place.values() if k not in ins) if weights is None else positions(weights, "weights", place)
     if both := set(ins) & set(ws):
         listed = ", ".join(program.parameters[k] for k in sorted(both))
         raise ValueError(f"A parameter must be an input or a weight, but {listed} is named as both.")
@@ -30,11 +28,20 @@ def split(
     return ins, ws
 
 
-def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tuple[int, ...]:
-    """The positions of parameters, given as `Parameter` objects or names."""
+def features_and_weights(program: Program, weights: Sequence[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The positions of a feature map's weights, and before them those of all other parameters, its features."""
+    place = {name: k for k, name in enumerate(program.parameters)}
+    trained = positions(weights, "weights", place)
+    return tuple(k for k in place.values() if k not in trained), trained
+
+
+def positions(parameters: Any, what: str, place: dict[str, int]) -> tuple[int, ...]:
+    """The positions of parameters, given as `Parameter` or `ParameterVector` objects or names."""
+    if isinstance(parameters, set | frozenset) and len(parameters) > 1:
+        raise TypeError(f"`{what}` must be in order, but is a set, which has none. Pass a list.")
     if isinstance(parameters, str) or not isinstance(parameters, Iterable):
         parameters = [parameters]
-    names = [p if isinstance(p, str) else getattr(p, "name", p) for p in parameters]
+    names = [name for p in parameters for name in _elements(p, place)]
     if unknown := [name for name in names if name not in place]:
         raise ValueError(
             f"`{what}` names {str(unknown[0])!r}, which is no parameter of the circuit. It has {list(place)}."
@@ -43,3 +50,15 @@ def positions(parameters: Sequence[Any], what: str, place: dict[str, int]) -> tu
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"`{what}` names {twice!r} more than once. Each parameter has one place.")
     return tuple(place[name] for name in names)
+
+
+def _elements(parameter: Any, place: dict[str, int]) -> list[Any]:
+    """The names that a parameter, a vector, or the name of one stands for."""
+    if not isinstance(parameter, str):
+        vector = hasattr(parameter, "name") and isinstance(parameter, Iterable)
+        return [getattr(p, "name", repr(p)) for p in (parameter if vector else [parameter])]
+    if parameter not in place:
+        start = f"{parameter}["
+        if found := [name for name in place if name.startswith(start) and name[len(start) : -1].isdecimal()]:
+            return sorted(found, key=lambda name: int(name[len(start) : -1]))
+    return [parameter]

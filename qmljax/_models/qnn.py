@@ -94,9 +94,11 @@ class QNN(Compiled):
         names = self.program.parameters
         weights = real_array(weights, "weights", len(self.weights), [names[k] for k in self.weights])
         if weights.ndim > 1:
+            way_out = "For an ensemble of weights use jax.vmap(model, in_axes=(0, None))."
+            if weights.size == len(self.weights):
+                way_out = "Pass its only row, weights.reshape(-1)."
             raise ValueError(
-                f"`weights` must have shape ({len(self.weights)},), but has shape {weights.shape}. "
-                "For an ensemble of weights use jax.vmap(model, in_axes=(0, None))."
+                f"`weights` must have shape ({len(self.weights)},), but has shape {weights.shape}. {way_out}"
             )
         x = real_array(x, "x", len(self.inputs), [names[k] for k in self.inputs])
         check_amplitudes(self.program, weights=(self.weights, weights), x=(self.inputs, x))

@@ -1,40 +1,61 @@
-"""Files of trained models: the circuit as QPY, what is read from it, and the weights. Loading one runs no code."""
+"""Files of models and kernels: the circuit, what is read from it, and the weights. Loading one runs no code.
 
-import functools
-import io
+A file holds the question that a model asks, not what answers it: a model or kernel on a backend is saved without it,
+since a device, its session and its account can be in no file. `load` takes another one.
+"""
+
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from qiskit import QuantumCircuit, qpy
-from qiskit.circuit import Instruction
 
 from qmljax import _files
-from qmljax._circuit.observables import Observable
+from qmljax._circuit.observables import IN_ZERO, Observable
 from qmljax._models.backend import Backend
+from qmljax._models.circuit_bytes import circuit_from, circuit_to
+from qmljax._models.kernels.fidelity import fidelity_kernel
+from qmljax._models.kernels.kernel import BaseKernel
+from qmljax._models.kernels.local import LocalFidelityKernel
+from qmljax._models.kernels.pairs import BackendKernel
+from qmljax._models.kernels.projected import ProjectedKernel, projected_kernel
 from qmljax._models.networks import estimator_qnn, sampler_qnn
-from qmljax._models.protocols import Model
-from qmljax.circuits import AmplitudeEncoding
+from qmljax._models.protocols import Kernel, Model
+from qmljax._models.qnn import QNN
+from qmljax._models.trees import PREFIX, TREE, tree_from, tree_to
 
 KIND = "model"
-AMPLITUDES, OPAQUE = {"amplitude_encoding", "ParameterizedInitialize"}, "amplitudes"
+OBSERVABLES = [[[[[int, str]], float]]]  # of each the terms, of each the product and its coefficient
+COMMON = {"weights": [str], "inputs": [str], "memory": int}
+HEADERS = (
+    COMMON | {"type": "estimator", "observables": OBSERVABLES},
+    COMMON | {"type": "sampler", "output_shape": [int]},
+    COMMON | {"type": "fidelity kernel", "progress": bool, "local": bool, "evaluate_duplicates": str},
+    COMMON | {"type": "projected kernel", "progress": bool, "observables": OBSERVABLES, "gamma": (float, None)},
+)
 
 
-def save(path: str | os.PathLike[str], model: Model, weights: Any) -> None:
-    """Writes a QNN and its weights to a file, all at once: what was there before stays until the new file is whole.
+def save(path: str | os.PathLike[str], model: Model | Kernel, weights: Any = ()) -> None:
+    """Writes a model or kernel and its weights to a file, all at once: the old file stays until the new one is whole.
 
-    The file is a safetensors file; the circuit in it is Qiskit's QPY. A model on a backend is saved without it. (For
+    The file is a safetensors file; the circuit in it is Qiskit's QPY. What is on a backend is saved without it. (For
     estimators of scikit-learn's kind see their method `save`.)
 
     Args:
         path: The file.
-        model: What `estimator_qnn` or `sampler_qnn` returns.
-        weights: Of shape (W,).
+        model: What `estimator_qnn`, `sampler_qnn`, `fidelity_kernel`, `projected_kernel` or a kernel's `as_qnn`
+            returns.
+        weights: Of shape (W,); or, where the model is a part of something larger, a dictionary, list or tuple of
+            arrays, nested as you like; or what `fit` returns, of which the weights are saved. Default: none, for a
+            kernel without weights.
 
     Raises:
-        TypeError: `model` is no QNN.
-        ValueError: The weights do not fit, or the QNN was built from a `Program`, which has no circuit to save.
+        TypeError: `model` is neither, or the weights are not real numbers.
+        ValueError: The weights do not fit or are not finite, or the model was built from a `Program`, which has no
+            circuit to save.
+        OSError: The file cannot be written. What was there before is unchanged.
 
     Example:
         >>> import tempfile
@@ -48,86 +69,142 @@ def save(path: str | os.PathLike[str], model: Model, weights: Any) -> None:
         (True, array([0., 1., 2., 3.]))
     """
     header, arrays = encode(model)
-    weights = np.asarray(weights)
-    if weights.shape != (model.num_weights,):
-        raise ValueError(f"`weights` must have shape ({model.num_weights},), but have shape {weights.shape}.")
-    _files.write(path, KIND, header, arrays | {"weights": weights})
+    if hasattr(weights, "weights") and hasattr(weights, "history"):  # a FitResult
+        weights = weights.weights
+    tree, leaves = tree_to(weights)
+    if tree == PREFIX:
+        _check_shape(leaves[PREFIX], model.num_weights)
+    _files.write(path, KIND, {"model": header, "weights": tree}, arrays | leaves)
 
 
-def load(path: str | os.PathLike[str], *, backend: Backend | None = None) -> tuple[Model, np.ndarray]:
-    """Reads a file that `save` wrote.
+def load(path: str | os.PathLike[str], *, backend: Backend | None = None) -> tuple[Any, Any]:
+    """Reads a file that `save` wrote. Whatever is in it, no code in it is run.
 
     Args:
         path: The file.
-        backend: What executes the circuit, as for `estimator_qnn`. Default: the simulator.
+        backend: What executes the circuit, as for the builders of models and kernels. Default: the simulator.
 
     Returns:
-        The model, and its weights of shape (W,).
+        The model or kernel, and its weights: of shape (W,), or of the structure that was saved.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is truncated, damaged, foreign, or of a later version.
     """
     header, arrays = _files.read(path, KIND)
-    return decode(header, arrays, backend), arrays["weights"]
+    with _files.reading(path):
+        _files.check(header, {"model": dict, "weights": TREE}, "its header")
+        weights = tree_from(header["weights"], arrays)
+        # With a backend in it, what is wrong with the file is told from what is wrong with the backend.
+        model = decode(header["model"], arrays, backend and NOWHERE)
+        if header["weights"] == PREFIX:
+            _check_shape(weights, model.num_weights)
+    return model if backend is None else decode(header["model"], arrays, backend), weights
+
+
+def _check_shape(weights: np.ndarray, count: int) -> None:
+    if weights.shape != (count,):
+        hint = " Of an ensemble, save one member." if weights.ndim == 2 and weights.shape[1] == count else ""
+        raise ValueError(f"`weights` must have shape ({count},), but have shape {weights.shape}.{hint}")
+
+
+NOWHERE: Any = SimpleNamespace(
+    expectation=lambda *_: _nowhere, probabilities=lambda *_: _nowhere, fidelity=lambda *_: _nowhere
+)
+
+
+def _nowhere(*_: Any) -> Any:
+    raise NotImplementedError
 
 
 def encode(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A QNN as a header and arrays."""
-    if not hasattr(model, "source"):
-        raise TypeError(f"`model` must be a QNN of estimator_qnn or sampler_qnn, but is a {type(model).__name__}.")
+    """A model or kernel as a header and arrays, from which `decode` makes an equal one.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: It was built from a `Program`.
+    """
+    if not isinstance(model, QNN | BaseKernel):
+        raise TypeError(
+            "`model` must be a QNN of estimator_qnn or sampler_qnn, or a kernel of fidelity_kernel or "
+            f"projected_kernel, but is a {type(model).__name__}. Pass the model itself, and its weights as `weights`."
+        )
     circuit, observables = model.source
-    names = model.program.parameters
-    header = {
-        "inputs": [names[k] for k in model.inputs],
+    names, inputs = model.program.parameters, model.inputs if isinstance(model, QNN) else model.features
+    header: dict[str, Any] = {
+        "inputs": [names[k] for k in inputs],
         "weights": [names[k] for k in model.weights],
-        "observables": [o.terms for o in observables],
-        "output_shape": model.output_shape,
         "memory": model.memory,
     }
     arrays = {"circuit": circuit_to(circuit)}
-    if getattr(model, "index", None) is not None:
-        arrays["index"] = model.index.array
+    terms = [_plain(o.terms) for o in observables]
+    if isinstance(model, ProjectedKernel):
+        header |= {"type": "projected kernel", "observables": terms, "gamma": model.gamma, "progress": model.progress}
+    elif isinstance(model, BaseKernel):
+        duplicates = model.duplicates if isinstance(model, BackendKernel) else "off_diagonal"
+        header |= {"type": "fidelity kernel", "local": isinstance(model, LocalFidelityKernel)}
+        header |= {"evaluate_duplicates": duplicates, "progress": model.progress}
+    elif not model.normalised:
+        header |= {"type": "estimator", "observables": terms}
+    else:
+        header |= {"type": "sampler", "output_shape": list(model.output_shape)}
+        if (index := getattr(model, "index", None)) is not None:
+            arrays["index"] = index.array
     return header, arrays
 
 
-def decode(header: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any = None) -> Any:
-    """The QNN of a header and arrays."""
+def decode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], backend: Any = None) -> Any:
+    """The model or kernel of a header and arrays.
+
+    They may come from anyone: call it inside `qmljax._files.reading`, which makes one error of all that may be wrong.
+    """
+    _files.check(header, tuple(HEADERS), "its header of a model")
+    if "circuit" not in arrays:
+        raise ValueError("it holds no circuit")
     circuit = circuit_from(arrays["circuit"])
-    options = {key: header[key] for key in ("inputs", "weights", "memory")} | {"backend": backend}
-    if header["observables"]:
-        read = [
-            Observable(circuit.num_qubits, tuple((tuple((q, a) for q, a in product), c) for product, c in terms))
-            for terms in header["observables"]
-        ]
-        return estimator_qnn(circuit, read, **options)
-    if "index" in arrays:
-        shape = tuple(header["output_shape"])
-        outputs = np.stack(np.unravel_index(arrays["index"], shape), axis=-1).tolist()
-        options |= {"interpret": lambda outcome: tuple(outputs[outcome]), "output_shape": shape}
-    return sampler_qnn(circuit, **options)
+    options = {key: header[key] for key in ("weights", "memory")} | {"backend": backend}
+    match header["type"]:
+        case "fidelity kernel":
+            options |= {key: header[key] for key in ("local", "evaluate_duplicates", "progress")}
+            return _ordered(fidelity_kernel(circuit, **options), header["inputs"])
+        case "projected kernel":
+            options |= {"observables": _observables(header, circuit.num_qubits), "progress": header["progress"]}
+            return _ordered(projected_kernel(circuit, gamma=header["gamma"], **options), header["inputs"])
+        case "estimator":
+            return estimator_qnn(circuit, _observables(header, circuit.num_qubits), inputs=header["inputs"], **options)
+    shape = tuple(header["output_shape"])
+    if "index" not in arrays:
+        return sampler_qnn(circuit, inputs=header["inputs"], output_shape=shape, **options)
+    index = arrays["index"]
+    if index.dtype.kind not in "iu" or index.ndim != 1 or min(shape, default=0) < 1 or math.prod(shape) >= 2**31:
+        raise ValueError(f"its table of outputs, {index.dtype} of shape {index.shape}, does not fit {list(shape)}")
+    outputs = np.stack(np.unravel_index(index, shape), axis=-1).tolist()
+    options |= {"interpret": lambda outcome: tuple(outputs[outcome]), "output_shape": shape}
+    model: Any = sampler_qnn(circuit, inputs=header["inputs"], **options)
+    if len(model.index.array) != len(index):
+        raise ValueError(f"its table of outputs has {len(index)} entries for {len(model.index.array)} outcomes")
+    return model
 
 
-def circuit_to(circuit: Any) -> np.ndarray:
-    """A circuit as the bytes of its QPY, in which amplitudes, no gates for Qiskit while parameters, are opaque."""
-    if not isinstance(circuit, QuantumCircuit):
-        raise ValueError("A model that was built from a Program has no circuit to save. Build it from the circuit.")
-    file = io.BytesIO()
-    opaque = functools.partial(Instruction, OPAQUE)
-    qpy.dump(_replaced(circuit, AMPLITUDES, lambda op: opaque(op.num_qubits, 0, list(op.params))), file)
-    return np.frombuffer(file.getvalue(), np.uint8)
+def _ordered(kernel: Any, inputs: Sequence[str]) -> Any:
+    """The kernel, if its features are those that the file names."""
+    if (names := [kernel.program.parameters[k] for k in kernel.features]) != list(inputs):
+        raise ValueError(f"its features are {list(inputs)}, but those of its circuit {names}")
+    return kernel
 
 
-def circuit_from(array: np.ndarray) -> QuantumCircuit:
-    """The circuit of `circuit_to`."""
-    (circuit,) = qpy.load(io.BytesIO(array.tobytes()))
-    return _replaced(circuit, {OPAQUE}, lambda op: AmplitudeEncoding(op.params))
+def _plain(terms: Any) -> list[Any]:
+    return [[[[int(q), letter] for q, letter in product], float(c)] for product, c in terms]
 
 
-def _replaced(circuit: QuantumCircuit, names: set[str], new: Callable[[Any], Any]) -> QuantumCircuit:
-    if not any(item.operation.name in names for item in circuit.data):
-        return circuit
-    copy = circuit.copy_empty_like()
-    for item in circuit.data:
-        copy.append(item.replace(operation=new(item.operation)) if item.operation.name in names else item)
-    return copy
+def _observables(header: Mapping[str, Any], num_qubits: int) -> list[Observable]:
+    read = []
+    for terms in header["observables"]:
+        for product, coefficient in terms:
+            qubits = [q for q, _ in product]
+            inside = all(0 <= q < num_qubits for q in qubits) and sorted(set(qubits)) == qubits
+            if not (inside and all(letter in IN_ZERO for _, letter in product) and math.isfinite(coefficient)):
+                raise ValueError(f"it has an observable with the term {coefficient} {product}")
+        products = tuple((tuple((q, letter) for q, letter in product), c) for product, c in terms)
+        read.append(Observable(num_qubits, products))
+    return read

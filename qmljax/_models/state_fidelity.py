@@ -6,7 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from qmljax._models.arguments import check_amplitudes, real_array
+from qmljax._circuit.parse import check_circuit
+from qmljax._models.arguments import check_amplitudes
+from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
 from qmljax._models.functions import Statevector, statevector
 
@@ -26,7 +28,7 @@ class Fidelity(Compiled):
 
     def __call__(self, params_a: Any, params_b: Any) -> Array:
         arrays = [
-            real_array(value, name, len(f.program.parameters), f.program.parameters)
+            parameters(value, name, f.program)
             for value, name, f in ((params_a, "params_a", self.left), (params_b, "params_b", self.right))
         ]
         for array, name, f in zip(arrays, ("params_a", "params_b"), (self.left, self.right), strict=True):
@@ -60,6 +62,8 @@ def fidelity(circuit_a: Any, circuit_b: Any) -> Fidelity:
         >>> fidelity(zero, plus)([], []).round(3)
         Array(0.5, dtype=float32)
     """
+    check_circuit(circuit_a, "circuit_a")
+    check_circuit(circuit_b, "circuit_b")
     left, right = statevector(circuit_a), statevector(circuit_b)
     if left.program.num_qubits != right.program.num_qubits:
         raise ValueError(

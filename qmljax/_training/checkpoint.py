@@ -35,27 +35,38 @@ class Checkpoint:
             self.save(self.run, (self.run, 0), history[..., :0])  # what cannot be written should fail now
             return self.run, 0, (self.run, 0)
         header, arrays = _files.read(self.path, self.KIND)
+        with _files.reading(self.path):
+            _files.check(header, {"fingerprint": str, "stopped": (str, None)}, "its header")
+            done = arrays["history"].shape[-1]
         if header["fingerprint"] != self.fingerprint:
             raise ValueError(
                 f"The checkpoint {str(self.path)!r} was written by a run with other data, weights, key or options. "
                 "Delete it to start anew, or give another name."
             )
-        done = arrays["history"].shape[-1]
         if done > history.shape[-1]:
             raise ValueError(
                 f"The checkpoint {str(self.path)!r} is at step {done}, but `steps` is {history.shape[-1]}. Give as "
                 "many steps or more."
             )
-        history[..., :done] = arrays["history"]
+        with _files.reading(self.path):
+            return self._resumed(header, arrays, history[..., :done])
+
+    def _resumed(self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: np.ndarray) -> Any:
+        """What `load` returns, of arrays that may come from anyone."""
+        run, earlier, best = _unflatten((self.run, self.run, self.run[0]), arrays)
         watch = self.watch
+        members = watch.alive.shape
+        shapes = {name: members for name in ("best", "best_at", "alive")} | {"history": history.shape, "since": ()}
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"its array {name!r} must have shape {shape}, but has shape {arrays[name].shape}")
+        history[...] = arrays["history"]
         watch.visits, watch.stopped = arrays["visits"].tolist(), header["stopped"]
         if watch.evaluate is not None:
             watch.validation = list(np.moveaxis(arrays["validation"], -1, 0))
-        watch.best, watch.best_at = arrays["best"], arrays["best_at"]
-        run, earlier, best = _unflatten((self.run, self.run, self.run[0]), arrays)
-        watch.alive = arrays["alive"]
+        watch.best, watch.best_at, watch.alive = arrays["best"], arrays["best_at"], arrays["alive"]
         watch.best_weights = best if watch.visits else None
-        return run, done, (earlier, int(arrays["since"]))
+        return run, history.shape[-1], (earlier, int(arrays["since"]))
 
     def save(self, run: Run, earlier: tuple[Run, int], history: np.ndarray, now: bool = False) -> None:
         """Writes the file, unless it was written a moment ago."""
@@ -81,6 +92,9 @@ def _flatten(tree: Any) -> dict[str, np.ndarray]:
 
 def _unflatten(example: Any, arrays: dict[str, np.ndarray]) -> Any:
     leaves, tree = jax.tree.flatten(example)
+    for k, leaf in enumerate(leaves):
+        if arrays[str(k)].shape != (shape := as_numpy(leaf).shape):
+            raise ValueError(f"its array {k} must have shape {shape}, but has shape {arrays[str(k)].shape}")
     return jax.tree.unflatten(tree, [like(arrays[str(k)], leaf) for k, leaf in enumerate(leaves)])
 
 

@@ -95,15 +95,17 @@ def fit(
             run, or is damaged.
 
     Example:
+        >>> import jax.numpy as jnp
+        >>> import qmljax as qj
         >>> x = jnp.linspace(-1, 1, 50)
         >>> loss = lambda w, x, y: jnp.mean((w * x - y) ** 2)
-        >>> result = fit(loss, jnp.array(0.0), (x, 3 * x), optimizer=optax.adam(0.1), steps=200)
+        >>> result = qj.fit(loss, jnp.array(0.0), (x, 3 * x), optimizer=optax.adam(0.1), steps=200)
         >>> round(float(result.weights), 3), result.history.shape
         (3.0, (200,))
-        >>> many = fit(loss, jnp.zeros(4), (x, 3 * x), optimizer=optax.adam(0.1), steps=200, ensemble=True)
+        >>> many = qj.fit(loss, jnp.zeros(4), (x, 3 * x), optimizer=optax.adam(0.1), steps=200, ensemble=True)
         >>> many.weights.shape, many.history.shape
         ((4,), (4, 200))
-        >>> round(float(fit(loss, jnp.array(0.0), (x, 3 * x), optimizer="L-BFGS-B", steps=20).weights), 3)
+        >>> round(float(qj.fit(loss, jnp.array(0.0), (x, 3 * x), optimizer="L-BFGS-B", steps=20).weights), 3)
         3.0
 
     References:

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qmljax.gram._checks import PRECISION, checked
+from qmljax.gram._checks import PRECISION, check_gram, check_labels
 
 
 def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
@@ -31,7 +31,8 @@ def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
         C. Cortes, M. Mohri, A. Rostamizadeh, "Algorithms for Learning Kernels Based on Centered Alignment", JMLR 13,
         795 (2012), definition 4. N. Cristianini et al., "On Kernel-Target Alignment", NIPS 14 (2001).
     """
-    gram, y = checked(gram, y)
+    gram = check_gram(gram)
+    y = check_labels(y, gram)
     if not len(y):
         raise ValueError("There are no points to align.")
     columns = y.reshape(len(y), -1)
@@ -49,5 +50,5 @@ def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
 
 def centre(gram: Any) -> Array:
     """The kernel matrix (N, N) of feature vectors whose mean is subtracted."""
-    gram = jnp.asarray(gram)
+    gram = check_gram(gram)
     return gram - gram.mean(axis=0, keepdims=True) - gram.mean(axis=1, keepdims=True) + gram.mean()

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._checks import check_count, check_function, check_key
 from qmljax.gram._checks import PRECISION
 
 
@@ -35,6 +36,7 @@ def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cut
         >>> bool(abs(features @ features.T - kernel(x, x)).max() < 1e-3)
         True
     """
+    check_function(kernel, "kernel", "``kernel(x, y)`` of points")
     number = isinstance(cutoff, int | float | np.number) and not isinstance(cutoff, bool)
     if cutoff is not None and not (number and 0 <= cutoff < 1):
         raise ValueError(f"`cutoff` must be a part, a number from 0 to below 1, or None, but is {cutoff!r}.")
@@ -63,6 +65,7 @@ def approximation_error(
         key: A JAX random key.
         pairs: About how many entries to compare.
     """
+    check_function(kernel, "kernel", "``kernel(x, y)`` of points"), check_key(key), check_count(pairs, "pairs")
     x, features = jnp.asarray(x), jnp.asarray(features)
     side = max(1, round(pairs**0.5))
     rows, columns = (jax.random.randint(k, (side,), 0, len(x)) for k in jax.random.split(key))

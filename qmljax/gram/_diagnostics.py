@@ -6,12 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qmljax.gram._checks import PRECISION, checked
+from qmljax._checks import check_number
+from qmljax.gram._checks import PRECISION, check_gram, check_labels
 
 
 def spectrum(gram: Any) -> Array:
     """The eigenvalues of a kernel matrix, (N,), descending, divided by their sum."""
-    gram, _ = checked(gram)
+    gram = check_gram(gram)
     values = jnp.linalg.eigvalsh(gram)[::-1]
     return values / values.sum()
 
@@ -26,7 +27,7 @@ def concentration(gram: Any) -> tuple[Array, Array]:
         S. Thanasilp et al., "Exponential concentration in quantum kernel methods", Nature Communications 15, 5200
         (2024).
     """
-    gram, _ = checked(gram)
+    gram = check_gram(gram)
     if len(gram) < 2:
         raise ValueError("A kernel matrix of one point has no entries off the diagonal.")
     off = gram[np.triu_indices(len(gram), 1)]
@@ -55,8 +56,8 @@ def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) ->
 
 def _relative(classical: Any, quantum: Any, ridge: float) -> tuple[Array, Array, Array]:
     """``sqrt(K_Q) sqrt(K_C) (K_C + ridge)^-2 sqrt(K_C) sqrt(K_Q)``, sqrt(K_Q), and whether the first is infinite."""
-    classical, _ = checked(classical)
-    quantum, _ = checked(quantum)
+    classical, quantum = check_gram(classical, "classical"), check_gram(quantum, "quantum")
+    check_number(ridge, "ridge")
     if classical.shape != quantum.shape:
         raise ValueError(f"The kernel matrices must have one shape, but have {classical.shape} and {quantum.shape}.")
     values, vectors = jnp.linalg.eigh(_unit_trace(classical))
@@ -97,7 +98,9 @@ def model_complexity(gram: Any, y: Any, *, ridge: float = 0.0) -> Array:
         H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
         (4).
     """
-    gram, y = checked(gram, y)
+    gram = check_gram(gram)
+    y = check_labels(y, gram)
+    check_number(ridge, "ridge")
     values, vectors = jnp.linalg.eigh(_unit_trace(gram))
     parts = jnp.sum(jnp.matmul(vectors.T, y.reshape(len(y), -1), precision=PRECISION) ** 2, axis=1)
     weights = _inverse_weights(values, ridge, parts)

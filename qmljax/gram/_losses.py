@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax.gram._checks import PRECISION, checked
+from qmljax.gram._checks import PRECISION, check_gram, check_labels
 
 
 def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:  # noqa: N803
@@ -63,7 +63,8 @@ def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
 
     In closed form, ``ridge y^T (K + ridge)^{-1} y / 2``; differentiable to any order. `y` may be (N,) or (N, c).
     """
-    gram, y = checked(gram, y)
+    gram = check_gram(gram)
+    y = check_labels(y, gram)
     ridge = ridge if isinstance(ridge, jax.Array) and ridge.ndim == 0 else _number("ridge", ridge)
     if not isinstance(ridge, jax.core.Tracer) and not ridge > 0:
         raise ValueError(f"`ridge` must be positive, but is {ridge!r}.")
@@ -90,7 +91,8 @@ def absolute_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
 
 
 def _checked(gram: Any, y: Any) -> tuple[Array, Array]:
-    gram, y = checked(gram, y, columns=False)
+    gram = check_gram(gram)
+    y = check_labels(y, gram, columns=False)
     if not len(y):
         raise ValueError("A loss needs points, but the kernel matrix has shape (0, 0).")
     return gram, y

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qmljax.gram._checks import PRECISION, checked
+from qmljax._checks import check_count, check_number
+from qmljax.gram._checks import PRECISION, check_gram
 
 
 def clip(gram: Any) -> Array:
@@ -18,7 +19,7 @@ def clip(gram: Any) -> Array:
         T. Hubregtsen et al., "Training quantum embedding kernels on near-term quantum computers", PRA 106, 042431
         (2022), section V.B, "thresholding".
     """
-    gram, _ = checked(gram)
+    gram = check_gram(gram)
     return _clipped(gram)
 
 
@@ -45,13 +46,14 @@ def _clipped_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
 
 def shift(gram: Any) -> Array:
     """The matrix plus the least multiple of the identity that makes it positive semidefinite."""
-    gram, _ = checked(gram)
+    gram = check_gram(gram)
     return gram - jnp.minimum(jnp.linalg.eigvalsh(gram)[0], 0) * jnp.eye(len(gram), dtype=gram.dtype)
 
 
 def shrink(gram: Any, amount: Any) -> Array:
     """``(1 - amount) gram + amount`` times the identity: Tikhonov regularisation that keeps a unit diagonal."""
-    gram, _ = checked(gram)
+    gram = check_gram(gram)
+    check_number(amount, "amount")
     return (1 - amount) * gram + amount * jnp.eye(len(gram), dtype=gram.dtype)
 
 
@@ -66,7 +68,8 @@ def nearest_correlation(gram: Any, *, steps: int = 100) -> Array:
         N. J. Higham, "Computing the nearest correlation matrix: a problem from finance", IMA J. Numer. Anal. 22, 329
         (2002), algorithm 3.3.
     """
-    gram, _ = checked(gram)
+    gram = check_gram(gram)
+    check_count(steps, "steps")
     diagonal = jnp.eye(len(gram), dtype=bool)
 
     def project(_: Any, pair: tuple[Array, Array]) -> tuple[Array, Array]:

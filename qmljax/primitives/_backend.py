@@ -13,7 +13,7 @@ from qmljax._circuit.observables import Observable
 from qmljax._circuit.readout import of_observables, of_qubits
 from qmljax._progress import load_tqdm
 from qmljax.primitives import _shift, _transpile
-from qmljax.primitives._jobs import Journal
+from qmljax.primitives._journal import Journal
 from qmljax.primitives._measured import Measured, Spsa
 from qmljax.primitives._plan import Plan, Work
 from qmljax.primitives._readings import Expectations, Outcomes, Reading, Zeros
@@ -88,6 +88,7 @@ class PrimitiveBackend:
     resilience_level: int | None = field(default=None, kw_only=True)
     progress: bool = field(default=False, kw_only=True)
     written: Journal = field(init=False, repr=False)
+    checked: set[Any] = field(init=False, repr=False)  # the questions whose first answers were compared
     _transpiled: dict[Any, Prepared] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +103,7 @@ class PrimitiveBackend:
             "estimator": estimator,
             "sampler": sampler,
             "written": Journal(self.journal),
+            "checked": set(),
             "_transpiled": {},
         }
         for name, value in state.items():
@@ -205,9 +207,9 @@ class PrimitiveBackend:
         """The circuit as the device executes it; transpiled once, whatever observables there are."""
         key = reading.needs, slots, reading.measured
         if key not in self._transpiled:
-            on = _transpile.device(getattr(self, reading.needs))
+            primitive = getattr(self, reading.needs)
             circuit = reading.circuit(slots.circuit)
-            self._transpiled[key] = _transpile.prepare(circuit, slots.parameters, on, self.pass_manager)
+            self._transpiled[key] = _transpile.prepare(circuit, slots.parameters, primitive, self.pass_manager)
         return self._transpiled[key]
 
 

@@ -1,19 +1,16 @@
 """Jobs: submitted once, collected with patience, and written down, so that no finished work is ever done again."""
 
-import base64
 import contextlib
 import dataclasses
-import json
-import os
-import pathlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from qiskit.circuit.exceptions import CircuitError
 from qiskit.transpiler.exceptions import TranspilerError
+
+from qmljax.primitives._journal import Answer, Journal
 
 LONGEST_WAIT = 60.0  # seconds between two attempts
 sleep = time.sleep
@@ -34,13 +31,6 @@ class JobError(RuntimeError):
         self.job_id = job_id
 
 
-class Answer(NamedTuple):
-    """What a chunk of rows gave: arrays (rows, outputs) of values and of their standard errors."""
-
-    values: np.ndarray
-    stds: np.ndarray
-
-
 @dataclasses.dataclass(frozen=True)
 class Chunk:
     """Some rows, which one job runs.
@@ -54,72 +44,6 @@ class Chunk:
     digest: str
     submit: Callable[[], Any]
     read: Callable[[Any], Answer]
-
-
-class Journal:
-    """What has been asked and answered, as lines of JSON in a file that only grows; or, without a path, nothing.
-
-    A question that is asked for the n-th time in one process is the n-th of its kind in the file: a run that is started
-    again gets the same answers in the same order, and a run that asks twice gets two measurements.
-    """
-
-    def __init__(self, path: str | os.PathLike | None):
-        self.path = None if path is None else pathlib.Path(path)
-        self.jobs: dict[str, str] = {}
-        self.answers: dict[str, dict[str, Any]] = {}
-        self.announced: set[str] = set()
-        self.counts: dict[str, int] = {}
-        if self.path is not None and self.path.exists():
-            for line in self.path.read_bytes().splitlines():
-                self._learn(line)
-
-    def _learn(self, line: bytes) -> None:
-        try:
-            record = json.loads(line)
-            key = record["chunk"]
-        except (ValueError, TypeError, KeyError):
-            return  # torn when the process was killed
-        if "values" in record:
-            self.answers[key] = record
-        elif "job" in record:
-            self.jobs[key] = record["job"]
-        elif record.get("failed") is not None:
-            self.jobs.pop(key, None)
-            self.announced.discard(key)
-        else:
-            self.announced.add(key)
-
-    def key(self, digest: str) -> str:
-        """The name of this question: its digest, and how many like it came before."""
-        self.counts[digest] = self.counts.get(digest, 0) + 1
-        return f"{digest}:{self.counts[digest]}"
-
-    def answer(self, key: str) -> Answer | None:
-        record = self.answers.get(key)
-        return None if record is None else Answer(*(_unpack(record[name]) for name in ("values", "stds")))
-
-    def write(self, key: str, **record: Any) -> None:
-        """Appends a line, which is on the disk when this returns."""
-        if self.path is None:
-            return
-        line = json.dumps({"chunk": key, **record}).encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab+") as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                line = line if file.read(1) == b"\n" else b"\n" + line  # after a torn line
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._learn(line.lstrip())
-
-
-def _pack(array: np.ndarray) -> dict[str, Any]:
-    return {"shape": array.shape, "float64": base64.b64encode(np.asarray(array, "<f8").tobytes()).decode()}
-
-
-def _unpack(packed: dict[str, Any]) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(packed["float64"]), "<f8").astype(float).reshape(packed["shape"])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -248,7 +172,7 @@ class Runner:
                     self.journal.write(key, failed=name)
                     job = self._submit(chunk, key)
                 continue
-            self.journal.write(key, job=_id(job), values=_pack(answer.values), stds=_pack(answer.stds))
+            self.journal.write(key, answer, job=_id(job))
             return answer
 
     def _result(self, job: Any) -> Any:

@@ -203,7 +203,22 @@ def _derivatives(
     width, dtype = len(_moved(groups, order, moving)), groups[0].dtype
     shapes = [jax.ShapeDtypeStruct((*batch, function.outputs, *(width,) * k), dtype) for k in range(degree + 1)]
     measure = functools.partial(function.measure, order, spec, dtype)
-    return jax.pure_callback(measure, shapes, groups, vmap_method="expand_dims")
+    if not any(isinstance(g, jax.core.Tracer) for g in groups):  # errors reach the caller as they are
+        return [jnp.asarray(a) for a in measure(groups)]
+    return jax.pure_callback(_told(measure), shapes, groups, vmap_method="expand_dims")
+
+
+def _told(measure: Callable[..., Any]) -> Callable[..., Any]:
+    """The same callback, whose errors come without the frames and causes that JAX would print at length."""
+
+    def callback(groups: Any) -> Any:
+        try:
+            return measure(groups)
+        except Exception as error:
+            error.__cause__, error.__suppress_context__ = None, True
+            raise error.with_traceback(None)  # noqa: B904
+
+    return callback
 
 
 @functools.partial(_derivatives.defjvp, symbolic_zeros=True)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qmljax._circuit.observables import Observable
-from qmljax.primitives._jobs import Answer
+from qmljax.primitives._journal import Answer
 from qmljax.primitives._transpile import Prepared
 
 MAX_PROJECTORS = 10  # in one term of an observable: it becomes 2**10 Pauli strings
@@ -64,6 +64,19 @@ class Expectations:
         values[:, active] += np.asarray(data.evs, float).reshape(len(active), rows).T
         stds[:, active] = np.asarray(data.stds, float).reshape(len(active), rows).T
         return Answer(values, stds)
+
+    def exact(self, prepared: Prepared, row: np.ndarray) -> np.ndarray:
+        """The values that a row of arguments should have on an ideal device, by Qiskit's simulator."""
+        state = Statevector(prepared.circuit.assign_parameters(row))
+        values = self._sums[0].copy()
+        for k, operator in zip(self._sums[1], self._sums[2], strict=True):
+            values[k] += state.expectation_value(prepared.lay_out(operator)).real
+        return values
+
+    @property
+    def scale(self) -> np.ndarray:
+        """How large the value of each observable can be, at most."""
+        return np.array([sum(abs(c) for _, c in o.terms) for o in self.observables])
 
 
 @dataclass(frozen=True)

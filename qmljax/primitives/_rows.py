@@ -2,20 +2,26 @@
 
 import functools
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from qiskit.exceptions import QiskitError
 
 from qmljax._circuit.program import Table
 from qmljax._progress import bar
 from qmljax.primitives import _plan
-from qmljax.primitives._jobs import Answer, Chunk, Runner
+from qmljax.primitives._jobs import Chunk, Runner
+from qmljax.primitives._journal import Answer
 from qmljax.primitives._plan import Work
 from qmljax.primitives._readings import Expectations, Reading, merged
 from qmljax.primitives._shift import Slots
 from qmljax.primitives._transpile import Prepared, device
+
+CHECKED_QUBITS, CHECKED_GATES, CHECKED_ROWS = 8, 500, 3  # a look at the simulator that takes milliseconds
+TOLERANCE = 1e-2  # of the largest value there can be: wrong values are far off, approximate simulators are not
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,40 @@ class Rows:
         with bar(len(parts), "job", backend.progress, leave=False) as shown:
             runner = Runner(self.primitive, backend.written, backend.max_retries, backend.timeout, service, shown)
             answers = runner.run([self.chunk(part) for part in parts])
-        return Answer(*(np.concatenate(arrays) for arrays in zip(*answers, strict=True)))
+        answer = Answer(*(np.concatenate(arrays) for arrays in zip(*answers, strict=True)))
+        self.check(rows, answer.values)
+        return answer
+
+    def check(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Compares the first answers of an exact primitive with a simulation, where that is cheap. Nothing is run."""
+        circuit, on = self.prepared.circuit, self.device
+        if (
+            not isinstance(self.reading, Expectations)
+            or (self.slots, self.reading) in self.backend.checked
+            or self.shots
+            or circuit.num_qubits > CHECKED_QUBITS
+            or len(circuit.data) > CHECKED_GATES
+            or on is not None
+            and (on.target.build_coupling_map() is not None or getattr(on.options, "noise_model", None) is not None)
+        ):
+            return
+        self.backend.checked.add((self.slots, self.reading))
+        for k in np.unique(np.linspace(0, len(rows) - 1, CHECKED_ROWS).astype(int)):
+            try:
+                exact = self.reading.exact(self.prepared, rows[k])
+            except (QiskitError, TypeError, ValueError):  # what Qiskit does not simulate stays unchecked
+                return
+            wrong = np.abs(values[k] - exact) > TOLERANCE * np.maximum(self.reading.scale, 1)
+            if wrong.any():
+                j = int(np.argmax(wrong))
+                warnings.warn(
+                    f"{type(self.primitive).__name__} gives {values[k, j]:.6g} for an expectation value that is "
+                    f"{exact[j]:.6g} by Qiskit's simulator, on a circuit of {circuit.num_qubits} qubits. Unless it "
+                    "simulates noise it is wrong, perhaps in how it binds parameters: bring the circuit to a basis "
+                    "such as rx, ry, rz, cx by `pass_manager=`.",
+                    stacklevel=2,
+                )
+                return
 
     def chunk(self, rows: np.ndarray) -> Chunk:
         """One job."""

@@ -155,6 +155,8 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
 
     def _relearn(self, about: dict[str, Any], *learned: Any) -> None:
         super()._relearn(about, *learned)
+        if np.dtype(about["dtype"]).itemsize > max(16, np.array(about["classes"]).dtype.itemsize):
+            raise ValueError(f"its labels cannot have the dtype {about['dtype']}")
         self.classes_, self._one_hot = np.array(about["classes"], about["dtype"]), about["one_hot"]
 
 

@@ -11,9 +11,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from qmljax import _files
 from qmljax._models.backend import Backend
-from qmljax._models.save import circuit_from, circuit_to, decode, encode
+from qmljax._models.circuit_bytes import circuit_from, circuit_to
+from qmljax._models.save import NOWHERE, decode, encode
 
 KIND = "scikit-learn estimator"
+ABOUT = {  # what the header of a file says of an estimator, besides what it has learned
+    "outputs": [str, int, (int, float)],
+    "class": str,
+    "settings": {str: object},
+    "circuits": [str],
+    "left_out": [str],
+    "n_features_in_": int,
+    "feature_names_in_?": [str],
+    ...: object,
+}
 KINDS: dict[str, Any] = {}  # the estimators that can be saved, by name
 
 
@@ -73,8 +84,25 @@ def load(path: str | os.PathLike, *, backend: Backend | None = None) -> Any:
         ValueError: It is truncated, damaged, foreign, or of a later version.
     """
     header, arrays = _files.read(path, KIND)
-    about = header["estimator"]
-    network = decode(header["network"], arrays, backend)
+    with _files.reading(path):
+        _files.check(header, {"network": dict, "estimator": dict}, "its header")
+        _files.check(header["estimator"], ABOUT, "its header of an estimator")
+        # With a backend in it, what is wrong with the file is told from what is wrong with the backend.
+        estimator = _estimator(header, arrays, backend and NOWHERE)
+    if backend is not None:
+        estimator = _estimator(header, arrays, backend)
+    if left_out := [n for n in header["estimator"]["left_out"] if n != "backend" or backend is None]:
+        warnings.warn(
+            f"These settings are not in {str(path)!r}, since they hold code or objects, and have their defaults: "
+            f"{', '.join(left_out)}. Set them before you train on.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return estimator
+
+
+def _estimator(header: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -> Any:
+    about, network = header["estimator"], decode(header["network"], arrays, backend)
     settings = dict(about["settings"])
     for name in about["circuits"]:
         settings[name] = circuit_from(arrays["circuit of " + name])
@@ -84,16 +112,11 @@ def load(path: str | os.PathLike, *, backend: Backend | None = None) -> Any:
         estimator.neural_network = network
     if "backend" in options:
         estimator.backend = backend
-    left_out = [name for name in about["left_out"] if name != "backend" or backend is None]
-    if left_out:
-        warnings.warn(
-            f"These settings are not in {str(path)!r}, since they hold code or objects, and have their defaults: "
-            f"{', '.join(left_out)}. Set them before you train on.",
-            UserWarning,
-            stacklevel=2,
-        )
+    weights, losses = arrays["weights"], arrays["loss_curve"]
+    if weights.shape != (network.num_weights,) or not np.isfinite(weights).all():
+        raise ValueError(f"its weights must be {network.num_weights} finite numbers")
     estimator.n_features_in_ = about["n_features_in_"]
     if "feature_names_in_" in about:
         estimator.feature_names_in_ = np.array(about["feature_names_in_"], object)
-    estimator._relearn(about, network, arrays["weights"], arrays["loss_curve"])
+    estimator._relearn(about, network, weights, losses)
     return estimator

@@ -12,7 +12,7 @@ from qmljax._circuit.parse import parse
 from qmljax._models.compiled import Compiled
 from qmljax._models.functions import statevector
 from qmljax._models.kernels.projected import projected_kernel
-from qmljax._models.positions import split
+from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Kernel
 from qmljax.sklearn._matrices import default_map, dense, kernel_matrix, read_kernel
 
@@ -59,7 +59,7 @@ class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         projector = projected_kernel(self.circuit_, observables=self.observables, weights=weights)
         _, self.kernel_weights_ = read_kernel(projector, self.kernel_weights, X.shape[1], "feature_map")
         self._function = projector.projections if self.output == "paulis" else statevector(self.circuit_)
-        self._places = split(parse(self.circuit_), None, weights)
+        self._places = features_and_weights(parse(self.circuit_), weights)
         self._n_features_out = self._map(X[:1]).shape[1]
         return self
 

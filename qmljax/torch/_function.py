@@ -74,6 +74,7 @@ def torch_function(function: Callable[..., Any]) -> TorchFunction:
             later, as `torch.export` and `torch.func.linearize` do: `torch.compile` works instead.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> f = torch_function(lambda x: {"sines": jnp.sin(x)})
         >>> x = torch.tensor([0.0, 1.0], requires_grad=True)
         >>> f(x)["sines"].sum().backward()

@@ -196,6 +196,65 @@ def test_outside_its_real_domain_a_function_is_nan():
     assert jnp.isnan(values).all()
 
 
+BY_WAY_OF_COMPLEX_VALUES = {
+    "abs of a root": lambda a, b: abs(a**0.5),
+    "exp of log": lambda a, b: a.log().exp(),
+    "power by logs": lambda a, b: (2 * a.log()).exp(),
+    "root times root": lambda a, b: a**0.5 * a**0.5,
+    "quotient of roots": lambda a, b: a**0.5 / b**0.5,
+    "square of a root": lambda a, b: (a**0.5) ** 2,
+    "cosine of a root": lambda a, b: (a**0.5).cos(),
+    "sine of a root": lambda a, b: (a**0.5).sin(),  # real for positive a alone
+    "difference of logs": lambda a, b: a.log() - b.log(),
+    "parametric exponents": lambda a, b: abs(a**b),
+    "exponents that cancel": lambda a, b: a**b * a ** (-b),
+    "arcsine": lambda a, b: (a.log().exp() / 3).arcsin() + b,
+    "arcsine outside its domain": lambda a, b: a.log().exp().arcsin(),
+    "root alone": lambda a, b: a**0.5 * b,
+    "root of what is positive": lambda a, b: ((a * a + 0.5) ** b).sin(),
+}
+
+
+@pytest.mark.parametrize("name", BY_WAY_OF_COMPLEX_VALUES)
+def test_values_may_be_complex_on_the_way(name, dtype):
+    """Qiskit's values and their differences where they are real, else NaN."""
+    expression = BY_WAY_OF_COMPLEX_VALUES[name](Parameter("a"), Parameter("b"))
+    (ours,) = converted([expression])
+
+    def oracle(point: np.ndarray) -> float:
+        try:
+            number = complex(value(expression, point))
+        except RuntimeError:  # Qiskit: "Binding to NaN."
+            return math.nan
+        return number.real if abs(number.imag) < 1e-14 else math.nan
+
+    f = jax.value_and_grad(lambda params: evaluate((ours,), params)[0])
+    for point in ([-0.8, 1.5], [-0.8, -2.3], [2.0, 1.5], [0.5, -1.2]):
+        point = np.array([*point, 0, 0])
+        y, slope = f(point.astype(dtype))
+        np.testing.assert_allclose(y, oracle(point), rtol=1e-5 if dtype == "float32" else 1e-12)
+        if np.isfinite(y):
+            steps = 1e-6 * np.eye(P)
+            differences = np.array([(oracle(point + e) - oracle(point - e)) / 2e-6 for e in steps])
+            np.testing.assert_allclose(slope, np.where(np.isnan(differences), slope, differences), rtol=1e-4, atol=1e-4)
+            assert np.isfinite(slope).all()
+
+
+def test_ordinary_expressions_stay_real():
+    """No complex arithmetic where a value cannot leave the real numbers and come back."""
+    a, b = Parameter("a"), Parameter("b")
+    for e in (
+        a.log() * b,
+        (2**a).log() + b,
+        ((a * a + 1) ** 0.5).exp(),
+        abs(abs(a) ** b),
+        a**3 / a.cos(),
+        (a**2).log(),
+    ):
+        jaxpr = jax.make_jaxpr(lambda p, e=e: evaluate(converted([e]), p))(jnp.array(POINT))
+        assert "complex" not in primitives(jaxpr.jaxpr)
+
+
 # Affine expressions
 
 

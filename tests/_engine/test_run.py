@@ -13,9 +13,9 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_uni
 import qmljax as qj
 from qmljax._engine import plan as plans
 from qmljax._engine import segments
-from qmljax._engine import state as states
 from qmljax._engine.plan import plan
 from qmljax._engine.run import change_basis, columns, run
+from qmljax._engine.state import square, to_complex
 
 pytestmark = pytest.mark.usefixtures("x64")
 W, X = ParameterVector("w", 2), ParameterVector("x", 2)  # Qiskit orders parameters by name: w[0], w[1], x[0], x[1]
@@ -77,7 +77,7 @@ def psi(circuit: QuantumCircuit, params) -> jax.Array:
     """The state by `run`, all parameters as weights."""
     params = jnp.asarray(params)
     everything = plan(qj.parse(circuit), memory=plans.MEMORY)
-    return states.to_complex(run(everything, params, jnp.zeros((0, *params.shape[1:])), phase=True))
+    return to_complex(run(everything, params, jnp.zeros((0, *params.shape[1:])), phase=True))
 
 
 def execute(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
@@ -138,7 +138,7 @@ def test_batches_vmap_and_inputs_apart_from_weights(name, mode, batch, monkeypat
         return jnp.sum(jnp.real(amplitudes) ** 3)
 
     def split(weights, inputs):
-        amplitudes = states.to_complex(run(apart, weights, inputs, phase=True))
+        amplitudes = to_complex(run(apart, weights, inputs, phase=True))
         return loss(amplitudes), amplitudes
 
     def whole(params):
@@ -202,7 +202,7 @@ def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
     apart = plan(qj.parse(circuit), inputs=(2, 3), weights=(0, 1))
     w, x = P[:2, :1], P[2:]
     assert len(segments._rounds(apart.layers.levels, apart, segments.REPEATS)) <= runs
-    state = jax.jit(lambda w, x: states.to_complex(run(apart, w, x)))(w, x)
+    state = jax.jit(lambda w, x: to_complex(run(apart, w, x)))(w, x)
     close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, x.shape), x]))) ** 2)
 
 
@@ -227,9 +227,9 @@ def test_repeated_levels_become_a_loop(monkeypatch):
         loops = {len(rounds): len(rounds[0]) for rounds in cut}
 
         def value(w, x):
-            return jnp.sum(states.square(run(apart, w, x))[3])
+            return jnp.sum(square(run(apart, w, x))[3])
 
-        state = states.to_complex(run(apart, jnp.asarray(weights), jnp.asarray(inputs)))
+        state = to_complex(run(apart, jnp.asarray(weights), jnp.asarray(inputs)))
         return loops, state, jax.jit(jax.grad(value, (0, 1)))(weights, inputs)
 
     loops, state, gradients = compute()
@@ -273,7 +273,7 @@ def test_columns_are_the_operator(name, mode, monkeypatch):
     execute(monkeypatch, mode)
     circuit = CIRCUITS[name]
     program = qj.parse(circuit)
-    matrices = jax.jit(lambda p: states.to_complex(columns(program, p)))(P[:, :2])  # (2**n, *batch, 2**n)
+    matrices = jax.jit(lambda p: to_complex(columns(program, p)))(P[:, :2])  # (2**n, *batch, 2**n)
     for b in range(2):
         close(matrices[:, b], Operator(circuit.assign_parameters(P[:, b])).data)
 
@@ -283,7 +283,7 @@ def test_columns_of_a_circuit_that_starts_with_a_phase():  # a statevector does 
     circuit.s(0)
     circuit.x(1)
     circuit.cz(0, 1)
-    close(states.to_complex(columns(qj.parse(circuit), jnp.zeros((0,)))), Operator(circuit).data)
+    close(to_complex(columns(qj.parse(circuit), jnp.zeros((0,)))), Operator(circuit).data)
 
 
 @pytest.mark.parametrize("components", [1, 2])
@@ -293,8 +293,8 @@ def test_change_basis(gates, components):
     for gate in gates.split():
         getattr(circuit, gate)(*range(circuit.num_qubits if gate == "cx" else 1))
     state = np.random.default_rng(1).normal(size=(components, 4, 3))
-    before = states.to_complex(jnp.asarray(state))
-    after = states.to_complex(change_basis(qj.parse(circuit), jnp.asarray(state)))
+    before = to_complex(jnp.asarray(state))
+    after = to_complex(change_basis(qj.parse(circuit), jnp.asarray(state)))
     turned = Operator(circuit).data @ before
     k = np.argmax(abs(turned[:, 0]))
     close(after * (turned[k, 0] / after[k, 0]), turned)  # up to a global phase

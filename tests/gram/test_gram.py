@@ -289,13 +289,13 @@ def test_nystroem_leaves_out_what_is_rounding():
 
 @pytest.mark.parametrize("matrix", [np.zeros(3), np.zeros((2, 3)), np.eye(2, dtype=complex), np.eye(2, dtype=int)])
 def test_what_is_no_kernel_matrix(matrix):
-    with pytest.raises(ValueError, match=re.escape("A kernel matrix must be real, of shape (N, N)")):
+    with pytest.raises((TypeError, ValueError), match=r"`gram` must be .*kernel matrix of shape \(N, N\)"):
         gram.clip(matrix)
 
 
 @pytest.mark.parametrize("y", [np.zeros(3), np.zeros((2, 2, 2)), np.array(["a", "b"])])
 def test_labels_that_do_not_fit(y):
-    with pytest.raises(ValueError, match="`y` must hold a number for each of the 2 points"):
+    with pytest.raises((TypeError, ValueError), match="`y` must .*a number for each of the 2 points"):
         gram.kernel_alignment(np.eye(2), y)
 
 

@@ -21,7 +21,7 @@ from torch import func  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 import qmljax.torch  # noqa: E402
-from qmljax.torch import TorchConnector, torch_function  # noqa: E402
+from qmljax.torch import TorchConnector, _tensors, torch_function  # noqa: E402
 
 # PyTorch deprecates functions that it still calls itself, when forward mode or the compiler is first used.
 torch.set_num_threads(1)  # more wait for one another, where the tensors are small
@@ -189,14 +189,14 @@ def test_memory_is_shared():
         torch.rand(3, dtype=torch.float64),
         torch.ones(2) > 0,
     ):
-        array = qmljax.torch._to_jax(given)
+        array = _tensors.to_jax(given)
         assert array.__array_interface__["data"][0] == given.data_ptr()
     half = torch.rand(64).to(torch.bfloat16)
-    assert qmljax.torch._to_jax(half).unsafe_buffer_pointer() == half.data_ptr()
+    assert _tensors.to_jax(half).unsafe_buffer_pointer() == half.data_ptr()
     array = jnp.arange(4.0) + 1
     place = array.unsafe_buffer_pointer()
-    assert qmljax.torch._to_torch(array, set()).data_ptr() == place
-    assert qmljax.torch._to_torch(array, {place}).data_ptr() != place  # that of an argument, if JAX hands it through
+    assert _tensors.to_torch(array, set()).data_ptr() == place
+    assert _tensors.to_torch(array, {place}).data_ptr() != place  # that of an argument, if JAX hands it through
 
 
 def test_changes_in_place_alter_nothing_else():

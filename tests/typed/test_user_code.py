@@ -59,8 +59,8 @@ def test_models_and_training(tmp_path: Path) -> None:
     history: np.ndarray = result.history
     stopped: str = result.stopped
     qj.save(tmp_path / "model", model, result.weights)
+    again: qj.Model
     again, weights = qj.load(tmp_path / "model")
-    assert_type(again, qj.Model)
     assert again == model and history.shape == (2,) and stopped == "steps" and weights.shape == (model.num_weights,)
 
 

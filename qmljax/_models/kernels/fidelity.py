@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmljax._circuit import readout
+from qmljax._circuit.parse import check_circuit, own
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend
+from qmljax._models.backend import Backend, check_backend
 from qmljax._models.kernels.local import LocalFidelityKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
 from qmljax._models.kernels.pairs import BackendKernel
 from qmljax._models.kernels.shots import NoisyKernel, Shots
-from qmljax._models.positions import split
+from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Kernel
+from qmljax._models.qnn import Source
 from qmljax._progress import load_tqdm
 
 
@@ -66,10 +68,12 @@ def fidelity_kernel(
     memory = check_memory(memory)
     if progress:
         load_tqdm()
+    feature_map = own(feature_map)
+    check_circuit(feature_map, "feature_map")
     read = readout.of_state(feature_map)
     device = backend if not isinstance(backend, Shots) else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program
-    features, trained = split(program, None, weights)
+    features, trained = features_and_weights(program, weights)
     if evaluate_duplicates not in ("all", "off_diagonal", "none"):
         raise ValueError(
             f"`evaluate_duplicates` must be 'all', 'off_diagonal' or 'none', but is {evaluate_duplicates!r}."
@@ -79,7 +83,9 @@ def fidelity_kernel(
     if local and program.loads:
         raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
     common: Any = {"program": program, "features": features, "weights": trained, "memory": memory, "progress": progress}
+    common["source"] = Source(feature_map, ())
     if device is not None:
+        check_backend(device, "fidelity")
         return BackendKernel(**common, function=device.fidelity(feature_map), duplicates=evaluate_duplicates)
     if local:
         return LocalFidelityKernel(**common, num_qubits=read.program.num_qubits)

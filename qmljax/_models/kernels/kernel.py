@@ -16,6 +16,7 @@ from qmljax._engine.run import run
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.backend import Part
 from qmljax._models.compiled import Compiled, size
+from qmljax._models.qnn import Source
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,6 +29,7 @@ class BaseKernel(Compiled):
         weights: Which of them the weights are, in the order of the weight vector.
         memory: About how many bytes a call may take beside the matrix.
         progress: Whether to show a progress bar.
+        source: What the kernel was built from: the whole circuit, and what is read on it, if it is observables.
     """
 
     program: Program
@@ -35,6 +37,7 @@ class BaseKernel(Compiled):
     weights: tuple[int, ...]
     memory: int = field(kw_only=True)
     progress: bool = field(kw_only=True, default=False)
+    source: Source = field(kw_only=True, compare=False)
 
     @property
     def num_features(self) -> int:

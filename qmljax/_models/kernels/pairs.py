@@ -19,6 +19,10 @@ class BackendKernel(BaseKernel):
     function: Callable[[Array, Array], Array]
     duplicates: str
 
+    def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
+        """The Gram matrix of points, as of any kernel. An error of the backend is raised as it is."""
+        return self._trace(*self._arguments(x, y, weights))
+
     def _size(self) -> dict[str, int]:
         return {"qubits": self.program.num_qubits}
 

@@ -13,16 +13,16 @@ from jax import Array, lax
 
 from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
-from qmljax._circuit.parse import parse
+from qmljax._circuit.parse import check_circuit, own, parse
 from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend
+from qmljax._models.backend import Backend, check_backend
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
-from qmljax._models.positions import split
+from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source
 from qmljax._progress import CompiledBar, load_tqdm
@@ -68,7 +68,7 @@ class ProjectedKernel(BaseKernel):
         That is what a layer of a neural network takes.
         """
         common = self.program, self.features, self.weights, (len(self.observables),)
-        about: Any = {"memory": self.memory, "normalised": False, "source": Source(self.program, self.observables)}
+        about: Any = {"memory": self.memory, "normalised": False, "source": self.source}
         if self.project is not None:
             return BackendQNN(*common, self.project, None, **about)
         return EstimatorQNN(*common, self.observables, **about)
@@ -163,15 +163,20 @@ def projected_kernel(
         load_tqdm()
     if gamma is not None:
         _check_gamma(gamma)
+    feature_map = own(feature_map)
+    check_circuit(feature_map, "feature_map")
     program = parse(feature_map)
     if observables is None or isinstance(observables, int | np.integer):
         observables = _paulis(program.num_qubits, 1 if observables is None else observables)
     listed = list(observables) if isinstance(observables, list | tuple) else [observables]
     read = readout.of_observables(program, listed)
+    source = Source(feature_map, read.observables)
+    if backend is not None:
+        check_backend(backend, "expectation")
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
-    features, trained = split(read.program, None, weights)
+    features, trained = features_and_weights(read.program, weights)
     width = None if gamma is None else float(gamma)
-    options: Any = {"memory": memory, "progress": progress}
+    options: Any = {"memory": memory, "progress": progress, "source": source}
     return ProjectedKernel(read.program, features, trained, read.observables, width, project, **options)
 
 

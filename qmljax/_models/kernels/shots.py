@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._checks import check_key
 from qmljax._models.kernels.kernel import BaseKernel
 from qmljax._models.kernels.points import mirrored
 
@@ -21,8 +22,9 @@ class Shots:
         key: A JAX random key. The noise depends on it and on the exact values: the same question gets the same answer.
 
     Example:
+        >>> import qmljax as qj
         >>> from qiskit.circuit.library import zz_feature_map
-        >>> kernel = fidelity_kernel(zz_feature_map(2), backend=Shots(100, jax.random.key(0)))
+        >>> kernel = qj.fidelity_kernel(zz_feature_map(2), backend=qj.Shots(100, jax.random.key(0)))
         >>> gram = kernel(np.random.default_rng(0).normal(size=(5, 2)))
         >>> bool((gram == gram.T).all()), bool(abs(100 * gram - (100 * gram).round()).max() < 1e-3)
         (True, True)
@@ -36,8 +38,7 @@ class Shots:
             raise ValueError(f"`shots` must be a positive integer, but is {self.shots!r}.")
         if isinstance(self.key, tuple):
             return
-        if not isinstance(self.key, jax.Array | np.ndarray):
-            raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {self.key!r}.")
+        check_key(self.key)
         typed = jnp.issubdtype(self.key.dtype, jax.dtypes.prng_key)
         data = jax.random.key_data(self.key) if typed else self.key
         name = str(jax.random.key_impl(self.key)) if typed else None
