@@ -83,7 +83,7 @@ def _indices(qubits: Any) -> tuple[int, ...]:
     chosen = []
     for q in qubits:
         try:
-            if isinstance(q, bool) or getattr(q, "dtype", None) == bool:
+            if isinstance(q, bool) or str(getattr(q, "dtype", "")) == "bool":
                 raise TypeError
             chosen.append(operator.index(q))
         except TypeError:

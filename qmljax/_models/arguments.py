@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
@@ -58,11 +57,13 @@ def _plain(array: np.ndarray, name: str) -> np.ndarray:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return f"the {type(value).__name__} " + (text if len(text) < 60 else text[:57] + "...") if value is not None else text
+    return (
+        f"the {type(value).__name__} " + (text if len(text) < 60 else text[:57] + "...") if value is not None else text
+    )
 
 
-def check_key(key: Any) -> Array:
-    """A single JAX random key."""
+def check_key(key: Any) -> None:
+    """Refuses what is no single JAX random key."""
     if not isinstance(key, jax.Array | np.ndarray):
         raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
@@ -75,7 +76,6 @@ def check_key(key: Any) -> Array:
             f"`key` must be a single JAX random key, but is an array of keys, of shape {key.shape}. Pass one, which "
             "serves a whole batch of parameters, or use jax.vmap for a key each."
         )
-    return key
 
 
 def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> None:

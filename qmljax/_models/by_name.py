@@ -51,7 +51,7 @@ def _in_order(given: Mapping[Any, Any], what: str, names: tuple[str, ...]) -> An
 
 def _last_axis(value: Any) -> Any:
     """Numbers (...) as (..., 1): arrays stay arrays, and lists lists."""
-    if isinstance(value, jax.Array | np.ndarray | np.generic):
+    if isinstance(value, jax.Array | np.ndarray):
         return value[..., None]
     return [_last_axis(element) for element in value] if isinstance(value, list | tuple) else [value]
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -262,6 +261,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         ValueError: An observable has a complex coefficient or another number of qubits than the circuit.
 
     Example:
+        >>> import jax
         >>> from qiskit import QuantumCircuit
         >>> from qiskit.circuit import Parameter
         >>> circuit = QuantumCircuit(1)
@@ -293,6 +293,7 @@ def sample(circuit: Any, shots: int) -> Sample:
         ValueError: `shots` is no positive integer, or the simulation does not fit.
 
     Example:
+        >>> import jax
         >>> from qiskit import QuantumCircuit
         >>> circuit = QuantumCircuit(2)
         >>> _ = circuit.x(1)
