@@ -8,7 +8,8 @@ instruction that occurs twice is there once. Tapes that differ in their affine f
 
 Both are plain tuples that know a parameter by its position: expressions of circuits built separately are equal. They
 are functions of real parameters, and NaN where their value is not real. On the way there it may be complex, as in
-`abs(a**0.5)` at a negative a: tapes whose values may leave the real numbers and come back are run in complex arithmetic.
+`abs(a**0.5)` at a negative a: tapes whose values may leave the real numbers and come back are run in complex
+arithmetic.
 """
 
 import math

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qmljax._checks import check_key
+from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
@@ -269,6 +269,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         ValueError: An observable has a complex coefficient or another number of qubits than the circuit.
 
     Example:
+        >>> import jax
         >>> from qiskit import QuantumCircuit
         >>> from qiskit.circuit import Parameter
         >>> circuit = QuantumCircuit(1)
@@ -301,6 +302,7 @@ def sample(circuit: Any, shots: int) -> Sample:
         ValueError: `shots` is no positive integer or more than 2**30, or the simulation does not fit.
 
     Example:
+        >>> import jax
         >>> from qiskit import QuantumCircuit
         >>> circuit = QuantumCircuit(2)
         >>> _ = circuit.x(1)
@@ -308,12 +310,11 @@ def sample(circuit: Any, shots: int) -> Sample:
         Array([2, 2, 2], dtype=int32)
     """
     read = readout.of_measurements(circuit)
-    if not isinstance(shots, int | np.integer) or isinstance(shots, bool) or shots < 1:
-        raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
+    check_count(shots, "shots")
     if shots > MAX_OUTCOMES:
         raise ValueError(
-            f"`shots` must be at most 2**30, the outcomes that fit into 4 GiB, but is {shots}. Draw them in parts, each "
-            "with a key of its own."
+            f"`shots` must be at most 2**30, the outcomes that fit into 4 GiB, but is {shots}. Draw them in parts, "
+            "each with a key of its own."
         )
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     small = read.reduced()

@@ -8,7 +8,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
+from qiskit.providers import BackendV2
 
+from qmljax._checks import check_key
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.readout import of_observables, of_qubits
 from qmljax._progress import load_tqdm
@@ -238,6 +241,13 @@ def _instance(primitive: Any, name: str) -> Any:
             raise TypeError(
                 f"`{name}` must be a V2 primitive, or what makes one when called, but is a {type(primitive).__name__}."
             )
+    given, other = type(primitive).__name__, "sampler" if name == "estimator" else "estimator"
+    wrong = BaseSamplerV2 if name == "estimator" else BaseEstimatorV2
+    if isinstance(primitive, wrong):
+        raise TypeError(f"`{name}` must be a V2 {name}, but {given} is a V2 {other}. Pass it as `{other}=`.")
+    if isinstance(primitive, BackendV2):
+        kind = f"qiskit.primitives.Backend{name.capitalize()}V2"
+        raise TypeError(f"`{name}` must be a V2 {name}, but {given} is a backend. Wrap it: {kind}(backend=...).")
     return primitive
 
 
@@ -258,8 +268,9 @@ def _make_explicit(estimator: Any, level: int | None) -> None:
 
 def _seed(key: Any) -> tuple[int, ...]:
     """A JAX random key as numbers."""
-    if not isinstance(key, jax.Array | np.ndarray):
-        raise TypeError(f'gradient="spsa" needs a JAX random `key`, such as jax.random.key(0), but it is {key!r}.')
+    if key is None:
+        raise TypeError('gradient="spsa" needs a JAX random `key`, such as jax.random.key(0), but it is None.')
+    check_key(key)
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     return tuple(np.asarray(jax.random.key_data(key) if typed else key).ravel().tolist())
 
@@ -279,7 +290,22 @@ def _check(backend: PrimitiveBackend) -> None:
             raise ValueError(f"`{name}` must be an integer from {least} on, but is {value!r}.")
     for name in ("precision", "timeout"):
         value = getattr(backend, name)
-        if value is not None and not (isinstance(value, int | float | np.number) and 0 <= value < np.inf):
+        if value is not None and not (_is_number(value) and 0 <= value < np.inf):
             raise ValueError(f"`{name}` must be a number from 0.0 on, but is {value!r}.")
-    if not 0 < backend.spsa_step < np.inf:
+    if not (_is_number(backend.spsa_step) and 0 < backend.spsa_step < np.inf):
         raise ValueError(f"`spsa_step` must be a positive number of radians, but is {backend.spsa_step!r}.")
+    if not isinstance(backend.journal, str | os.PathLike | None):
+        raise TypeError(f"`journal` must be the path of a file, but is {backend.journal!r}.")
+    level = backend.resilience_level
+    if level is not None and (isinstance(level, bool) or not isinstance(level, int) or level < 0):
+        raise ValueError(f"`resilience_level` must be an integer from 0 on, but is {level!r}.")
+    for name, method in (("pass_manager", "run"), ("service", "job")):
+        value = getattr(backend, name)
+        if value is not None and not callable(getattr(value, method, None)):
+            raise TypeError(
+                f"`{name}` must be an object with a method `{method}`, but is of type {type(value).__name__}."
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

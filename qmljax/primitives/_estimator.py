@@ -24,7 +24,7 @@ from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import of_observables
 from qmljax._models.functions import OfParams, expectation, statevector
-from qmljax.primitives._run import Job, Programs, batches, rows
+from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
 
 MANY = 64  # different observables of a pub, from which on they are not compiled; a heuristic
 
@@ -45,6 +45,10 @@ class Estimator(BaseEstimatorV2):
         seed: Of the noise: an integer, which starts again with every pub, or a `numpy.random.Generator`, or None for
             other noise each time.
 
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: The precision is negative or not finite.
+
     Example:
         >>> from qiskit import QuantumCircuit
         >>> from qiskit.circuit import Parameter
@@ -57,6 +61,8 @@ class Estimator(BaseEstimatorV2):
     """
 
     def __init__(self, default_precision: float = 0.0, seed: np.random.Generator | int | None = None):
+        check_number(default_precision, "default_precision", float, 0)
+        check_seed(seed)
         self._default_precision = default_precision
         self._seed = seed
 
@@ -87,14 +93,18 @@ class Estimator(BaseEstimatorV2):
 
         Raises:
             TypeError: Something in a pub is of another type.
-            ValueError: A pub has another length, shapes that do not broadcast, a negative precision, or another number
-                of values or qubits than its circuit.
+            ValueError: A pub has another length, shapes that do not broadcast, a precision that is negative or not
+                finite, or another number of values or qubits than its circuit.
 
         What can be told only by a simulation, such as `QiskitError` for a measurement, is raised by `result()`.
         """
         if precision is None:
             precision = self._default_precision
-        return Job(self._run, [EstimatorPub.coerce(pub, precision) for pub in pubs])
+        check_number(precision, "precision", float, 0)
+        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        for pub in coerced:
+            check_number(pub.precision, "precision", float, 0)
+        return Job(self._run, coerced)
 
     def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
         programs = Programs()

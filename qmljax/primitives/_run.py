@@ -1,5 +1,6 @@
 """What both primitives share: jobs, programs of circuits, and all rows of parameters in few calls of few sizes."""
 
+import numbers
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,28 @@ from qmljax._circuit.program import Program
 from qmljax._models.functions import OfParams
 
 MEMORY = 1 << 28  # bytes of states in one call
+
+
+def check_seed(seed: Any) -> None:
+    """Refuses what numpy makes no generator of."""
+    try:
+        if isinstance(seed, bool):
+            raise TypeError
+        np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "`seed` must be an integer from 0 on, a numpy.random.Generator, or None for other numbers each time, but "
+            f"is {seed!r}."
+        ) from None
+
+
+def check_number(value: Any, name: str, kind: type, least: int) -> None:
+    """Refuses what is no integer, or no finite real number, from `least` on."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral if kind is int else numbers.Real):
+        what = "an integer" if kind is int else "a real number"
+        raise TypeError(f"`{name}` must be {what} from {least} on, but is {value!r}.")
+    if not least <= float(value) < np.inf:
+        raise ValueError(f"`{name}` must be {'positive' if least else 'a finite number from 0 on'}, but is {value!r}.")
 
 
 class Job(BasePrimitiveJob):

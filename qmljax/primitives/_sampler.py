@@ -20,7 +20,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qmljax._circuit.program import Program
 from qmljax._models.functions import OfParams, probabilities
-from qmljax.primitives._run import Job, Programs, batches, rows
+from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
+
+MAX_OUTCOMES = 1 << 32  # of one pub, in one call: 32 GiB
 
 
 class Sampler(BaseSamplerV2):
@@ -36,6 +38,14 @@ class Sampler(BaseSamplerV2):
         default_shots: The number of outcomes, where neither the pub nor `run` has one.
         seed: Of the outcomes: an integer, which starts again with every binding, or a `numpy.random.Generator`, or None
             for other outcomes each time.
+        exact: Whether nothing is drawn: each outcome comes as often as its probability says, up to rounding, so that
+            frequencies are within 1 / shots of the probabilities and the same each time; and the probabilities
+            themselves are in the metadata of a pub's result, ``metadata["probabilities"]``: for each register an array
+            of the shape of the pub and a last axis (2**bits,).
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: The number of outcomes is not positive.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -44,11 +54,25 @@ class Sampler(BaseSamplerV2):
         >>> counts = Sampler(seed=1).run([bell], shots=100).result()[0].data.meas.get_counts()
         >>> sorted(counts), sum(counts.values())
         (['00', '11'], 100)
+        >>> result = Sampler(exact=True).run([bell], shots=1000).result()[0]
+        >>> result.data.meas.get_counts(), result.metadata["probabilities"]["meas"].round(3)
+        ({'00': 500, '11': 500}, array([0.5, 0. , 0. , 0.5]))
     """
 
-    def __init__(self, default_shots: int = 1024, seed: np.random.Generator | int | None = None):
+    def __init__(
+        self,
+        default_shots: int = 1024,
+        seed: np.random.Generator | int | None = None,
+        *,
+        exact: bool = False,
+    ):
+        check_number(default_shots, "default_shots", int, 1)
+        check_seed(seed)
+        if exact and seed is not None:
+            raise ValueError("`exact` draws nothing, so that a `seed` has no effect. Leave out one of them.")
         self._default_shots = default_shots
         self._seed = seed
+        self._exact = bool(exact)
 
     def __repr__(self) -> str:
         return f"Sampler(default_shots={self._default_shots}, seed={self._seed})"
@@ -84,7 +108,14 @@ class Sampler(BaseSamplerV2):
         """
         if shots is None:
             shots = self._default_shots
-        coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
+        check_number(shots, "shots", int, 1)
+        coerced = [SamplerPub.coerce(pub, int(shots)) for pub in pubs]
+        for pub in coerced:
+            if pub.size * pub.shots > MAX_OUTCOMES:
+                raise ValueError(
+                    f"`shots` must fit the memory, but {pub.shots} of {pub.size} circuits are more than {MAX_OUTCOMES} "
+                    "outcomes. Sample in parts."
+                )
         if any(not pub.circuit.cregs for pub in coerced):
             warnings.warn(
                 "One of your circuits has no output classical registers and so the result "
@@ -98,6 +129,11 @@ class Sampler(BaseSamplerV2):
         programs = Programs()
         tasks = [_task(pub, programs) for pub in pubs]
         distributions = _evaluate([task for task in tasks if task is not None])
+        if self._exact and None in tasks:
+            raise ValueError(
+                "An exact Sampler needs circuits with a definite distribution that qmljax simulates, but one has a "
+                "measurement or reset in its middle, or something else that is not. Use one that draws."
+            )
         results = [
             StatevectorSampler(seed=self._seed).run([pub]).result()[0]
             if task is None
@@ -107,15 +143,24 @@ class Sampler(BaseSamplerV2):
         return PrimitiveResult(results, metadata={"version": 2})
 
     def _sampled(self, pub: SamplerPub, task: "_Task", distributions: Iterator[np.ndarray]) -> SamplerPubResult:
-        outcomes = np.zeros((pub.size, pub.shots), int)
+        outcomes, exact = np.zeros((pub.size, pub.shots), int), []
         if task.function is not None:
             for k, row in enumerate(task.row.flat):
                 if row == k:  # else the circuit has no parameters, and the distribution is the last one
                     p = next(distributions)
-                outcomes[k] = np.random.default_rng(self._seed).choice(len(p), size=pub.shots, p=p)
+                if self._exact:
+                    outcomes[k] = np.repeat(np.arange(len(p)), _rounded(p, pub.shots))
+                    exact.append(p)
+                else:
+                    outcomes[k] = np.random.default_rng(self._seed).choice(len(p), size=pub.shots, p=p)
         outcomes = outcomes.reshape(*pub.shape, pub.shots)
         data = {name: BitArray(_packed(outcomes, places), len(places)) for name, places in task.registers.items()}
         metadata = {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata}
+        if self._exact:
+            joint = np.stack(exact) if exact else np.ones((pub.size, 1))
+            metadata["probabilities"] = {
+                name: _marginal(joint, places).reshape(*pub.shape, -1) for name, places in task.registers.items()
+            }
         return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata)
 
 
@@ -159,6 +204,23 @@ def _evaluate(tasks: list[_Task]) -> Iterator[np.ndarray]:
         if function is not None:
             for part in batches(function, np.concatenate([task.params for task in group])):
                 yield from part
+
+
+def _rounded(p: np.ndarray, shots: int) -> np.ndarray:
+    """Whole numbers near `shots * p` that add up to `shots`: those with the largest remainders are rounded up."""
+    share = shots * p / p.sum()
+    counts = np.floor(share).astype(int)
+    counts[np.argsort(counts - share, kind="stable")[: shots - counts.sum()]] += 1
+    return counts
+
+
+def _marginal(joint: np.ndarray, places: list[int | None]) -> np.ndarray:
+    """(rows, outcomes) -> (rows, 2**bits): bit j is bit `places[j]` of the outcome, or 0."""
+    outcomes = np.arange(joint.shape[1])
+    index = sum((outcomes >> place & 1) << j for j, place in enumerate(places) if place is not None)
+    out = np.zeros((1 << len(places), len(joint)))
+    np.add.at(out, np.broadcast_to(index, outcomes.shape), joint.T)
+    return out.T
 
 
 def _packed(outcomes: np.ndarray, places: list[int | None]) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target, generate_preset_pass_manager
 
 LEVEL = 3
 SEED = 0
@@ -68,7 +68,10 @@ def prepare(circuit: QuantumCircuit, parameters: Sequence[Any], primitive: Any, 
     """
     backend = device(primitive)
     if pass_manager is None and backend is not None:
-        pass_manager = generate_preset_pass_manager(optimization_level=LEVEL, backend=backend, seed_transpiler=SEED)
+        free = without(backend.target, bounded(backend))
+        pass_manager = generate_preset_pass_manager(
+            optimization_level=LEVEL, backend=backend, target=free, seed_transpiler=SEED
+        )
     if pass_manager is not None:
         circuit = pass_manager.run(circuit)
     if binds_as_aer(primitive):
@@ -105,13 +108,35 @@ def decomposed(circuit: QuantumCircuit, kept: set[str]) -> QuantumCircuit:
     return result
 
 
+def bounded(backend: Any) -> set[str]:
+    """The gates of a device whose angles must lie in an interval, which parameter shifts leave: fractional gates."""
+    target, options = backend.target, getattr(backend, "options", None)
+    names = {name for name in target.operation_names if target.gate_has_angle_bounds(name)}
+    return names | ({"rzz"} & set(target.operation_names) if getattr(options, "use_fractional_gates", False) else set())
+
+
+def without(target: Target, names: set[str]) -> Target:
+    """The target without some gates."""
+    if not names:
+        return target
+    about = ("description", "num_qubits", "dt", "granularity", "min_length", "pulse_alignment", "acquire_alignment")
+    more = ("qubit_properties", "concurrent_measurements")
+    free = Target(**{name: getattr(target, name) for name in about + more})
+    for name in target.operation_names:
+        if name not in names:
+            where = target[name]
+            free.add_instruction(target.operation_from_name(name), None if None in where else where, name=name)
+    return free
+
+
 def check(circuit: QuantumCircuit, backend: Any) -> None:
     """Refuses a circuit that the backend does not execute as it is."""
     target, name = backend.target, getattr(backend, "name", "the backend")
-    if getattr(getattr(backend, "options", None), "use_fractional_gates", False):
+    if limited := {i.name for i in circuit.data if _has_parameters(i.operation)} & bounded(backend):
         raise ValueError(
-            f"{name} was opened with fractional gates, whose angles must lie in [0, pi/2]; parameter shifts leave that "
-            "range. Open it with use_fractional_gates=False."
+            f"{name} executes `{min(limited)}` with angles in an interval alone, which parameter shifts leave, but the "
+            "transpiled circuit has one with a parameter. Leave out `pass_manager`, or make it for this backend opened "
+            "with use_fractional_gates=False."
         )
     way_out = "Leave out `pass_manager`, or make it for this backend with generate_preset_pass_manager."
     if target.num_qubits is not None and circuit.num_qubits > target.num_qubits:

@@ -38,8 +38,9 @@ from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
 from qmljax import _progress
-from qmljax.primitives import JobError, PrimitiveBackend, _jobs, _rows
+from qmljax.primitives import JobError, PrimitiveBackend, _jobs, _rows, _transpile
 from qmljax.primitives._jobs import Answer, Chunk, Journal, Runner
+from qmljax.primitives._measured import Spsa
 from qmljax.primitives._shift import TERMS, shifts
 
 pytestmark = pytest.mark.filterwarnings(
@@ -1048,12 +1049,6 @@ def test_what_a_device_does_not_execute():
         qj.estimator_qnn(shared(), inputs=["c"], backend=PrimitiveBackend(estimator, pass_manager=idle))
     with pytest.raises(ValueError, match="fake_manila has 5 qubits, but the transpiled circuit has 6"):
         qj.estimator_qnn(rotations(6, 0), inputs=[], backend=PrimitiveBackend(estimator, pass_manager=idle))
-    options = SimpleNamespace(use_fractional_gates=True)
-    fractional = SimpleNamespace(
-        run=estimator.run, backend=SimpleNamespace(target=device.target, options=options, name="heron")
-    )
-    with pytest.raises(ValueError, match="use_fractional_gates=False"):
-        qj.estimator_qnn(shared(), inputs=["c"], backend=PrimitiveBackend(fractional, pass_manager=idle))
 
 
 @pytest.mark.usefixtures("standard_promotion")
@@ -1062,3 +1057,87 @@ def test_the_code_in_the_documentation_prints_what_is_shown(capsys):
     ((source, shown),) = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", text, re.DOTALL)
     exec(compile(source, "hardware.md", "exec"), {})
     assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"precision": True}, ValueError, "`precision` must be a number"),
+        ({"precision": "a"}, ValueError, "`precision` must be a number"),
+        ({"precision": np.nan}, ValueError, "`precision` must be a number"),
+        ({"shots": True}, ValueError, "`shots` must be an integer"),
+        ({"spsa_step": "a"}, ValueError, "`spsa_step` must be a positive number"),
+        ({"journal": 3}, TypeError, "`journal` must be the path"),
+        ({"resilience_level": "a"}, ValueError, "`resilience_level` must be an integer"),
+        ({"pass_manager": 3}, TypeError, "`pass_manager` must be an object with a method `run`"),
+        ({"service": 3}, TypeError, "`service` must be an object with a method `job`"),
+        ({"estimator": StatevectorSampler()}, TypeError, "is a V2 sampler. Pass it as `sampler=`"),
+        ({"sampler": StatevectorEstimator()}, TypeError, "is a V2 estimator. Pass it as `estimator=`"),
+        ({"gradient": "spsa", "key": jax.random.split(jax.random.key(0))}, ValueError, "single JAX random key"),
+    ],
+)
+def test_options_of_other_types(options, error, match):
+    with pytest.raises(error, match=match):
+        PrimitiveBackend(**({"estimator": StatevectorEstimator()} | options))
+
+
+def test_a_device_is_no_primitive():
+    with pytest.raises(TypeError, match=r"is a backend. Wrap it: qiskit.primitives.BackendEstimatorV2\(backend="):
+        PrimitiveBackend(fake("FakeManilaV2"))
+
+
+class Broken(StatevectorEstimator):
+    def run(self, pubs, *, precision=None):
+        raise LookupError("no such device")
+
+
+def test_errors_reach_the_caller_as_they_are():
+    model = qj.estimator_qnn(unmeasured(), "ZZZ", inputs=[], backend=PrimitiveBackend(Broken()))
+    for call in (lambda w: model(w, []), jax.grad(lambda w: model(w, []).sum())):
+        with pytest.raises(LookupError, match="^no such device"):
+            call(jnp.ones(2))
+    feature_map = zz_feature_map(2, reps=1)
+    for kernel in (
+        qj.fidelity_kernel(feature_map, backend=PrimitiveBackend(Broken())),
+        qj.projected_kernel(feature_map, backend=PrimitiveBackend(Broken())),
+    ):
+        with pytest.raises(LookupError, match="^no such device"):
+            kernel(np.ones((2, 2)), np.zeros((2, 2)))
+    with pytest.raises(Exception, match="LookupError: no such device") as caught:
+        jax.block_until_ready(jax.jit(model)(jnp.ones(2), jnp.ones(0)))
+    assert len(str(caught.value)) < 2500
+
+
+def test_gates_with_bounded_angles_are_left_out():
+    """Of a device with fractional gates. Oracle: the simulator, within the device's noise."""
+    device = fake("FakeFractionalBackend")
+    x, circuit = ParameterVector("x", 3), QuantumCircuit(3)
+    circuit.rx(x[0], 0), circuit.h(1), circuit.rzz(x[1], 0, 1), circuit.rx(x[2], 1), circuit.cx(1, 2)
+    estimator = primitives("backend", device)[0]
+    backend = PrimitiveBackend(estimator)
+    model = qj.estimator_qnn(circuit, "IIZ", inputs=x[:1], backend=backend)
+    (prepared,) = backend._transpiled.values()
+    assert "rzz" in device.target.operation_names and "rzz" not in prepared.circuit.count_ops()
+    points = np.array([[0.3], [-2.0]])
+    np.testing.assert_allclose(model([1.0, 2.0], points), np.cos(points), rtol=0, atol=0.15)
+    unbounded = _transpile.without(device.target, {"cx"})
+    opened = SimpleNamespace(target=unbounded, options=SimpleNamespace(use_fractional_gates=True))
+    assert _transpile.bounded(opened) == _transpile.bounded(device) == {"rzz"}
+    idle = SimpleNamespace(run=lambda circuit: QuantumCircuit(5).compose(circuit, range(3)))
+    rotation = QuantumCircuit(3)
+    rotation.rzz(x[0], 0, 1)
+    with pytest.raises(ValueError, match="executes `rzz` with angles in an interval alone"):
+        qj.estimator_qnn(rotation, "IIZ", inputs=[x[0]], backend=PrimitiveBackend(estimator, pass_manager=idle))
+
+
+def test_the_directions_of_spsa_are_fair_and_independent():
+    """Oracle: the moments of random signs."""
+    rows = np.random.default_rng(0).normal(size=(4000, 6))
+    signs = Spsa(0.1, (0, 7)).directions(rows, np.array([0, 1, 3, 4]))
+    assert set(np.unique(signs[:, [0, 1, 3, 4]])) == {-1.0, 1.0} and not signs[:, [2, 5]].any()
+    moving = signs[:, [0, 1, 3, 4]]
+    assert abs(moving.mean(axis=0)).max() < 5 / 4000**0.5
+    assert abs(moving.T @ moving / 4000 - np.eye(4)).max() < 5 / 4000**0.5
+    assert abs((moving[1:] * moving[:-1]).mean(axis=0)).max() < 5 / 4000**0.5
+    np.testing.assert_array_equal(signs, Spsa(0.1, (0, 7)).directions(rows, np.array([0, 1, 3, 4])))
+    assert (signs != Spsa(0.1, (0, 8)).directions(rows, np.array([0, 1, 3, 4]))).any()

@@ -659,3 +659,105 @@ class TestQiskitMachineLearning:
         )
         np.testing.assert_array_equal(ours, theirs)
         assert len(calls) == 1  # ten pairs of points
+
+
+# Wrong calls, and the exact mode.
+
+
+@pytest.mark.parametrize("precision", [float("nan"), -0.1, "a", True, float("inf"), [0.1]], ids=repr)
+def test_precisions_that_are_none(precision):
+    circuit = QuantumCircuit(1)
+    with pytest.raises((TypeError, ValueError), match="`default_precision` must be a"):
+        Estimator(default_precision=precision)
+    with pytest.raises((TypeError, ValueError), match="`precision` must be a"):
+        Estimator().run([(circuit, "Z")], precision=precision)
+
+
+@pytest.mark.parametrize("shots", [0, True, "a", 2.5, -1], ids=repr)
+def test_shots_that_are_none(shots):
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    with pytest.raises((TypeError, ValueError), match="`default_shots` must be"):
+        Sampler(default_shots=shots)
+    with pytest.raises((TypeError, ValueError), match="`shots` must be"):
+        Sampler().run([circuit], shots=shots)
+
+
+def test_more_shots_than_fit():
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    with pytest.raises(ValueError, match="`shots` must fit the memory.*Sample in parts"):
+        Sampler().run([circuit], shots=10**18)
+
+
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, True, object()], ids=repr)
+def test_seeds_that_are_none(seed):
+    for primitive in (Estimator, Sampler):
+        with pytest.raises(TypeError, match="`seed` must be an integer from 0 on"):
+            primitive(seed=seed)
+
+
+def test_an_exact_sampler_draws_nothing():
+    """Oracle: the closed form cos**2 and sin**2 of half the angle."""
+    angle, circuit = Parameter("t"), QuantumCircuit(2)
+    circuit.ry(angle, 1)
+    first, second = ClassicalRegister(1, "first"), ClassicalRegister(2, "second")
+    circuit.add_register(first, second)
+    circuit.measure(1, first[0]), circuit.measure(0, second[0]), circuit.measure(1, second[1])
+    angles = np.array([[0.3], [1.1], [np.pi / 2]])
+    for shots in (1, 7, 1000):
+        result = Sampler(exact=True).run([(circuit, angles)], shots=shots).result()[0]
+        one = np.sin(angles[:, 0] / 2) ** 2
+        probabilities = result.metadata["probabilities"]
+        np.testing.assert_allclose(probabilities["first"], np.stack([1 - one, one], -1), rtol=0, atol=1e-12)
+        expected = np.stack([1 - one, 0 * one, one, 0 * one], -1)
+        np.testing.assert_allclose(probabilities["second"], expected, rtol=0, atol=1e-12)
+        for k, p in enumerate(one):
+            counts = result.data.second.get_int_counts(k)
+            assert sum(counts.values()) == shots
+            assert abs(counts.get(2, 0) - shots * p) < 1
+            assert result.data.first.get_int_counts(k).get(1, 0) == counts.get(2, 0)
+
+
+def test_what_an_exact_sampler_refuses():
+    with pytest.raises(ValueError, match="`exact` draws nothing"):
+        Sampler(exact=True, seed=1)
+    circuit = QuantumCircuit(1, 1)
+    circuit.h(0), circuit.reset(0), circuit.measure(0, 0)
+    with pytest.raises(ValueError, match="An exact Sampler needs circuits with a definite distribution"):
+        Sampler(exact=True).run([circuit]).result()
+
+
+# Statistics, at fixed seeds. Oracle: the moments of the binomial and the normal distribution.
+
+
+def test_the_bits_of_a_sampler_are_fair_and_independent():
+    shots, circuit = 40_000, QuantumCircuit(20)
+    circuit.h(range(20)), circuit.measure_all()
+    bits = Sampler(seed=3).run([circuit], shots=shots).result()[0].data.meas.to_bool_array().astype(float)
+    five = 5 / shots**0.5  # standard deviations, where that of a bit is 1/2
+    assert abs(bits.mean(axis=0) - 0.5).max() < five / 2
+    correlation = np.corrcoef(bits.T) - np.eye(20)
+    assert abs(correlation).max() < five
+
+
+def test_rare_outcomes_of_a_sampler():
+    shots, p, circuit = 1_000_000, 1e-5, QuantumCircuit(1)
+    circuit.ry(2 * np.arcsin(p**0.5), 0), circuit.measure_all()
+    counts = [
+        Sampler(seed=k).run([circuit], shots=shots).result()[0].data.meas.get_counts().get("1", 0) for k in range(9)
+    ]
+    assert abs(np.sum(counts) - 9 * shots * p) < 5 * (9 * shots * p) ** 0.5
+    assert len(set(counts)) > 1
+
+
+def test_the_noise_of_an_estimator_has_its_precision():
+    circuit, precision, size = QuantumCircuit(1), 0.3, 20_000
+    circuit.ry(0.7, 0)
+    estimator = Estimator(default_precision=precision, seed=5)
+    evs = estimator.run([(circuit, [["Z", "X"]] * size)]).result()[0].data.evs
+    noise = (evs - [np.cos(0.7), np.sin(0.7)]) / precision
+    assert abs(noise.mean(axis=0)).max() < 5 / size**0.5
+    assert abs(noise.var(axis=0) - 1).max() < 5 * (2 / size) ** 0.5
+    assert abs((noise**3).mean(axis=0)).max() < 5 * (15 / size) ** 0.5
+    assert abs((noise[:, 0] * noise[:, 1]).mean()) < 5 / size**0.5

@@ -55,11 +55,14 @@ class ProjectedKernel(BaseKernel):
         gamma = self.gamma if gamma is None else gamma
         if gamma is not None:
             _check_gamma(gamma)
-        return self._run(*self._arguments(x, y, weights), None if gamma is None else jnp.asarray(gamma))
+        run = self._run if self.project is None else self._trace  # so that errors of a backend are raised as they are
+        return run(*self._arguments(x, y, weights), None if gamma is None else jnp.asarray(gamma))
 
     def projections(self, x: Any, *, weights: Any = None) -> Array:
         """The representation of points: (N, d) -> (N, number of observables)."""
         x, _, weights = self._arguments(x, None, weights)
+        if self.project is not None:
+            return self._project(x, weights, common_dtype(x, None, weights)).T
         return _projector(self)(x, weights)
 
     def as_qnn(self) -> Model:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax._checks import check_key
+from qmljax._checks import check_count, check_key
 from qmljax._models.kernels.kernel import BaseKernel
 from qmljax._models.kernels.points import mirrored
 
@@ -34,8 +34,7 @@ class Shots:
     key: Any
 
     def __post_init__(self) -> None:
-        if not isinstance(self.shots, int | np.integer) or isinstance(self.shots, bool) or self.shots < 1:
-            raise ValueError(f"`shots` must be a positive integer, but is {self.shots!r}.")
+        check_count(self.shots, "shots")
         if isinstance(self.key, tuple):
             return
         check_key(self.key)
