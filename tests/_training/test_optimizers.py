@@ -187,7 +187,7 @@ def test_spsa_in_fit_draws_new_signs_at_each_step_and_counts():
     assert len({tuple(s) for s in signs}) > 5
     state = qj.spsa(KEY).init(jnp.zeros(4))
     for k in range(3):
-        assert int(state.count) == k
+        assert int(state.steps) == k
         _, state = qj.spsa(KEY).update(jnp.zeros(4), state, jnp.zeros(4), value_fn=jnp.sum)
 
 
