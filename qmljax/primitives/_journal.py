@@ -118,10 +118,10 @@ def _append(path: pathlib.Path, line: bytes) -> None:
         try:
             while rest:
                 rest = rest[file.write(rest) :]
+            flush(descriptor)
         except BaseException:
             file.truncate(end)
             raise
-        flush(descriptor)
     if line.startswith(HEADER):
         flush_folder(str(path.parent))
 

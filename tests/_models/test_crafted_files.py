@@ -3,7 +3,9 @@
 Oracle: `ValueError` is the only error, and memory and time have limits. `QMLJAX_FUZZ=2000` tries more files.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import resource
@@ -17,14 +19,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate, real_amplitudes, zz_feature_map
 from qiskit.quantum_info import SparsePauliOp
+from qiskit.synthesis import LieTrotter
 from safetensors import deserialize
 from safetensors.numpy import save
 
 import qmljax as qj
+from qmljax._models import qpy_limits
+from qmljax._models.qpy_limits import check_limits
 from qmljax.circuits import raw_feature_vector
 
 X, W = ParameterVector("x", 2), ParameterVector("w", 2)
@@ -194,3 +199,110 @@ def test_whatever_is_in_a_file_it_loads_or_is_refused(content, tmp_path_factory)
         assert str(path) in str(error)
     assert peak() - before < 300 * 1024, "KiB of memory"
     assert time.monotonic() - begun < 5
+
+
+def about_header(**changes: Any) -> Callable[[Any, Any], None]:
+    return lambda about, arrays: about["header"]["model"].update(changes)
+
+
+def circuit_bytes(at: int, new: bytes) -> Callable[[Any, Any], None]:
+    """The QPY with other bytes: the file's header has 28 of them, of which the last 8 are where the circuit begins."""
+
+    def edit(about: Any, arrays: Any) -> None:
+        dtype, data = arrays["circuit"]
+        arrays["circuit"] = dtype, data[:at] + new + data[at + len(new) :]
+
+    return edit
+
+
+def weights_bytes(new: np.ndarray) -> Callable[[Any, Any], None]:
+    def edit(about: Any, arrays: Any) -> None:
+        arrays["weights"] = "U8", new.tobytes()
+        about["shapes"]["weights"] = [new.dtype.name, *new.shape]
+
+    return edit
+
+
+BILLIONS = b"\x7f\xff\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "message"),
+    [
+        ("estimator", lambda about, arrays: arrays.pop("circuit"), "'circuit' has 0 bytes"),
+        ("estimator", about_header(inputs=["x[0]", "x[0]"]), "more than once"),
+        ("estimator", about_header(inputs=["x[0]", "nobody"]), "no parameter of the circuit"),
+        ("estimator", about_header(inputs="x"), "must be"),
+        ("estimator", about_header(memory=-1), "memory"),
+        ("estimator", about_header(memory=True), "must be"),
+        ("estimator", about_header(type="other"), "must be"),
+        ("estimator", about_header(extra=1), "must be"),
+        ("estimator", about_header(observables=[[[[[9, "Z"]], 1.0]]]), "it has an observable with the term"),
+        ("estimator", about_header(observables=[[[[[0, "Q"]], 1.0]]]), "it has an observable with the term"),
+        ("estimator", about_header(observables=[[[[[1, "Z"], [0, "Z"]], 1.0]]]), "it has an observable with the term"),
+        ("estimator", about_header(observables=[[[[[0, "Z"]], float("nan")]]]), "it has an observable with the term"),
+        ("estimator", about_header(observables=[]), "observables"),
+        ("sampler", about_header(output_shape=[10**12]), "its table of outputs"),
+        ("sampler", about_header(output_shape=[1]), "out of bounds"),
+        ("sampler", about_header(output_shape=[]), "its table of outputs"),
+        ("fidelity kernel", about_header(inputs=["x[1]", "x[0]"]), "its features are"),
+        ("fidelity kernel", about_header(evaluate_duplicates="some"), "evaluate_duplicates"),
+        ("projected kernel", about_header(gamma=-1.0), "gamma"),
+        ("projected kernel", about_header(gamma="wide"), "must be"),
+        ("estimator", weights_bytes(np.ones(3)), "`weights` must have shape"),
+        ("estimator", weights_bytes(np.ones((2, 1))), "`weights` must have shape"),
+        ("estimator", weights_bytes(np.array([1, np.nan])), "must hold finite numbers"),
+        ("estimator", weights_bytes(np.array([1j, 2])), "must hold real numbers"),
+        ("estimator", weights_bytes(np.array([True, False])), "must hold real numbers"),
+        ("estimator", circuit_bytes(0, b"q"), "its circuit is no QPY"),
+        ("estimator", circuit_bytes(6, b"\x0d"), "version"),
+        ("estimator", circuit_bytes(6, b"\x12"), "version"),
+        ("estimator", circuit_bytes(11, b"\0\0\0\0\0\0\0\2"), "one circuit"),
+        ("estimator", circuit_bytes(11, b"\0\0\0\0\0\0\0\0"), "one circuit"),
+        ("estimator", circuit_bytes(28 + 5, BILLIONS), "states more qubits"),
+        ("estimator", circuit_bytes(28 + 9, BILLIONS), "states more qubits"),
+        ("estimator", circuit_bytes(28 + 13, BILLIONS * 2), "too early"),
+        ("estimator", circuit_bytes(28 + 25, BILLIONS * 2), "too early"),
+    ],
+)
+def test_what_was_edited_is_refused(name, edit, message, tmp_path):
+    """With a right checksum."""
+    (tmp_path / "f").write_bytes(edited(name, edit))
+    with pytest.raises(ValueError, match=f"f' is damaged, or was not written by qmljax: .*({message})"):
+        qj.load(tmp_path / "f")
+
+
+def test_gates_that_few_bytes_stand_for_are_refused(monkeypatch):
+    """All definitions written out: 3 * 3 * 3 gates here; and an evolution of 10**9 repetitions."""
+    nested = QuantumCircuit(1, name="g0")
+    for k in range(3):
+        outer = QuantumCircuit(1, name=f"g{k + 1}")
+        for _ in range(3):
+            outer.append(nested.to_gate(), [0]) if k else outer.h(0)
+        nested = outer
+    evolved = QuantumCircuit(1)
+    evolved.append(PauliEvolutionGate(SparsePauliOp("X"), 1.0, synthesis=LieTrotter(reps=10**9)), [0])
+    nested, evolved = map(qpy_of, (nested, evolved))
+    with pytest.raises(ValueError, match="more than 10000000 operations"):
+        check_limits(evolved)
+    for limit in (26, 27):
+        monkeypatch.setattr(qpy_limits, "OPERATIONS", limit)
+        with contextlib.nullcontext() if limit == 27 else pytest.raises(ValueError, match="more than 26 operations"):
+            check_limits(nested)
+
+
+def qpy_of(circuit: QuantumCircuit) -> bytes:
+    file = io.BytesIO()
+    qpy.dump(circuit, file, version=17)
+    return file.getvalue()
+
+
+def test_a_vector_of_billions_of_elements_is_refused():
+    circuit = QuantumCircuit(1)
+    circuit.ry(X[0] + 1, 0)  # in an expression
+    content = qpy_of(circuit)
+    check_limits(content)
+    size = struct.pack("!HQ", 1, 2)  # of the vector's name, and of the vector
+    assert content.count(size) == 1
+    with pytest.raises(ValueError, match="states more qubits, bits or parameters"):
+        check_limits(content.replace(size, struct.pack("!HQ", 1, 2 * 10**9)))

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qasm3
@@ -89,6 +91,156 @@ def test_a_model_keeps_the_circuit_it_was_built_from(tmp_path):
     circuit.x(0)
     qj.save(tmp_path / "model", model, [0.3])
     np.testing.assert_allclose(qj.load(tmp_path / "model")[0]([0.3], np.zeros(0)), np.cos(0.3), rtol=1e-6)
+
+
+def trainable() -> QuantumCircuit:
+    circuit = QuantumCircuit(3)  # one qubit idle
+    circuit.ry(X[0] * W[0], 0)
+    circuit.crx(X[1] + W[1], 0, 2)
+    return circuit
+
+
+KERNELS = {
+    "fidelity": lambda b: qj.fidelity_kernel(ZZ, backend=b),
+    "with weights": lambda b: qj.fidelity_kernel(trainable(), weights=[W[1], W[0]], memory=10**6, backend=b),
+    "duplicates": lambda b: qj.fidelity_kernel(ZZ, evaluate_duplicates="none" if b else "off_diagonal", backend=b),
+    "progress": lambda b: qj.fidelity_kernel(ZZ, progress=True, backend=b),
+    "amplitudes": lambda b: qj.fidelity_kernel(raw_feature_vector(4)) if b is None else qj.fidelity_kernel(ZZ),
+    "local": lambda b: qj.fidelity_kernel(trainable(), weights=W[:2], local=True),
+    "projected": lambda b: qj.projected_kernel(trainable(), weights=W[:2], gamma=0.3, backend=b),
+    "linear": lambda b: qj.projected_kernel(trainable(), observables=["ZIX", {"0+r": 0.5}], gamma=None, weights=W[:2]),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels(name, tmp_path):
+    kernel, rng = KERNELS[name](None), np.random.default_rng(0)
+    weights = rng.uniform(-1, 1, kernel.num_weights).astype("float32")
+    x = rng.uniform(0.1, 1, (3, kernel.num_features)).astype("float32")
+    qj.save(tmp_path / "kernel", kernel, weights)
+    again, read = qj.load(tmp_path / "kernel")
+    assert again == kernel and hash(again) == hash(kernel) and type(again) is type(kernel)
+    np.testing.assert_array_equal(again(x, weights=read), kernel(x, weights=weights))
+
+
+def test_a_kernel_without_weights_needs_none(tmp_path):
+    qj.save(tmp_path / "kernel", qj.fidelity_kernel(ZZ))
+    kernel, weights = qj.load(tmp_path / "kernel")
+    assert kernel == qj.fidelity_kernel(ZZ) and weights.shape == (0,)
+    with pytest.raises(ValueError, match=r"`weights` must have shape \(2,\), but have shape \(0,\)"):
+        qj.save(tmp_path / "kernel", KERNELS["with weights"](None))
+
+
+def test_the_projections_of_a_kernel(tmp_path):
+    model = KERNELS["projected"](None).as_qnn()
+    qj.save(tmp_path / "model", model, np.ones(2))
+    assert qj.load(tmp_path / "model")[0] == model
+
+
+class Nothing:
+    """A backend that is equal to its like, and never runs."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Nothing)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __call__(self, *_: object) -> None:
+        raise AssertionError
+
+    def expectation(self, circuit: object, observables: object) -> "Nothing":
+        return self
+
+    probabilities = expectation
+
+    def fidelity(self, circuit: object) -> "Nothing":
+        return self
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name not in ("local", "linear", "amplitudes")])
+def test_a_kernel_on_a_backend_is_saved_without_it(name, tmp_path):
+    here, there = KERNELS[name](None), KERNELS[name](Nothing())
+    qj.save(tmp_path / "kernel", there, np.ones(there.num_weights))
+    assert qj.load(tmp_path / "kernel")[0] == here != there
+    assert qj.load(tmp_path / "kernel", backend=Nothing())[0] == there
+
+
+@pytest.mark.parametrize("name", ["estimator", "sampler", "parity", "observables"])
+def test_a_model_of_any_kind_is_loaded_onto_a_backend(name, tmp_path):
+    model = MODELS[name]()
+    qj.save(tmp_path / "model", model, np.ones(model.num_weights))
+    on = qj.load(tmp_path / "model", backend=Nothing())[0]
+    qj.save(tmp_path / "again", on, np.ones(model.num_weights))
+    assert type(on) is not type(model) and qj.load(tmp_path / "again")[0] == model
+
+
+def test_what_is_wrong_with_a_backend_is_said_of_the_backend(tmp_path):
+    qj.save(tmp_path / "model", MODELS["estimator"](), np.ones(3))
+    with pytest.raises(ValueError, match="^no estimator$"):
+        qj.load(tmp_path / "model", backend=SimpleNamespace(expectation=raising(ValueError("no estimator"))))
+
+
+def raising(error: Exception):
+    def function(*_: object) -> None:
+        raise error
+
+    return function
+
+
+def test_trees_of_weights(tmp_path):
+    """A model as a part of something larger: structure, order, dtypes and shapes come back."""
+    tree = {
+        "quantum": jnp.arange(8, dtype="float32"),
+        "dense": [{"kernel": np.ones((2, 3)), "bias": np.zeros(3, "float16")}, (np.int8([1, 2]), None, [])],
+        "more": {3: jnp.asarray(0.5, "bfloat16"), 1: {}, 2: 2.5},
+    }
+    qj.save(tmp_path / "model", MODELS["library"](), tree)
+    read = qj.load(tmp_path / "model")[1]
+    assert jax.tree.structure(read) == jax.tree.structure(tree)
+    assert list(read) == ["quantum", "dense", "more"] and list(read["dense"][0]) == ["kernel", "bias"]
+    for a, b in zip(jax.tree.leaves(read), jax.tree.leaves(tree), strict=True):
+        b = np.asarray(b)
+        assert type(a) is np.ndarray and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+
+
+def test_numbers_in_a_list_are_one_array(tmp_path):
+    model = qj.estimator_qnn(real_amplitudes(1, reps=1), inputs=[])
+    for weights in ([0.1, 0.2], (0.1, 2), [jnp.float32(0.1), jnp.float32(0.2)], np.array([1, 2])):
+        qj.save(tmp_path / "model", model, weights)
+        np.testing.assert_array_equal(qj.load(tmp_path / "model")[1], np.asarray(weights))
+
+
+def test_what_fit_returns(tmp_path):
+    model = qj.estimator_qnn(real_amplitudes(1, reps=1), inputs=[])
+    for weights in (np.array([0.1, 0.2]), {"quantum": np.array([0.1, 0.2]), "bias": np.ones(())}):
+        qj.save(tmp_path / "model", model, qj.FitResult(weights, np.zeros(3), None))
+        assert str(qj.load(tmp_path / "model")[1]) == str(weights)
+    with pytest.raises(ValueError, match=r"have shape \(4, 2\). Of an ensemble, save one member"):
+        qj.save(tmp_path / "model", model, qj.FitResult(np.zeros((4, 2)), np.zeros((4, 3)), None))
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        ([0.1, np.nan], ValueError, r"`weights` must hold finite numbers, but is nan at \[1\]"),
+        ([np.inf, 0.1], ValueError, "finite"),
+        ({"a": [np.zeros((2, 2)), np.float32([[1, np.nan]])]}, ValueError, r"`weights`\['a'\]\[1\] must hold finite"),
+        ([1j, 0], TypeError, "`weights` must hold real numbers, but has dtype complex128"),
+        (np.array([True, False]), TypeError, "must hold real numbers, but has dtype bool"),
+        (["a", "b"], TypeError, "must hold real numbers, but has dtype <U1"),
+        (np.array([None, 1]), TypeError, "must hold real numbers, but has dtype object"),
+        ({"a": object()}, TypeError, r"`weights`\['a'\] must be an array, .* but is a object"),
+        ({"a": jax.random.key(0)}, TypeError, r"`weights`\['a'\] must be weights, but is a random key"),
+        ({(1, 2): np.zeros(2)}, TypeError, "The keys of `weights` must be strings or integers"),
+        ({"a": SimpleNamespace()}, TypeError, "is a SimpleNamespace"),
+        (np.zeros((1, 2)), ValueError, "must have shape"),
+    ],
+)
+def test_weights_that_are_not_saved(weights, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        qj.save(tmp_path / "model", qj.estimator_qnn(real_amplitudes(1, reps=1), inputs=[]), weights)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_saved(tmp_path):

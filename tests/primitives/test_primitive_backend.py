@@ -1,6 +1,5 @@
 """`qmljax.primitives.PrimitiveBackend`: models on V2 primitives. Oracle: the simulator, which knows no shift rule."""
 
-import json
 import re
 import socket
 import subprocess
@@ -39,7 +38,8 @@ from qiskit.quantum_info import SparsePauliOp
 import qmljax as qj
 from qmljax import _progress
 from qmljax.primitives import JobError, PrimitiveBackend, _jobs, _rows, _transpile
-from qmljax.primitives._jobs import Answer, Chunk, Journal, Runner
+from qmljax.primitives._jobs import Chunk, Runner
+from qmljax.primitives._journal import Answer, Journal
 from qmljax.primitives._measured import Spsa
 from qmljax.primitives._shift import TERMS, shifts
 
@@ -712,21 +712,8 @@ def test_a_killed_process_loses_nothing(tmp_path, script):
         file.write(b'{"chunk": "01:1", "values": {"shape": [2, 1], "flo')  # and the disk was full
     assert run_chunks(service, path).tolist() == [0, 1, 2]
     assert ran(service) == [0, 1, 2]
-    assert len(Journal(path).answers) == 3  # what followed the torn line is whole
+    assert len(Journal(path).answers) == 3  # what followed the torn line, which was cut off, is whole
     assert run_chunks(service, path).tolist() == [0, 1, 2] and len(service.known) == 3
-
-
-def test_the_journal_is_plain_and_keeps_repetitions_apart(tmp_path):
-    path = tmp_path / "new" / "journal"
-    journal, other = Journal(path), Journal(path)
-    keys = [journal.key("q"), journal.key("q"), journal.key("r")]
-    values = np.array([[0.1, np.nan, 1e-300]])
-    for k, key in enumerate(keys):
-        journal.write(key, values=_jobs._pack(values + k), stds=_jobs._pack(values))
-    assert [json.loads(line)["chunk"] for line in path.read_text().splitlines()] == ["q:1", "q:2", "r:1"]
-    assert other.answer("q:1") is None
-    for k, key in enumerate([(again := Journal(path)).key("q"), again.key("q")]):
-        np.testing.assert_array_equal(again.answer(key).values, values + k)
 
 
 def test_a_run_in_a_new_process_replays(tmp_path):
