@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import time
+import warnings
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from qmljax import _files
 from qmljax._training.leaves import Run, as_numpy, like
+from qmljax._training.stops import Standing
 from qmljax._training.watch import Watch
 
 WRITING = 0.05  # the share of the time that may go into checkpoints
@@ -23,6 +25,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike, run: Run, watch: Watch, settings: tuple[Any, ...]) -> None:
         self.path, self.run, self.watch = pathlib.Path(path), run, watch
+        self.failing = False
         self.fingerprint = _digest((run, settings))
         self.next = 0.0  # when to write again
 
@@ -32,7 +35,7 @@ class Checkpoint:
         The losses go into `history`.
         """
         if not self.path.exists():
-            self.save(self.run, (self.run, 0), history[..., :0])  # what cannot be written should fail now
+            self._start(history[..., :0])
             return self.run, 0, (self.run, 0)
         header, arrays = _files.read(self.path, self.KIND)
         with _files.reading(self.path):
@@ -55,8 +58,11 @@ class Checkpoint:
         """What `load` returns, of arrays that may come from anyone."""
         run, earlier, best = _unflatten((self.run, self.run, self.run[0]), arrays)
         watch = self.watch
-        members = watch.alive.shape
-        shapes = {name: members for name in ("best", "best_at", "alive")} | {"history": history.shape, "since": ()}
+        members = watch.standing.alive.shape
+        shapes = {name: members for name in ("best", "best_at", "alive", "stopped_at")} | {
+            "history": history.shape,
+            "since": (),
+        }
         for name, shape in shapes.items():
             if arrays[name].shape != shape:
                 raise ValueError(f"its array {name!r} must have shape {shape}, but has shape {arrays[name].shape}")
@@ -64,25 +70,58 @@ class Checkpoint:
         watch.visits, watch.stopped = arrays["visits"].tolist(), header["stopped"]
         if watch.evaluate is not None:
             watch.validation = list(np.moveaxis(arrays["validation"], -1, 0))
-        watch.best, watch.best_at, watch.alive = arrays["best"], arrays["best_at"], arrays["alive"]
+        watch.best, watch.best_at = arrays["best"], arrays["best_at"]
+        watch.standing = Standing(arrays["alive"], arrays["stopped_at"])
         watch.best_weights = best if watch.visits else None
         return run, history.shape[-1], (earlier, int(arrays["since"]))
 
+    def _start(self, history: np.ndarray) -> None:
+        """Writes the file before the first step: what cannot be written should fail now."""
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"`checkpoint` must be a file in a folder that exists, but there is no folder {str(self.path.parent)!r}"
+                f" for {self.path.name!r}. Make it first, with pathlib.Path.mkdir, or give another name."
+            )
+        try:
+            self._write(self.run, (self.run, 0), history)
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"`checkpoint` must be a file that can be written, but is not: {error.strerror}. Give another name",
+                str(self.path),
+            ) from error
+
     def save(self, run: Run, earlier: tuple[Run, int], history: np.ndarray, now: bool = False) -> None:
-        """Writes the file, unless it was written a moment ago."""
+        """Writes the file, unless it was written a moment ago; that it cannot be written is only a warning."""
         begun = time.monotonic()
         if begun < self.next and not now:
             return
+        try:
+            self._write(run, earlier, history)
+            self.failing = False
+        except OSError as error:
+            if not self.failing or now:
+                warnings.warn(
+                    f"The checkpoint {str(self.path)!r} could not be written at step {history.shape[-1]}: "
+                    f"{error.strerror or error}. Training goes on, and the file is what it was before. Make room for "
+                    "it: it is tried again.",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+            self.failing = True
+        end = time.monotonic()
+        self.next = end + (end - begun) / WRITING
+
+    def _write(self, run: Run, earlier: tuple[Run, int], history: np.ndarray) -> None:
         watch = self.watch
         best = run[0] if watch.best_weights is None else watch.best_weights
         arrays = _flatten((run, earlier[0], best)) | {"history": history, "visits": np.array(watch.visits, int)}
-        arrays |= {"best": watch.best, "best_at": watch.best_at, "alive": watch.alive, "since": np.array(earlier[1])}
+        arrays |= {"best": watch.best, "best_at": watch.best_at, "since": np.array(earlier[1])}
+        arrays |= watch.standing._asdict()
         if (validation := watch.validations()) is not None:
             arrays["validation"] = validation
         final = watch.stopped if watch.stopped in ("patience", "convergence", "nan") else None
         _files.write(self.path, self.KIND, {"fingerprint": self.fingerprint, "stopped": final}, arrays)
-        end = time.monotonic()
-        self.next = end + (end - begun) / WRITING
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:

@@ -1,6 +1,8 @@
 """The arguments of `fit`, checked before anything is traced."""
 
-from collections.abc import Callable
+import math
+import numbers
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -8,21 +10,51 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._training.leaves import is_key
 
-def _arrays(data: Any, name: str) -> tuple[Array, ...]:
+
+def check_functions(loss: Any, callback: Any) -> None:
+    """Refuses what cannot be called."""
+    if not callable(loss):
+        raise TypeError(f"`loss` must be a function, loss(weights, *data) -> (), but is {loss!r}.")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function, callback(step, weights, loss), or None, but is {callback!r}.")
+
+
+def refuse_tracers(tree: Any, name: str) -> None:
+    """`fit` runs Python between its steps: it cannot be traced itself."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)):
+        raise TypeError(
+            f"`{name}` must be arrays, but are being traced: `fit` cannot run inside of `jax.jit`, `jax.grad` or "
+            "`jax.vmap`. Call it outside. For several trainings at once give weights with a leading dimension, an "
+            "ensemble."
+        )
+
+
+def _arrays(data: Any, name: str, own_data: bool) -> tuple[Array, ...]:
     if not isinstance(data, tuple | list):
         raise TypeError(f"`{name}` must be a tuple of arrays, such as (x, y) or (x,), but is a {type(data).__name__}.")
+    refuse_tracers(data, name)
     arrays = [d if isinstance(d, jax.Array) else np.asarray(d) for d in data]
     for k, array in enumerate(arrays):
         if array.dtype.kind in "OSUMm":
             raise TypeError(
                 f"`{name}` must hold numeric arrays, but {name}[{k}] has dtype {array.dtype}. Encode labels as numbers."
             )
-    if not arrays or any(a.ndim == 0 for a in arrays) or len({len(a) for a in arrays}) != 1 or len(arrays[0]) == 0:
+    axes = 2 if own_data else 1
+    if (
+        not arrays
+        or any(a.ndim < axes for a in arrays)
+        or len({a.shape[:axes] for a in arrays}) != 1
+        or not all(arrays[0].shape[:axes])
+    ):
         shapes = ", ".join(str(a.shape) for a in arrays)
-        raise ValueError(
-            f"`{name}` must be arrays with the same number of samples in their first axes, but has shapes {shapes}."
+        same = (
+            "the same numbers of members and of samples in their first two axes, (R, N, ...), as `own_data=True` says"
+            if own_data
+            else "the same number of samples in their first axes"
         )
+        raise ValueError(f"`{name}` must be arrays with {same}, but has shapes {shapes}.")
     placed = [jnp.asarray(array) for array in arrays]
     for k, array in enumerate(placed):
         if jnp.issubdtype(array.dtype, jnp.inexact) and not jnp.isfinite(array).all():
@@ -43,31 +75,115 @@ def check_optimizer(optimizer: Any) -> None:
         )
 
 
-def check_counts(samples: int, steps: Any, batch_size: Any, key: Any, patience: Any, convergence: Any) -> None:
-    if not isinstance(steps, int | np.integer) or steps < 0:
+def check_own_data(data: tuple[Array, ...], members: int) -> None:
+    """Whether there are data of its own for each member."""
+    if not data or len(data[0]) != members:
+        raise ValueError(
+            f"`own_data=True` needs data of shape (R, N, ...), one set for each of the R = {members} members, but the "
+            f"shapes are {', '.join(str(d.shape) for d in data) or 'none'}. Leave `own_data` out for data of all."
+        )
+
+
+def refuse_ambiguous(data: tuple[Array, ...], members: int) -> None:
+    """Data that may be one set for all members, or one for each."""
+    if data and all(d.ndim > 1 for d in data) and {d.shape[:2] for d in data} == {(members, *data[0].shape[1:2])}:
+        raise ValueError(
+            f"`data` of shapes {', '.join(str(d.shape) for d in data)} may be {members} samples for all members, or "
+            f"{data[0].shape[1]} samples for each of the {members} members. Say which: `own_data=True` for data of its "
+            "own for each member, `own_data=False` for the same data for all."
+        )
+
+
+def is_count(value: Any, least: int) -> bool:
+    """Whether a value is an integer, not True, and not below `least`."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+
+
+def check_counts(
+    samples: int, steps: Any, batch_size: Any, key: Any, patience: Any, min_delta: Any, convergence: Any
+) -> None:
+    """The numbers, and the key."""
+    if not is_count(steps, 0):
         raise ValueError(f"`steps` must be an integer of at least 0, but is {steps!r}.")
     for name, value in (("patience", patience), ("convergence", convergence)):
         least = 1 if name == "patience" else 2
-        if value is not None and (not isinstance(value, int | np.integer) or value < least):
+        if value is not None and not is_count(value, least):
             raise ValueError(f"`{name}` must be a number of steps, at least {least}, but is {value!r}.")
+    if not is_number(min_delta) or not 0 <= min_delta < math.inf:
+        raise ValueError(f"`min_delta` must be a number of at least 0, but is {min_delta!r}.")
+    if min_delta and patience is None:
+        raise ValueError(f"`min_delta` belongs to `patience`, but is {min_delta!r} without it. Pass `patience=`, too.")
+    if key is not None:
+        refuse_tracers(key, "key")
+        check_key(key, "All members of an ensemble see the same batches.")
     if batch_size is None:
         return
     if not samples:
         raise ValueError("`batch_size` needs data, but `data` is empty.")
-    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= samples:
+    if not is_count(batch_size, 1) or batch_size > samples:
         raise ValueError(
             f"`batch_size` must be an integer from 1 to {samples}, the number of samples, but is {batch_size!r}."
         )
-    if not isinstance(key, jax.Array | np.ndarray):
+    if key is None:
         raise ValueError(
-            "Mini-batches are drawn at random: pass `key=jax.random.key(seed)`, or leave `batch_size` out. "
-            f"`key` is {key!r}."
+            "Mini-batches are drawn at random: pass `key=jax.random.key(seed)`, or leave `batch_size` out. `key` is "
+            "None."
+        )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number: of Python, of numpy, or an array of shape (); not True, nor a string."""
+    if isinstance(value, bool | np.bool_) or isinstance(value, jax.core.Tracer):
+        return False
+    if isinstance(value, numbers.Real):
+        return True
+    return isinstance(value, jax.Array | np.ndarray) and value.shape == () and value.dtype.kind in "fiu"
+
+
+def check_key(key: Any, hint: str) -> None:
+    """Refuses what is not one random key; `hint` says why one is enough."""
+    expected = "`key` must be one JAX random key, such as jax.random.key(0), but"
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise ValueError(f"{expected} `key` is {key!r}.")
+    typed = is_key(key)
+    if not typed and (key.dtype != np.uint32 or key.ndim == 0):
+        raise ValueError(f"{expected} is an array of dtype {key.dtype} and shape {key.shape}.")
+    if key.ndim != (0 if typed else 1):
+        raise ValueError(f"{expected} is an array of keys, of shape {key.shape}. Pass one of them. {hint}")
+
+
+def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
+    """What SciPy alone takes."""
+    if not isinstance(optimizer, str):
+        given = [name for name, v in (("tol", tol), ("bounds", bounds), ("options", options)) if v is not None]
+        if given:
+            raise ValueError(
+                f"`{'`, `'.join(given)}` belong to SciPy's minimisers, but `optimizer` is none. Name one, such as "
+                "'L-BFGS-B', or leave them out: an optax transformation has its own arguments, such as "
+                "optax.keep_params_nonnegative()."
+            )
+        return
+    if tol is not None and (not is_number(tol) or not 0 < tol < math.inf):
+        raise ValueError(f"`tol` must be a positive number, but is {tol!r}.")
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"`options` must be a dictionary, as scipy.optimize.minimize takes it, but is {options!r}.")
+    if "maxiter" in (options or {}):
+        raise ValueError(
+            "`options` must leave 'maxiter' out, as `steps` says how many iterations. Pass it as `steps=`."
         )
 
 
 def _floating(leaf: Any) -> Array:
     """Also sheds the weak type of Python numbers: the first step would shed it, and the second compile anew."""
-    leaf = jnp.asarray(leaf)
+    try:
+        leaf = jnp.asarray(leaf)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`weights` must be an array of numbers, or a pytree of such arrays, but hold {leaf!r}, of type "
+            f"{type(leaf).__name__}."
+        ) from error
+    if is_key(leaf):
+        raise TypeError(f"`weights` must be numbers, but hold a random key, of dtype {leaf.dtype}. Draw them by it.")
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):  # against its gradient in JAX's sense, a loss may rise
         raise TypeError(
             f"`weights` must be real, but have dtype {leaf.dtype}. Train real and imaginary parts, and put them "
@@ -76,13 +192,16 @@ def _floating(leaf: Any) -> Array:
     return leaf.astype(leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.result_type(float))
 
 
-def check_data(data: Any, validation: Any) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
+def check_data(data: Any, validation: Any, own_data: Any) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
     """The data of training and of validation, as arrays."""
-    data = () if isinstance(data, tuple) and not data else _arrays(data, "data")
+    if own_data is not None and not isinstance(own_data, bool | np.bool_):
+        raise TypeError(f"`own_data` must be True, False or None, but is {own_data!r}.")
+    own = bool(own_data)
+    data = () if isinstance(data, tuple) and not data else _arrays(data, "data", own)
     if validation is None:
         return data, None
-    validation = _arrays(validation, "validation")
-    if [d.shape[1:] for d in validation] != [d.shape[1:] for d in data]:
+    validation = _arrays(validation, "validation", own)
+    if [_sample(d, own) for d in validation] != [_sample(d, own) for d in data]:
         raise ValueError(
             "`validation` must be arrays like those of `data`, but for the number of samples, but has shapes "
             f"{', '.join(str(d.shape) for d in validation)}, and `data` {', '.join(str(d.shape) for d in data)}."
@@ -90,8 +209,14 @@ def check_data(data: Any, validation: Any) -> tuple[tuple[Array, ...], tuple[Arr
     return data, validation
 
 
+def _sample(array: Array, own_data: bool) -> tuple[int, ...]:
+    """A shape but for the number of samples."""
+    return array.shape[:1] + array.shape[2:] if own_data else array.shape[1:]
+
+
 def check_weights(weights: Any) -> Any:
     """Where to start, as floating point arrays."""
+    refuse_tracers(weights, "weights")
     weights = jax.tree.map(_floating, weights)
     if not jax.tree.leaves(weights):
         raise ValueError(f"`weights` must hold an array at least, but are {weights!r}.")
@@ -103,14 +228,25 @@ def check_weights(weights: Any) -> Any:
 def check_state(opt_state: Any, first: Callable[[Any], Any], weights: Any) -> Any:
     """The optimiser's state: a new one, which `first` makes of the weights, unless one is given that fits."""
     if opt_state is None:
-        return first(weights)
+        return jax.tree.map(_strong, first(weights))
     if _shapes(opt_state) != _shapes(jax.eval_shape(first, weights)):
         raise ValueError(
             "`opt_state` must be what an earlier result holds, for the same optimizer and weights of the same shapes, "
             "but it has another structure or other shapes."
         )
-    return opt_state
+    return jax.tree.map(_strong, opt_state)
+
+
+def _strong(leaf: Any) -> Array:
+    """Without the weak type of Python numbers, which a step would shed."""
+    leaf = jnp.asarray(leaf)
+    return leaf if is_key(leaf) or not leaf.weak_type else leaf.astype(leaf.dtype)
 
 
 def _shapes(state: Any) -> Any:
     return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def shapes_of(tree: Any) -> Any:
+    """The structure of arrays, or of their shapes: what has to be the same after a step."""
+    return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]

@@ -9,15 +9,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array, lax
 
-from qmljax._training.ensemble import choose, of_members
+from qmljax._training.checks import shapes_of
+from qmljax._training.ensemble import of_members
 from qmljax._training.leaves import Run
+from qmljax._training.programs import Program, Traced, jit_of_programs, trace
 
 
-@functools.partial(jax.jit, static_argnames=("loss", "optimizer", "batch_size", "ensemble"))
+@functools.partial(jit_of_programs, static_argnames=("program", "batch_size", "own_data"))
 def take_steps(
     run: Run,
     losses: Array,
@@ -25,15 +26,18 @@ def take_steps(
     key: Array,
     start: Array,
     count: Array,
-    loss: Callable,
-    optimizer: optax.GradientTransformation,
+    lifted: tuple[Array, ...],
+    program: Program,
     batch_size: int | None,
-    ensemble: bool,
+    own_data: bool,
 ) -> tuple[Run, Array]:
-    """`count` steps from step `start` on: the new run, and `losses` with the first `count` of them set."""
-    samples = len(data[0]) if data else 1
+    """`count` steps from step `start` on: the new run, and `losses` with the first `count` of them set.
+
+    `program` is one step, ``(run, *rows) -> (run, loss)``, and `lifted` what it closed over.
+    """
+    axis = 1 if own_data else 0
+    samples = data[0].shape[axis] if data else 1
     batches = samples // (batch_size or samples)  # in an epoch
-    member = functools.partial(_step, loss=loss, optimizer=optax.with_extra_args_support(optimizer))
 
     def shuffled(epoch: Array) -> Array:
         return jax.random.permutation(jax.random.fold_in(key, epoch), samples)
@@ -45,12 +49,40 @@ def take_steps(
             epoch, place = jnp.divmod(start + k, batches)
             order = lax.cond(place == 0, lambda: shuffled(epoch), lambda: order)
             chosen = lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
-            rows = tuple(d[chosen] for d in data)
-        run, value = of_members(member, ensemble)(run, *rows)
-        return run, losses.at[k].set(value), order
+            rows = tuple(d[:, chosen] if own_data else d[chosen] for d in data)
+        *leaves, value = program(lifted, run, rows)
+        return jax.tree.unflatten(jax.tree.structure(run), leaves), losses.at[k].set(value), order
 
     order = shuffled(start // batches) if batch_size is not None else None
     return lax.fori_loop(0, count, step, (run, losses, order))[:2]
+
+
+def trace_step(
+    loss: Callable,
+    optimizer: optax.GradientTransformation,
+    run: Run,
+    rows: tuple[Array, ...],
+    ensemble: bool,
+    own_data: bool,
+) -> Traced:
+    """One step of all members, as `take_steps` takes it."""
+    member = functools.partial(_step, loss=loss, optimizer=optax.with_extra_args_support(optimizer))
+    fault: Exception | None = None
+    try:
+        step = trace(of_members(member, ensemble, own_data), run, *rows)
+        if shapes_of(step.shape[0]) == shapes_of(run):
+            return step
+    except (TypeError, ValueError) as error:
+        if not ensemble or isinstance(error, jax.errors.JAXTypeError):
+            raise
+        fault = error
+    of_one = "one member, " if ensemble else ""
+    shapes = ", ".join(str(w.shape[1:] if ensemble else w.shape) for w in jax.tree.leaves(run[0]))
+    raise ValueError(
+        f"`optimizer` must turn a gradient and the weights of {of_one}of shape {shapes}, into an update of the same "
+        f"shapes and types, and its state into one like it, but {fault or 'gives others'}. Numbers of its own for each "
+        "member are injected: optax.inject_hyperparams(optax.adam)(learning_rate=rates)."
+    ) from fault
 
 
 def _step(run: Run, *rows: Array, loss: Callable, optimizer: Any) -> tuple[Run, Array]:
@@ -78,45 +110,3 @@ def _reads_gradient(update: Callable[[Array, Any], Any], weights: Any, value: An
     jaxpr = jax.make_jaxpr(lambda v, g: update(v, jax.tree.unflatten(tree, g)))(value, leaves).jaxpr
     used = {id(v) for equation in jaxpr.eqns for v in equation.invars} | {id(v) for v in jaxpr.outvars}
     return any(id(v) in used for v in jaxpr.invars[1:])
-
-
-def kept_finite(
-    advance: Callable[..., tuple[Run, Array]],
-    earlier: tuple[Run, int],
-    before: tuple[Run, int],
-    after: Run,
-    history: np.ndarray,
-    alive: np.ndarray,
-) -> tuple[Run, np.ndarray, int]:
-    """`after`, but a member that is not finite any more goes back to its last weights with a finite loss, and stays.
-
-    They are found by taking the same steps again, so that a step need not keep what was before it.
-
-    Args:
-        advance: Takes steps.
-        earlier: The run at the visit before the last one, and its step.
-        before: The run at the last visit, and its step.
-        after: The run now.
-        history: All losses until now, (..., steps). Those of members that had stopped are made NaN.
-        alive: Which members were finite before, of shape (...).
-
-    Returns:
-        The run, which members are finite, and the number of steps until none was.
-    """
-    (run, since), until = before, history.shape[-1]
-    history[~alive, since:] = np.nan
-    finite = np.isfinite(history)
-    death = np.where(finite.all(axis=-1), until, finite.argmin(axis=-1))  # the first loss that is not finite
-    still = alive & (death == until)
-    for leaf in jax.tree.leaves(after[0]):
-        still = still & np.isfinite(np.asarray(leaf)).reshape(*alive.shape, -1).all(axis=-1)
-    if still.all():
-        return after, still, until
-    after = choose(alive, after, run)
-    history[np.arange(until) > death[..., None]] = np.nan
-    dying = alive & ~still
-    for step in np.unique(death[dying]):
-        base, start = before if step > since else earlier
-        back, _ = advance(base, start=start, count=max(int(step) - 1 - start, 0))
-        after = choose(dying & (death == step), back, after)
-    return after, still, until if still.any() else min(int(death.max()) + 1, until)

@@ -10,33 +10,44 @@ import numpy as np
 import optax
 from jax import Array
 
+from qmljax._training.checks import check_own_data, refuse_ambiguous
 from qmljax._training.leaves import is_key
+from qmljax._training.programs import Program, jit_of_programs
 
 
-def of_members(function: Callable, ensemble: bool) -> Callable:
-    """`function(weights, *data)`, for all members of an ensemble at once."""
+def of_members(function: Callable, ensemble: bool, own_data: bool = False) -> Callable:
+    """`function(weights, *data)`, for all members of an ensemble at once, which may have data of their own."""
     if not ensemble:
         return function
+    if own_data:
+        return jax.vmap(function)
     return lambda weights, *data: jax.vmap(lambda w: function(w, *data))(weights)
 
 
-@functools.partial(jax.jit, static_argnames=("loss", "ensemble"))
-def losses_of(weights: Any, data: tuple[Array, ...], loss: Callable, ensemble: bool) -> Array:
+@functools.partial(jit_of_programs, static_argnames=("program",))
+def losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Program) -> Array:
     """The loss, (), or those of all members, (R,)."""
-    return of_members(loss, ensemble)(weights, *data)
+    return program(lifted, weights, data)[0]
 
 
 def members_of(
-    loss: Callable[..., Array], weights: Any, rows: tuple[Array, ...], ensemble: bool | None
+    loss: Callable[..., Array],
+    weights: Any,
+    rows: tuple[Array, ...],
+    ensemble: bool | None,
+    own_data: bool | None = None,
 ) -> tuple[tuple[int, ...], np.dtype]:
     """The shape (R,) of an ensemble, or () if none is meant; and the dtype of the loss."""
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(weights)}
     countable = len(sizes) == 1 and not sizes & {(), (0,)}
+    ensemble = True if own_data else ensemble
     if ensemble and not countable:
         raise ValueError(
             "The weights of an ensemble must all have the same number of members, at least 1, in their first axes, but "
             f"their shapes are {', '.join(str(leaf.shape) for leaf in jax.tree.leaves(weights))}."
         )
+    if own_data:
+        check_own_data(rows, next(iter(sizes))[0])
     if ensemble is None:
         try:
             shape = jax.eval_shape(loss, weights, *rows)
@@ -48,7 +59,9 @@ def members_of(
             if not ensemble:
                 raise
     members = sizes.pop() if ensemble else ()
-    shape = jax.eval_shape(of_members(loss, bool(ensemble)), weights, *rows)
+    if members and own_data is None:
+        refuse_ambiguous(rows, members[0])
+    shape = jax.eval_shape(of_members(loss, bool(ensemble), bool(own_data)), weights, *rows)
     if getattr(shape, "shape", None) != members or not jnp.issubdtype(shape.dtype, jnp.floating):
         raise ValueError(f"`loss` must return a real scalar, but returns {shape}. Take the mean over the batch.")
     return members, shape.dtype

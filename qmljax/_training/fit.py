@@ -1,13 +1,15 @@
 """`fit`: the training loop, compiled, and what comes before and after it.
 
-A visit is where Python comes in: it keeps the history, asks for the validation loss, decides whether to stop, and
-writes the checkpoint.
+A visit is where Python looks at the run: it asks for the validation loss, decides whether to stop, and calls back. What
+is compiled takes a stretch of steps, up to the next visit, or as many as take about a second: an interruption waits for
+no more than that, and a checkpoint can be written after each.
 """
 
 import functools
 import math
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,15 +19,26 @@ from jax import Array
 
 from qmljax._progress import bar
 from qmljax._training.checkpoint import Checkpoint
-from qmljax._training.checks import check_counts, check_data, check_optimizer, check_state, check_weights
-from qmljax._training.compiled_loop import kept_finite, take_steps
-from qmljax._training.ensemble import first_state, losses_of, members_of
+from qmljax._training.checks import (
+    check_counts,
+    check_data,
+    check_functions,
+    check_optimizer,
+    check_scipy,
+    check_state,
+    check_weights,
+)
+from qmljax._training.compiled_loop import take_steps, trace_step
+from qmljax._training.ensemble import first_state, losses_of, members_of, of_members
 from qmljax._training.leaves import Run
 from qmljax._training.minimize import minimize
+from qmljax._training.programs import fresh, trace
 from qmljax._training.result import FitResult
+from qmljax._training.stops import settle
 from qmljax._training.watch import Watch
 
 VISITS = 100  # in a run: progress and callbacks need no more
+SECONDS = 1.0  # that a stretch of compiled steps may take, more or less
 LOSSES = 1024  # room for the losses between two visits; one length, so that other numbers of steps compile nothing anew
 
 
@@ -41,16 +54,22 @@ def fit(
     callback: Callable[[int, Any, Any], None] | None = None,
     progress: bool = False,
     ensemble: bool | None = None,
+    own_data: bool | None = None,
     validation: tuple[Any, ...] | None = None,
     patience: int | None = None,
+    min_delta: float = 0.0,
     convergence: int | None = None,
     opt_state: Any = None,
     checkpoint: str | os.PathLike | None = None,
+    tol: float | None = None,
+    bounds: Any = None,
+    options: Mapping[str, Any] | None = None,
 ) -> FitResult:
     """Minimises a loss by an optax optimiser, or by a minimiser of SciPy.
 
     A loss that is NaN or infinite ends the training with a warning, and so do weights; Ctrl-C ends it, too. What was
-    reached until then is returned.
+    reached until then is returned. `loss` and `optimizer` are traced at each call, so that what they read is never
+    stale; what is compiled is found again by what it computes, whatever the numbers and arrays they close over.
 
     Args:
         loss: ``loss(weights, *data) -> ()``, typically ``loss(weights, x, y)``, traceable by JAX.
@@ -72,27 +91,37 @@ def fit(
         progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
         ensemble: Whether the first axis of `weights` counts the members of an ensemble. Default: if `loss` does not
             take the weights as they are but takes their rows, or gives a value for each row.
+        own_data: Whether each member of an ensemble has data of its own, such as folds: then all arrays of `data` and
+            of `validation` have the shape (R, N, ...). False: all see the same. Default: so, too, but data that could
+            be meant in both ways are refused.
         validation: Data like `data`. Their loss is computed about a hundred times in a run.
         patience: Stops when the validation loss (without validation data: the mean of the training loss since the last
             look) has not fallen for that many steps, and returns the weights at which it was lowest. An ensemble stops
             when this holds for all members.
-        convergence: Stops when the means of the last two windows of so many losses differ by less than half the
-            standard error of the last one.
+        min_delta: By how much that loss has to fall below the lowest one; less is no fall for `patience`.
+        convergence: A number of losses, a window. Stops when the means of the last two windows differ by at most half
+            the standard error of the last one, which is looked at after each step when there are more than twice as
+            many and one more. Each member of an ensemble stops at its own step and keeps its weights.
         opt_state: The optimiser's state in an earlier result, to go on from there.
         checkpoint: A file. If it exists, the run that wrote it is resumed, which must have had the same arguments
             (data, weights and options are compared; `loss` and `optimizer` cannot be). The weights are the same to the
             bit as those of a run without a break. It is written often, but takes about 5 % of the time at most (needs
-            safetensors: the extra `files`).
+            safetensors: the extra `files`). If it cannot be written later on, a warning says so and training goes on.
+        tol: Of a SciPy minimiser: its tolerance, as in `scipy.optimize.minimize`.
+        bounds: Of a SciPy minimiser: a pair (low, high) for each weight, or `scipy.optimize.Bounds`; of a pytree in the
+            order of `jax.flatten_util.ravel_pytree`.
+        options: Of a SciPy minimiser: further options of the method, such as ``{"rhobeg": 0.5}`` of COBYLA.
 
     Returns:
         A `FitResult`: weights, history of losses, optimiser state, and what validation and stopping rules say.
 
     Raises:
-        TypeError: `data` is no tuple of numeric arrays, `weights` are complex, or `optimizer` is no optax
-            transformation.
+        TypeError: `data` is no tuple of numeric arrays, `weights` are complex or no numbers, `optimizer` is no optax
+            transformation, `loss` or `callback` no function; or they are being traced, as in `jax.jit`.
         ValueError: The data are empty, not finite, or of unequal length; `steps`, `batch_size`, or a rule is out of
-            range; `key` is missing; the loss is no real scalar; `opt_state` does not fit; the checkpoint is of another
-            run, or is damaged.
+            range; `key` is missing, or several; the loss is no real scalar; data may be of all members or of each;
+            `optimizer` or `opt_state` does not fit; the checkpoint is of another run, or is damaged.
+        FileNotFoundError: The folder of the checkpoint does not exist.
 
     Example:
         >>> import jax.numpy as jnp
@@ -112,37 +141,63 @@ def fit(
         `convergence`: J. Bowles, S. Ahmed, M. Schuld, "Better than classical? The subtle art of benchmarking quantum
         machine learning models", arXiv:2403.07059 (2024).
     """
-    data, validation = check_data(data, validation)
-    check_counts(len(data[0]) if data else 0, steps, batch_size, key, patience, convergence)
+    check_functions(loss, callback)
     weights = check_weights(weights)
-    members, dtype = members_of(loss, weights, tuple(d[: batch_size or len(d)] for d in data), ensemble)
-    ensemble = bool(members)
-    evaluate = (
-        None if validation is None else functools.partial(losses_of, data=validation, loss=loss, ensemble=ensemble)
-    )
-    watch = Watch(members, evaluate, patience, convergence, callback)
+    data, validation = check_data(data, validation, own_data)
+    axis = 1 if own_data else 0
+    check_counts(data[0].shape[axis] if data else 0, steps, batch_size, key, patience, min_delta, convergence)
+    check_scipy(optimizer, tol, bounds, options)
+    loss = fresh(loss)
+    rows = tuple((d[:, :batch_size] if own_data else d[:batch_size]) if batch_size else d for d in data)
+    members, dtype = members_of(loss, weights, rows, ensemble, own_data)
+    static = {"ensemble": bool(members), "own_data": bool(own_data)}
+    evaluate = None
+    if validation is not None:
+        held = trace(of_members(loss, **static), weights, *validation)
+        evaluate = functools.partial(losses_of, data=validation, lifted=held.lifted, program=held.program)
+    watch = Watch(members, evaluate, patience, min_delta, convergence, callback)
     if isinstance(optimizer, str):
-        if ensemble or (batch_size, opt_state, checkpoint) != (None, None, None):
+        if members or (batch_size, opt_state, checkpoint) != (None, None, None):
             raise ValueError(
                 f"The SciPy minimiser {optimizer!r} takes no ensemble, `batch_size`, `opt_state` or `checkpoint`. Use "
                 "an optax transformation for these."
             )
+        rules = {"tol": tol, "bounds": bounds, "options": options}
         with bar(steps, "step", progress) as watch.bar:
-            weights, seen, report = minimize(loss, weights, data, optimizer, steps, watch)
+            weights, seen, report = minimize(loss, weights, data, optimizer, steps, watch, rules)
         return watch.result(weights, np.array(seen, dtype), report)
     check_optimizer(optimizer)
     run = weights, check_state(opt_state, functools.partial(first_state, optimizer, members=members), weights)
+    step = trace_step(loss, optimizer, run, rows, **static)
     key = jax.random.key(0) if key is None else key  # unused without batches
     file = None
     if checkpoint is not None:
-        file = Checkpoint(checkpoint, run, watch, (data, validation, batch_size, key, patience, convergence))
-    visit = max(1, min(math.ceil(steps / VISITS), patience or steps, convergence or steps))
+        settings = data, validation, batch_size, key, patience, min_delta, convergence, own_data
+        file = Checkpoint(checkpoint, run, watch, settings)
+    visit = max(1, min(math.ceil(steps / VISITS), patience or steps))
     losses = np.zeros((max(visit, LOSSES), *members), dtype)
-    static = {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "ensemble": ensemble}
-    advance = functools.partial(take_steps, losses=losses, data=data, key=key, **static)
+    about = {"lifted": step.lifted, "program": step.program, "batch_size": batch_size, "own_data": bool(own_data)}
+    advance = functools.partial(take_steps, losses=losses, data=data, key=key, **about)
     history = np.zeros((*members, steps), dtype)
     run, done = _train(run, history, advance, visit, watch, file, progress)
     return watch.result(run[0], history[..., :done], run[1])
+
+
+class _Pace:
+    """How many steps may be taken at once: those of about a second. It starts with one, which compiles."""
+
+    def __init__(self) -> None:
+        self.steps, self._since = 1, time.monotonic()
+
+    def start(self) -> None:
+        self._since = time.monotonic()
+
+    def end(self, steps: int) -> None:
+        seconds = time.monotonic() - self._since
+        if seconds > SECONDS:
+            self.steps = max(1, self.steps // 2)
+        elif seconds < SECONDS / 4 and steps == self.steps:
+            self.steps *= 4
 
 
 def _train(
@@ -158,20 +213,28 @@ def _train(
 
     The losses go into `history`, (..., steps).
     """
-    steps, done, earlier = history.shape[-1], 0, (run, 0)
+    steps, done, earlier, pace = history.shape[-1], 0, (run, 0), _Pace()
     if file is not None:
         run, done, earlier = file.load(history)
     with bar(steps, "step", progress, done) as watch.bar:
         try:
             while done < steps and watch.stopped is None:
-                until = min(done + visit, steps)
+                seen = min((done // visit + 1) * visit, steps)  # the next visit
+                until = min(seen, done + pace.steps)
+                pace.start()
                 reached, losses = advance(run, start=done, count=until - done)
                 history[..., done:until] = np.moveaxis(np.asarray(losses)[: until - done], 0, -1)
-                seen = history[..., :until]
-                reached, alive, until = kept_finite(advance, earlier, (run, done), reached, seen, watch.alive)
-                watch.look(reached[0], history[..., :until], done, alive)
-                earlier, run, done = (run, done), reached, until
-                watch.call(run[0], history[..., :done])
+                pace.end(until - done)
+                before, taken = (run, done), history[..., :until]
+                reached, now, until = settle(
+                    advance, earlier, before, reached, taken, watch.standing, watch.convergence
+                )
+                looks = until == seen or not now.going.any()
+                if looks:
+                    watch.look(reached[0], history[..., :until], now)
+                watch.standing, earlier, run, done = now, before, reached, until
+                if looks:
+                    watch.call(run[0], history[..., :done])
                 if file is not None:
                     file.save(run, earlier, history[..., :done])
         except KeyboardInterrupt:

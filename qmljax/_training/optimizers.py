@@ -7,6 +7,7 @@ the loss, for backends where a gradient is costly; all three are chained with a 
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from jax.flatten_util import ravel_pytree
 from qmljax._circuit.expressions import Affine, parameters
 from qmljax._circuit.program import Angle, Op, Program
 from qmljax._engine.state import PRECISION
+from qmljax._training.checks import check_key, is_count, is_number
 
 
 def natural_gradient(
@@ -55,15 +57,18 @@ def natural_gradient(
     References:
         J. Stokes, J. Izaac, N. Killoran, G. Carleo, "Quantum Natural Gradient", Quantum 4, 269 (2020), equation (13).
     """
-    if not damping >= 0:
-        raise ValueError(f"`damping` must be at least 0, but is {damping!r}.")
-    groups = None if blocks is None else [list(block) for block in blocks]
-    named = [k for g in groups or () for k in g]
-    if len(set(named)) != len(named) or min(named, default=0) < 0:
-        raise ValueError(f"`blocks` must name each weight, from 0 on, at most once, but are {groups}.")
+    _check_function(metric, "metric", "weights -> (W, W)")
+    if not is_number(damping) or not 0 <= damping < math.inf:
+        raise ValueError(f"`damping` must be at least 0, but is {damping!r}. Pass a number, such as 1e-3.")
+    groups = None if blocks is None else _groups(blocks)
+    largest = max((k for group in groups or () for k in group), default=-1)
 
     def update(gradient: Any, state: Any, weights: Any = None) -> tuple[Any, Any]:
         flat, restore = ravel_pytree(gradient)
+        if largest >= len(flat):
+            raise ValueError(
+                f"`blocks` must name weights from 0 to {len(flat) - 1}, as there are {len(flat)}, but name {largest}."
+            )
         matrix = jnp.asarray(metric(weights), flat.dtype)
         if matrix.shape != 2 * flat.shape:
             raise ValueError(
@@ -78,6 +83,26 @@ def natural_gradient(
         return restore(_solve(matrix, flat, damping)), state
 
     return optax.GradientTransformation(lambda weights: optax.EmptyState(), update)
+
+
+def _groups(blocks: Any) -> list[list[int]]:
+    """The blocks as lists of integers."""
+    try:
+        groups = [[-1 if isinstance(k, bool | np.bool_) else operator.index(k) for k in block] for block in blocks]
+    except TypeError:  # no lists, or no integers
+        groups = [[-1]]
+    named = [k for group in groups for k in group]
+    if len(set(named)) != len(named) or min(named, default=0) < 0:
+        raise ValueError(
+            f"`blocks` must name each weight, from 0 on, at most once, but are {blocks!r}. Pass lists of integers, "
+            "such as [[0, 1], [2, 3]]."
+        )
+    return groups
+
+
+def _check_function(function: Any, name: str, signature: str) -> None:
+    if not callable(function):
+        raise TypeError(f"`{name}` must be a function, {signature}, but is {function!r}.")
 
 
 def _solve(matrix: Array, vector: Array, damping: float) -> Array:
@@ -197,9 +222,10 @@ def qnspsa(
         J. Gacon, C. Zoufal, G. Carleo, S. Woerner, "Simultaneous Perturbation Stochastic Approximation of the Quantum
         Fisher Information", Quantum 5, 567 (2021), equations (8) to (13).
     """
+    _check_function(fidelity, "fidelity", "(weights, weights) -> ()")
     key = _checked_key(key, perturbation, samples)
-    if not damping > 0:
-        raise ValueError(f"`damping` must be positive, but is {damping!r}.")
+    if not is_number(damping) or not 0 < damping < math.inf:
+        raise ValueError(f"`damping` must be positive, but is {damping!r}. Pass a number, such as 1e-3.")
     estimate = spsa(key, perturbation, samples)
 
     def init(weights: Any) -> QNSPSAState:
@@ -232,10 +258,13 @@ def _checked_key(key: Any, perturbation: Any, samples: int) -> Array:
     """The key as one that says that it is one, by which `fit` gives the members of an ensemble keys of their own."""
     if not isinstance(key, jax.Array | np.ndarray):
         raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
-    if samples < 1:
-        raise ValueError(f"`samples` must be at least 1, but is {samples!r}.")
-    if not callable(perturbation) and not perturbation > 0:
-        raise ValueError(f"`perturbation` must be positive, but is {perturbation!r}.")
+    check_key(key, "Members of an ensemble draw by keys of their own already.")
+    if not is_count(samples, 1):
+        raise ValueError(f"`samples` must be at least 1, but is {samples!r}. Pass an integer.")
+    if not callable(perturbation) and (not is_number(perturbation) or not 0 < perturbation < math.inf):
+        raise ValueError(
+            f"`perturbation` must be positive, but is {perturbation!r}. Pass a number, such as 0.1, or a schedule."
+        )
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
     return jax.random.wrap_key_data(jnp.asarray(key))
@@ -283,8 +312,8 @@ def rotosolve(function: Any, degree: int = 1) -> optax.GradientTransformationExt
     """
     if not isinstance(getattr(function, "program", None), Program):
         raise TypeError(f"`function` must be a QNN or an expectation, not the loss of one, but is {function!r}.")
-    if degree < 1:
-        raise ValueError(f"`degree` must be at least 1, but is {degree!r}.")
+    if not is_count(degree, 1):
+        raise ValueError(f"`degree` must be at least 1, but is {degree!r}. Pass an integer.")
     program = function.program
     places = getattr(function, "weights", tuple(range(program.num_parameters)))
     bases, orders = zip(*(_frequencies(program, k) for k in places), strict=True) if places else ((), (1,))

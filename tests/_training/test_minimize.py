@@ -11,7 +11,7 @@ import pytest
 import scipy.optimize
 
 import qmljax as qj
-from qmljax._training.minimize import METHODS
+from qmljax._training.minimize import METHODS, _evaluated
 
 pytestmark = pytest.mark.filterwarnings("ignore:delta_grad == 0.0:UserWarning")  # of trust-constr, at the optimum
 
@@ -138,19 +138,20 @@ def test_rules_and_validation():
     assert result.stopped in ("convergence", "minimizer") and len(result.history) >= 6
 
 
-def test_a_loss_is_traced_as_often_as_needed_and_no_more():
-    traces = []
+def test_a_loss_is_compiled_as_often_as_needed_and_no_more():
+    traces, before = [], _evaluated._cache_size()
 
     def loss(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         traces.append(w)
-        return squares(w, x, y)
+        return 2 * squares(w, x, y) + jnp.sum(w**4)
 
-    for method in ("L-BFGS-B", "BFGS", "SLSQP"):
+    for runs, method in enumerate(("L-BFGS-B", "BFGS", "SLSQP"), start=1):
         qj.fit(loss, START, (X, Y), optimizer=method, steps=50)
-    assert len(traces) == 2  # its shape, then its value and gradient
+        assert len(traces) == 2 * runs  # its shape, then its value and gradient
+    assert _evaluated._cache_size() == before + 1
     for steps in (20, 40):
         qj.fit(loss, START, (X, Y + 1), optimizer="COBYLA", steps=steps)
-    assert len(traces) == 3  # its value
+    assert _evaluated._cache_size() == before + 2  # its value
 
 
 def test_wrong_names():

@@ -1105,7 +1105,7 @@ def test_errors_reach_the_caller_as_they_are():
             kernel(np.ones((2, 2)), np.zeros((2, 2)))
     with pytest.raises(Exception, match="LookupError: no such device") as caught:
         jax.block_until_ready(jax.jit(model)(jnp.ones(2), jnp.ones(0)))
-    assert len(str(caught.value)) < 2500
+    assert str(caught.value).endswith("no such device") and "_jobs.py" not in str(caught.value)
 
 
 def test_gates_with_bounded_angles_are_left_out():

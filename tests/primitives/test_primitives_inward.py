@@ -690,7 +690,7 @@ def test_more_shots_than_fit():
         Sampler().run([circuit], shots=10**18)
 
 
-@pytest.mark.parametrize("seed", ["a", -1, 1.5, True, object()], ids=repr)
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, True, pytest.param(object(), id="object")], ids=repr)
 def test_seeds_that_are_none(seed):
     for primitive in (Estimator, Sampler):
         with pytest.raises(TypeError, match="`seed` must be an integer from 0 on"):
