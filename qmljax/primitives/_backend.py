@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -111,6 +111,9 @@ class PrimitiveBackend:
         }
         for name, value in state.items():
             object.__setattr__(self, name, value)
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # a copy, as scikit-learn's `clone` makes, asks the same device and writes the same journal
 
     def __repr__(self) -> str:
         facts = {name: type(p).__name__ for name, p in (("estimator", self.estimator), ("sampler", self.sampler)) if p}

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 
 from qmljax._circuit.expressions import evaluate, parameters
@@ -205,7 +205,26 @@ def _derivatives(
     measure = functools.partial(function.measure, order, spec, dtype)
     if not any(isinstance(g, jax.core.Tracer) for g in groups):  # errors reach the caller as they are
         return [jnp.asarray(a) for a in measure(groups)]
-    return jax.pure_callback(_told(measure), shapes, groups, vmap_method="expand_dims")
+    wide = (2,) if dtype.itemsize == 8 else ()
+    of_bits = [jax.ShapeDtypeStruct((*s.shape, *wide), np.uint32) for s in shapes]
+    bits = [lax.bitcast_convert_type(g, np.uint32) for g in groups]
+    results = jax.pure_callback(_told(_by_bits(measure, dtype)), of_bits, bits, vmap_method="expand_dims")
+    return [lax.bitcast_convert_type(r, dtype) for r in results]
+
+
+def _by_bits(measure: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
+    """`measure` of arrays whose bits come, and go, as integers of 32 bits.
+
+    The thread that calls back does not know of `jax.enable_x64`: it would round, and refuse, what has 64.
+    """
+    wide = dtype.itemsize == 8
+
+    def callback(bits: Any) -> list[np.ndarray]:
+        arrays = [np.ascontiguousarray(b).view(dtype) for b in bits]
+        results = [np.ascontiguousarray(r) for r in measure([a[..., 0] if wide else a for a in arrays])]
+        return [(r[..., None] if wide else r).view(np.uint32) for r in results]
+
+    return callback
 
 
 def _told(measure: Callable[..., Any]) -> Callable[..., Any]:
