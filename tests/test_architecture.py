@@ -29,7 +29,13 @@ FLOORS = {
         "__init__",
         "flax primitives sklearn torch",
     ],
-    "_circuit": ["__init__ basis expressions observables openqasm", "program", "gates", "parse", "readout"],
+    "_circuit": [
+        "__init__ basis expressions observables openqasm self_descriptions",
+        "program",
+        "gates",
+        "parse",
+        "readout",
+    ],
     "_engine": [
         "__init__ layers outcomes state",
         "operations plan",
@@ -83,7 +89,8 @@ EVERYWHERE = set(" ".join(FLOORS[""]).split())
 LIBRARIES = {
     "jax": EVERYWHERE,
     "numpy": EVERYWHERE,
-    "qiskit": CONNECTORS | {"_circuit/openqasm", "_circuit/parse", "_models/save", "circuits"},
+    "qiskit": CONNECTORS
+    | {"_circuit/openqasm", "_circuit/parse", "_circuit/self_descriptions", "_models/save", "circuits"},
     "optax": CONNECTORS | {"_training", "losses"},
     "scipy": CONNECTORS,
     "flax": {"flax"},

@@ -19,7 +19,6 @@ from qmljax._circuit.program import Program
 from qmljax._engine.layers import Combination
 from qmljax._engine.plan import Plan
 
-
 # 2 pi in four parts: the first three have so few digits that their products with half of those of a number are exact.
 _TWO_PI = Fraction("6.2831853071795864769252867665590057683943387987502116419498891846156328125724179972560696506842")
 _HALF = {4: (12, np.uint32), 8: (26, np.uint64)}  # by the size of a float: half of its binary digits
@@ -95,11 +94,13 @@ class Angles:
                 numbers = np.array([_constant(slot, requests[k][1]) for slot in slots], self.values[0].dtype)
                 result[k] = jnp.asarray(numbers.reshape(-1, *(1,) * (self.values[0].ndim - 1)))
         for group, values, place in zip(groups, self.values, (self.place, self.place, self.place_of_all), strict=True):
-            slots = [(slot, requests[k][1]) for k in group for slot in requests[k][0]]
-            if not slots:
+            pairs = [(slot, requests[k][1]) for k in group for slot in requests[k][0]]
+            if not pairs:
                 continue
-            terms, periodic, sums = [], [], []
-            for slot, is_periodic in slots:
+            terms: list[Affine] = []
+            periodic: list[bool] = []
+            sums: list[Affine] = []
+            for slot, is_periodic in pairs:
                 own = [Affine(0.0, ((place[e], c),)) for e, c in sorted(slot.items()) if e >= 0 and c]
                 numbered = range(len(terms), len(terms) + len(own))
                 sums.append(Affine(_constant(slot, is_periodic), tuple((t, 1.0) for t in numbered)))

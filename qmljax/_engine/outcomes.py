@@ -1,8 +1,8 @@
 """Measurement outcomes: the distribution of some qubits, and draws from one.
 
-One uniform number a shot cannot draw from 2**n outcomes: in float32 it has 2**23 values, and a distribution function that
-is summed over the outcomes loses more. A draw here walks down a tree of sums instead, in which every number is right to
-a few roundings, and decides each of n turns by random bits of its own: rare outcomes are as fair as others.
+One uniform number a shot cannot draw from 2**n outcomes: in float32 it has 2**23 values, and a distribution function
+that is summed over the outcomes loses more. A draw here walks down a tree of sums instead, in which every number is
+right to a few roundings, and decides each of n turns by random bits of its own: rare outcomes are as fair as others.
 """
 
 from collections.abc import Sequence

@@ -146,8 +146,8 @@ class Sample(Compiled):
             raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
         if key.ndim != (0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1):
             raise ValueError(
-                f"`key` must be a single JAX random key, but is an array of them, of shape {key.shape}. One key serves a "
-                "whole batch of parameters; for a key of each, use jax.vmap."
+                f"`key` must be a single JAX random key, but is an array of them, of shape {key.shape}. One key serves "
+                "a whole batch of parameters; for a key of each, use jax.vmap."
             )
         params = real_array(params, "params", len(self.program.parameters), self.program.parameters)
         if (rows := math.prod(params.shape[:-1])) * self.shots > MAX_OUTCOMES:
@@ -312,8 +312,8 @@ def sample(circuit: Any, shots: int) -> Sample:
         raise ValueError(f"`shots` must be a positive integer, but is {shots!r}.")
     if shots > MAX_OUTCOMES:
         raise ValueError(
-            f"`shots` must be at most 2**30, the outcomes that fit into 4 GiB, but is {shots}. Draw them in parts, each "
-            "with a key of its own."
+            f"`shots` must be at most 2**30, the outcomes that fit into 4 GiB, but is {shots}. Draw them in parts, "
+            "each with a key of its own."
         )
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     small = read.reduced()

@@ -1,7 +1,7 @@
 """Every gate class of Qiskit's circuit library, at its edges too, against the matrix that the gate itself has.
 
-Qiskit's definitions and modifiers are read, and some forget a phase where a gate is nearly nothing: an identity, an angle
-of 2 pi, one qubit. The oracle is `to_matrix` where there is one, and Qiskit's `Operator` where not.
+Qiskit's definitions and modifiers are read, and some forget a phase where a gate is nearly nothing: an identity, an
+angle of 2 pi, one qubit. The oracle is `to_matrix` where there is one, and Qiskit's `Operator` where not.
 """
 
 import inspect
@@ -88,7 +88,6 @@ def test_every_class_of_the_library_is_here():
     covered = {cls.__name__ for gate in INSTANCES for cls in type(gate).__mro__}
     missing = classes - covered - ELSEWHERE
     assert not missing, f"add an instance, boundary cases included: {sorted(missing)}"
-
 
 
 @pytest.mark.parametrize("name", sorted({type(gate).__name__ for gate in INSTANCES}))

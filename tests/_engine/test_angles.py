@@ -1,4 +1,4 @@
-"""Large angles lose no digits. Oracle: numpy's longdouble, and closed forms of circuits, at the floats that are given."""
+"""Large angles lose no digits. Oracle: numpy's longdouble and closed forms of circuits, at the floats given."""
 
 import jax
 import numpy as np
@@ -25,7 +25,9 @@ def test_without_turns(dtype, atol):
             x = numbers(size, dtype, 1, 10_000)
             reduced = np.asarray(f(x))
             assert abs(reduced).max() < 3.15
-            np.testing.assert_allclose(np.exp(1j * reduced.astype(np.clongdouble)), np.exp(1j * x.astype(np.clongdouble)), atol=atol)
+            np.testing.assert_allclose(
+                np.exp(1j * reduced.astype(np.clongdouble)), np.exp(1j * x.astype(np.clongdouble)), atol=atol
+            )
         x = numbers(1e9, dtype, 2, 5)
         assert (without_turns(x, np.array([[False], [True]]))[0] == x[0]).all()
         assert (jax.grad(lambda x: without_turns(x, np.array([[True]])).sum())(x) == 1).all()

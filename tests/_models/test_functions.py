@@ -590,7 +590,9 @@ def test_outcomes_that_do_not_fit_are_refused():
 def test_several_keys_are_refused():
     f, params = qj.sample(CIRCUITS["complex"], 3), point(CIRCUITS["complex"], 2)
     for keys in (jax.random.split(jax.random.key(0), 2), jax.random.split(jax.random.PRNGKey(0), 2)):
-        with pytest.raises(ValueError, match=r"`key` must be a single JAX random key, but is .*for a key of each, use jax.vmap"):
+        with pytest.raises(
+            ValueError, match=r"`key` must be a single JAX random key, but is .*for a key of each, use jax.vmap"
+        ):
             f(params, keys)
         assert jax.vmap(f)(params, keys).shape == (2, 3)
 
