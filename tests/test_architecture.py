@@ -31,7 +31,13 @@ FLOORS = {
         "flax primitives sklearn torch",
     ],
     "_files": ["checks whole", "arrays", "__init__"],
-    "_circuit": ["__init__ basis expressions observables openqasm", "program", "gates", "parse", "readout"],
+    "_circuit": [
+        "__init__ basis expressions observables openqasm self_descriptions",
+        "program",
+        "gates",
+        "parse",
+        "readout",
+    ],
     "_engine": [
         "__init__ layers outcomes state",
         "operations plan",
@@ -90,7 +96,8 @@ EVERYWHERE = set(" ".join(FLOORS[""]).split())
 LIBRARIES = {
     "jax": EVERYWHERE,
     "numpy": EVERYWHERE,
-    "qiskit": CONNECTORS | {"_circuit/openqasm", "_circuit/parse", "_models/circuit_bytes", "circuits"},
+    "qiskit": CONNECTORS
+    | {"_circuit/openqasm", "_circuit/parse", "_circuit/self_descriptions", "_models/circuit_bytes", "circuits"},
     "optax": CONNECTORS | {"_training", "losses"},
     "scipy": CONNECTORS,
     "flax": {"flax"},

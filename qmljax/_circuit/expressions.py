@@ -213,15 +213,13 @@ def _run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> 
     """As `_run`, where values may be complex between. Those that are not keep to real arithmetic, as in Qiskit."""
     results: list[jax.Array] = []
     for operation, *operands in skeleton:
-        args: list[Any] = [
-            next(filling) if isinstance(x, str) else results[x] if isinstance(x, int) else x for x in operands
-        ]
-        whole = isinstance(args[-1], Affine)
+        args = [next(filling) if isinstance(x, str) else results[x] if isinstance(x, int) else x for x in operands]
+        exponent = args[-1] if isinstance(args[-1], Affine) else None
         arrays = [jnp.asarray(x) for x in args if not isinstance(x, Affine)]
-        if operation == "log" or operation == "pow" and not whole or any(map(jnp.iscomplexobj, arrays)):
+        if operation == "log" or operation == "pow" and exponent is None or any(map(jnp.iscomplexobj, arrays)):
             arrays = [x if jnp.iscomplexobj(x) else jax.lax.complex(x, jnp.zeros_like(x)) for x in arrays]
-        if whole:
-            results.append(jax.lax.integer_pow(arrays[0], int(args[-1].const)))
+        if exponent is not None:
+            results.append(jax.lax.integer_pow(arrays[0], int(exponent.const)))
         elif operation in ("asin", "acos") and jnp.iscomplexobj(arrays[0]):
             outside = _is_real(arrays[0]) & (jnp.abs(arrays[0].real) > 1)
             results.append(jnp.where(outside, jnp.nan, getattr(jnp, operation)(arrays[0])))

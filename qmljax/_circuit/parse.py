@@ -16,10 +16,13 @@ from qiskit.circuit import (
     AnnotatedOperation,
     Barrier,
     BoxOp,
+    BreakLoopOp,
+    ContinueLoopOp,
     ControlFlowOp,
     ControlledGate,
     ControlModifier,
     Delay,
+    ForLoopOp,
     InverseModifier,
     Measure,
     Parameter,
@@ -40,10 +43,9 @@ from qiskit.circuit.library import (
     UnitaryGate,
     WeightedSumGate,
 )
-from qiskit.exceptions import QiskitError
-from qiskit.quantum_info import Clifford, Operator, SparseObservable, SparsePauliOp
+from qiskit.quantum_info import Clifford, SparseObservable, SparsePauliOp
 
-from qmljax._circuit import gates
+from qmljax._circuit import gates, self_descriptions
 from qmljax._circuit.expressions import Affine, Expression, from_qiskit
 from qmljax._circuit.gates import NONE, RULES, Control
 from qmljax._circuit.openqasm import load
@@ -62,8 +64,8 @@ def parse(
 
     Args:
         circuit: A Qiskit `QuantumCircuit` (also of the circuit library, also transpiled); or OpenQASM 2 or 3, as a
-            string that starts with its `OPENQASM` line or as the `pathlib.Path` of a file; or a `Program`, returned as
-            it is.
+            string or as the `pathlib.Path` of a file, which may be a `.qpy` file; or a `Program`, returned as it is.
+            `for` loops over numbers are unrolled; what Aer saves is not read.
         evolution: What a `PauliEvolutionGate` means. "definition" follows its `.definition`, a product formula, as the
             transpiler and hardware do; "exact" the exponential of the operator, as `qiskit.quantum_info.Operator` does
             (a dense matrix of size ``4**k`` on k qubits).
@@ -76,7 +78,8 @@ def parse(
         TypeError: `circuit` is none of the above.
         NotImplementedError: The circuit has a mid-circuit measurement or reset, control flow, or another instruction
             that is no unitary operation.
-        ValueError: An instruction has no value, such as a `HamiltonianGate` with an unbound time.
+        ValueError: An instruction has no value, such as a `HamiltonianGate` with an unbound time, or its definition or
+            matrix is faulty; or Qiskit cannot read the OpenQASM.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -96,7 +99,13 @@ def parse(
     check_circuit(circuit)
     if isinstance(circuit, str | pathlib.Path):
         circuit = load(circuit)
-    program = _Reader(circuit, evolution).program()
+    reader = _Reader(circuit, evolution)
+    try:
+        program = reader.program()
+    except RecursionError:
+        raise ValueError(
+            f"{reader.where}: it is defined by itself, or nested too deep. Define it by other gates."
+        ) from None
     return _programs.setdefault(program, weakref.ref(program))() or program
 
 
@@ -211,7 +220,7 @@ class _Reader:
 
     def read(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
         """Adds the ops of any operation on `qubits`, acting where `c` is met."""
-        if isinstance(operation, Barrier | Delay):
+        if isinstance(operation, Barrier | Delay) or _is_saving(operation):
             pass
         elif isinstance(operation, Measure):
             self.measured[qubits[0]] = self.where
@@ -224,7 +233,9 @@ class _Reader:
                 )
         elif isinstance(operation, BoxOp):
             self.read_definition(operation.body, qubits, clbits, c)
-        elif isinstance(operation, ControlFlowOp | Store):
+        elif isinstance(operation, ForLoopOp):
+            self.read_loop(operation, qubits, clbits, c)
+        elif isinstance(operation, ControlFlowOp | BreakLoopOp | ContinueLoopOp | Store):
             self.fail(
                 NotImplementedError,
                 "control flow and classical variables are not supported. Unroll loops and branches before parsing.",
@@ -271,7 +282,7 @@ class _Reader:
             self.read_matrix(operation, qubits, c)
         elif isinstance(operation, Clifford):
             self.read_definition(operation.to_circuit(), qubits, clbits, c)
-        elif (definition := self.definition(operation)) is not None:
+        elif (definition := self_descriptions.definition(operation, self.where)) is not None:
             self.read_definition(definition, qubits, clbits, c)
         else:
             self.read_matrix(operation, qubits, c)
@@ -293,11 +304,13 @@ class _Reader:
         self.check_unmeasured(qubits)
         self.ops.extend(gates.under_control(ops, c))
 
-    def definition(self, operation: Any) -> QuantumCircuit | None:
-        try:
-            return getattr(operation, "definition", None)
-        except QiskitError:  # such as RVGate, which needs numbers to be decomposed
-            return None
+    def read_loop(self, loop: ForLoopOp, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
+        indices, parameter, body = loop.params
+        if not isinstance(indices, range | Sequence) or not isinstance(parameter, Parameter | None):
+            self.fail(NotImplementedError, "it loops over what is not known before it runs. Loop over numbers instead.")
+        for index in indices:
+            used = parameter is not None and parameter in body.parameters
+            self.read_definition(body.assign_parameters({parameter: index}) if used else body, qubits, clbits, c)
 
     def read_definition(
         self, definition: QuantumCircuit, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control
@@ -310,19 +323,7 @@ class _Reader:
             self.read(instruction.operation, inner, tuple(cplace[b] for b in instruction.clbits), c)
 
     def read_matrix(self, operation: Any, qubits: tuple[int, ...], c: Control) -> None:
-        if any(isinstance(p, ParameterExpression) and p.parameters for p in getattr(operation, "params", ())):
-            hint = " Or use PauliEvolutionGate." if isinstance(operation, HamiltonianGate) else ""
-            self.fail(ValueError, f"it has unbound parameters and no closed form. Bind them before parsing.{hint}")
-        try:
-            unitary = np.asarray(operation.to_matrix() if hasattr(operation, "to_matrix") else Operator(operation).data)
-        except (QiskitError, AttributeError, TypeError) as error:
-            raise NotImplementedError(
-                f"{self.where}: it has neither a definition nor a matrix. Decompose it into standard gates, for "
-                'instance with qiskit.transpile(circuit, basis_gates=["u", "cx"]).'
-            ) from error
-        if not np.abs(unitary @ unitary.conj().T - np.eye(len(unitary))).max() < 1e-6:  # also where it is NaN
-            self.fail(ValueError, "its matrix is not unitary. Only unitary operations can be simulated.")
-        self.add(gates.matrix(unitary, qubits), qubits, c)
+        self.add(gates.matrix(self_descriptions.matrix(operation, self.where), qubits), qubits, c)
 
     def read_annotated(self, operation: AnnotatedOperation, qubits: tuple[int, ...], c: Control) -> None:
         """Reads the base, then lets each modifier in turn act on its ops; the controls are first in `qubits`."""
@@ -367,6 +368,12 @@ class _Reader:
             outer = [Op("dense", qubits, table=Table(vectors.conj().T.astype(complex)))]
         self.check_unmeasured(qubits)
         self.ops.extend(gates.conjugate(outer, [Op("diagonal", qubits, c.qubits, c.pattern, time, Table(energies))]))
+
+
+def _is_saving(operation: Any) -> bool:
+    """Whether this is one of Aer's instructions to save something, which do nothing to a state."""
+    # Some classes of Qiskit name no module.
+    return (type(operation).__module__ or "").startswith("qiskit_aer.library.save_instructions")
 
 
 def _is_standard(operation: Any) -> bool:

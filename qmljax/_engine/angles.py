@@ -94,13 +94,13 @@ class Angles:
                 numbers = np.array([_constant(slot, requests[k][1]) for slot in slots], self.values[0].dtype)
                 result[k] = jnp.asarray(numbers.reshape(-1, *(1,) * (self.values[0].ndim - 1)))
         for group, values, place in zip(groups, self.values, (self.place, self.place, self.place_of_all), strict=True):
-            asked = [(slot, requests[k][1]) for k in group for slot in requests[k][0]]
-            if not asked:
+            pairs = [(slot, requests[k][1]) for k in group for slot in requests[k][0]]
+            if not pairs:
                 continue
             terms: list[Affine] = []
             periodic: list[bool] = []
             sums: list[Affine] = []
-            for slot, is_periodic in asked:
+            for slot, is_periodic in pairs:
                 own = [Affine(0.0, ((place[e], c),)) for e, c in sorted(slot.items()) if e >= 0 and c]
                 numbered = range(len(terms), len(terms) + len(own))
                 sums.append(Affine(_constant(slot, is_periodic), tuple((t, 1.0) for t in numbered)))

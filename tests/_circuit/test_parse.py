@@ -4,6 +4,7 @@
 """
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ from circuits import (
     rotations,
     state,
 )
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, generate_preset_pass_manager, qasm2, qasm3
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, generate_preset_pass_manager, qasm2, qasm3, qpy
 from qiskit.circuit import (
     AnnotatedOperation,
     ControlModifier,
@@ -50,6 +51,7 @@ from qiskit.quantum_info import (
     random_statevector,
     random_unitary,
 )
+from qiskit.synthesis import MatrixExponential, QDrift
 from qiskit.transpiler import CouplingMap
 
 import qmljax as qj
@@ -391,9 +393,15 @@ def _if(circuit: QuantumCircuit) -> None:
         circuit.x(2)
 
 
-def _for(circuit: QuantumCircuit) -> None:
+def _break(circuit: QuantumCircuit) -> None:
     with circuit.for_loop(range(2)):
         circuit.x(2)
+        circuit.break_loop()
+
+
+def _continue(circuit: QuantumCircuit) -> None:
+    with circuit.for_loop(range(2)):
+        circuit.continue_loop()
 
 
 def _while(circuit: QuantumCircuit) -> None:
@@ -410,6 +418,32 @@ def _composite_with(operation: Any) -> Instruction:
     circuit = QuantumCircuit(2, name="mine")
     circuit.append(operation, [1])
     return circuit.to_instruction()
+
+
+class _Foreign(Gate):
+    """A gate whose definition and matrix are what is given; exceptions are raised."""
+
+    def __init__(self, qubits: int, definition: Any = None, matrix: Any = None):
+        super().__init__("foreign", qubits, [])
+        self.given = definition, matrix
+
+    def _define(self) -> None:
+        if isinstance(self.given[0], Exception):
+            raise self.given[0]
+        self.definition = self.given[0]
+
+    def to_matrix(self) -> Any:
+        if isinstance(self.given[1], Exception):
+            raise self.given[1]
+        return self.given[1]
+
+
+class _Endless(Gate):
+    def __init__(self) -> None:
+        super().__init__("endless", 1, [])
+
+    def _define(self) -> None:
+        self.definition = circuit_of(1, (_Endless(), [0]))
 
 
 _LOST = Instruction("lost", 1, 0, [])
@@ -449,7 +483,8 @@ _LINES = {
         "Use another qubit",
     ),
     "if": (_if, NotImplementedError, "Instruction 1, `if_else` on qubits [2]: control flow", "Unroll"),
-    "for": (_for, NotImplementedError, "Instruction 1, `for_loop` on qubits [2]: control flow", "Unroll"),
+    "break": (_break, NotImplementedError, "Instruction 1, `for_loop` on qubits [2]: control flow", "Unroll"),
+    "continue": (_continue, NotImplementedError, "Instruction 1, `for_loop` on qubits []: control flow", "Unroll"),
     "while": (_while, NotImplementedError, "Instruction 1, `while_loop` on qubits [2]: control flow", "Unroll"),
     "switch": (_switch, NotImplementedError, "Instruction 1, `switch_case` on qubits [2]: control flow", "Unroll"),
     "store": (
@@ -493,6 +528,48 @@ _LINES = {
         ValueError,
         "Instruction 1, `annotated` on qubits [2]: it has unbound parameters",
         "Bind them before parsing.",
+    ),
+    "a random synthesis of a parameter": (
+        _append((lib.PauliEvolutionGate(SparsePauliOp(["X", "Z"]), A, synthesis=QDrift()), [2])),
+        ValueError,
+        "Instruction 1, `PauliEvolution` on qubits [2]: its QDrift synthesis gives no definition",
+        'parse(circuit, evolution="exact")',
+    ),
+    "a matrix exponential of a parameter": (
+        _append((lib.PauliEvolutionGate(SparsePauliOp(["X", "Z"]), A, synthesis=MatrixExponential()), [2])),
+        ValueError,
+        "Instruction 1, `PauliEvolution` on qubits [2]: it has unbound parameters",
+        'parse(circuit, evolution="exact")',
+    ),
+    "a definition that raises": (
+        _append((_Foreign(1, ZeroDivisionError("oops"), ValueError("no")), [2])),
+        NotImplementedError,
+        "Instruction 1, `foreign` on qubits [2]: it has neither a definition nor a matrix",
+        "Decompose it",
+    ),
+    "a definition of another size": (
+        _append((_Foreign(1, QuantumCircuit(2)), [2])),
+        ValueError,
+        "Instruction 1, `foreign` on qubits [2]: its definition must be a QuantumCircuit on 1 qubits",
+        "Correct the class of the gate.",
+    ),
+    "a matrix of another size": (
+        _append((_Foreign(2, None, np.eye(2)), [2, 0])),
+        ValueError,
+        "Instruction 1, `foreign` on qubits [2, 0]: its matrix must be of size 4, for 2 qubits, but has shape (2, 2)",
+        "Correct the class of the gate.",
+    ),
+    "no matrix at all": (
+        _append((_Foreign(1, None, [[1, 0], [0]]), [2])),
+        NotImplementedError,
+        "Instruction 1, `foreign` on qubits [2]: it has neither",
+        "Decompose it",
+    ),
+    "a gate defined by itself": (
+        _append((_Endless(), [2])),
+        ValueError,
+        "Instruction 1, `endless` on qubits [2]: it is defined by itself",
+        "Define it by other gates.",
     ),
     "no unitary matrix": (
         _append((lib.UnitaryGate(np.diag([1, 2]), check_input=False), [2])),
@@ -545,9 +622,140 @@ def test_wrong_type(wrong):
 
 
 @pytest.mark.parametrize("source", ["", "h q[0];", "circuit.qasm", "// OPENQASM 3.0;"])
-def test_wrong_openqasm(source):
+def test_what_is_no_openqasm(source):
     with pytest.raises(ValueError, match=r"must start with its version line.*pass a pathlib.Path"):
         qj.parse(source)
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ("OPENQASM 4.0; qubit q;", "must be OpenQASM 2 or 3, but its version line says 4"),
+        ("OPENQASM 2.0;\nqreg q[2];\nfoo q[0];", "OpenQASM 2 .*:3,0: 'foo' is not defined in this scope"),
+        ('OPENQASM 2.0; include "absent.inc";', "unable to find 'absent.inc'"),
+        ("OPENQASM 3.0; foo", "OpenQASM 3 .* line 1:17 no viable alternative at input 'foo'"),
+        ('OPENQASM 3.0;\ninclude "absent.inc";', "no file absent.inc for `include"),
+        ("OPENQASM 3.0;\nqubit[2] q;\nU(0,0,0) q[5];", "OpenQASM 3 .* index out of range"),
+        ("OPENQASM 3.0;\ndef f(qubit a) { x a; }", "2,0: node of type SubroutineDefinition is not supported"),
+    ],
+)
+def test_wrong_openqasm(source, message, capsys):
+    with pytest.raises(ValueError, match=message) as caught:
+        qj.parse(source)
+    assert re.search("Correct it there, or build the circuit in Python|Write it in one of them", str(caught.value))
+    assert capsys.readouterr().err == ""
+
+
+GATES_OF_BENCHMARKS = {  # as a use in OpenQASM 2, and as an operation of Qiskit's
+    "ccz q[0],q[1],q[2]": lib.CCZGate(),
+    "cs q[0],q[1]": lib.CSGate(),
+    "csdg q[0],q[1]": lib.CSdgGate(),
+    "csx q[0],q[1]": lib.CSXGate(),
+    "c3sx q[0],q[1],q[2],q[3]": lib.C3SXGate(),
+    "cswap q[0],q[1],q[2]": lib.CSwapGate(),
+    "dcx q[0],q[1]": lib.DCXGate(),
+    "ecr q[0],q[1]": lib.ECRGate(),
+    "iswap q[0],q[1]": lib.iSwapGate(),
+    "mcx q[0],q[1],q[2],q[3]": lib.MCXGate(3),
+    "mcx q[0],q[1]": lib.CXGate(),
+    "r(0.3,0.4) q[0]": lib.RGate(0.3, 0.4),
+    "rxx(0.3) q[0],q[1]": lib.RXXGate(0.3),
+    "ryy(0.3) q[0],q[1]": lib.RYYGate(0.3),
+    "rzx(0.3) q[0],q[1]": lib.RZXGate(0.3),
+    "rzz(0.3) q[0],q[1]": lib.RZZGate(0.3),
+    "rv(0.3,0.4,0.5) q[0]": lib.RVGate(0.3, 0.4, 0.5),
+    "xx_minus_yy(0.3,0.4) q[0],q[1]": lib.XXMinusYYGate(0.3, 0.4),
+    "xx_plus_yy(0.3,0.4) q[0],q[1]": lib.XXPlusYYGate(0.3, 0.4),
+}
+
+
+def test_gates_that_benchmark_files_use():
+    head = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[4];'
+    for use, gate in GATES_OF_BENCHMARKS.items():
+        expected = operator(circuit_of(4, (gate, range(gate.num_qubits))))
+        np.testing.assert_allclose(matrix(qj.parse(f"{head} {use};")), expected, atol=1e-12, err_msg=use)
+    everything = qj.parse(f"{head} {'; '.join(GATES_OF_BENCHMARKS)};")
+    circuit = circuit_of(4, *((gate, range(gate.num_qubits)) for gate in GATES_OF_BENCHMARKS.values()))
+    np.testing.assert_allclose(matrix(everything), operator(circuit), atol=1e-12)
+    own = qj.parse(f"{head} gate ecr a,b {{ x a; }} ecr q[0],q[1]; iswap q[0],q[1];")  # what a program defines counts
+    np.testing.assert_allclose(
+        matrix(own), operator(circuit_of(4, (lib.XGate(), [0]), (lib.iSwapGate(), [0, 1]))), atol=1e-12
+    )
+
+
+def test_openqasm_without_a_version_line():
+    two, three = 'include "qelib1.inc"; qreg q[2]; h q[0];', '// 3\ninclude "stdgates.inc"; qubit[2] q; h q[0];'
+    assert qj.parse(two) == qj.parse(three)
+    assert qj.parse("\ufeffOPENQASM 2.0; qreg q[2];").num_qubits == 2
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.0"])
+def test_files_that_include_files(version, tmp_path):
+    """Beside the file that includes them, in any encoding of UTF-8; and a QPY file."""
+    standard_gates = {"2.0": "qelib1.inc", "3.0": "stdgates.inc"}[version]
+    (tmp_path / "below").mkdir()
+    (tmp_path / "mine.inc").write_text(
+        'include "below/more.inc";\ngate mine a { more a; }' if version == "3.0" else "gate mine a { sx a; }",
+        encoding="utf-8",
+    )
+    (tmp_path / "below" / "more.inc").write_text("gate more a { sx a; }", encoding="utf-8")
+    path = tmp_path / "main.qasm"
+    register = {"2.0": "qreg q[1]", "3.0": "qubit[1] q"}[version]
+    text = f'OPENQASM {version};\ninclude "{standard_gates}";\ninclude "mine.inc";\n{register};\nmine q[0];\n'
+    path.write_text(text, encoding="utf-8-sig")
+    np.testing.assert_allclose(matrix(qj.parse(path)), Operator(lib.SXGate()).data, atol=1e-12)
+    (tmp_path / "mine.inc").write_text('include "mine.inc";', encoding="utf-8")
+    with pytest.raises(ValueError, match="main.qasm must be OpenQASM .* that Qiskit can read"):
+        qj.parse(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="main.qasm must be a text file of OpenQASM in UTF-8"):
+        qj.parse(path)
+
+
+def test_qpy_files(tmp_path):
+    path, circuit = tmp_path / "circuit.qpy", circuit_of(2, (lib.RXGate(A), [1]))
+    with path.open("wb") as file:
+        qpy.dump(circuit, file)
+    assert qj.parse(path) is qj.parse(circuit)
+    with path.open("wb") as file:
+        qpy.dump([circuit, circuit], file)
+    with pytest.raises(ValueError, match="must hold one circuit, but holds 2. Load them with qiskit.qpy.load"):
+        qj.parse(path)
+    path.write_bytes(b"QISKIT and no more")
+    with pytest.raises(ValueError, match="must be a QPY file .* Write it anew with qiskit.qpy.dump"):
+        qj.parse(path)
+
+
+def test_loops_are_unrolled():
+    circuit, unrolled = QuantumCircuit(3, global_phase=0.1), QuantumCircuit(3, global_phase=0.1)
+    with circuit.for_loop(range(1, 4)) as i:
+        circuit.rx(i * A, 0)
+        with circuit.for_loop((2, 5)) as j:
+            circuit.cp(i * B / j, 1, 0)
+        with circuit.for_loop(range(2)):
+            circuit.h(2)
+            circuit.t(2)
+    for i in range(1, 4):
+        unrolled.rx(i * A, 0)
+        for j in (2, 5):
+            unrolled.cp(i * B / j, 1, 0)
+        for _ in range(2):
+            unrolled.h(2)
+            unrolled.t(2)
+    assert qj.parse(circuit).parameters == ("a", "b")
+    assert_parsed(circuit, operator(unrolled, [0.3, 0.4]), [0.3, 0.4])
+    source = 'include "stdgates.inc"; qubit[1] q; for int i in [0:2:4] { rx(i) q[0]; }'
+    np.testing.assert_allclose(matrix(qj.parse(source)), Operator(lib.RXGate(6)).data, atol=1e-12)
+
+
+def test_what_aer_saves_is_not_read():
+    aer = pytest.importorskip("qiskit_aer.library")
+    circuit = rotations(2, 0)
+    circuit.append(aer.SaveStatevector(2), [0, 1])
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    circuit.append(aer.SaveProbabilities(2), [0, 1])
+    assert qj.parse(circuit).ops == qj.parse(rotations(2, 0).compose(circuit_of(2, (lib.CXGate(), [0, 1])))).ops
 
 
 def test_openqasm_3_needs_a_package(monkeypatch):

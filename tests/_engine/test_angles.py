@@ -1,4 +1,4 @@
-"""Large angles lose no digits. Oracle: numpy's longdouble, and closed forms of circuits, at the given floats."""
+"""Large angles lose no digits. Oracle: numpy's longdouble and closed forms of circuits, at the floats given."""
 
 import jax
 import numpy as np
