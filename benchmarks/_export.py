@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import _cases, _runner
+from benchmarks._files import write_json
 from benchmarks._runner import Job, Settings
-from benchmarks._worker import write_json
 from benchmarks.contestants import CONTESTANTS
 
 LETTERS = ("a", "d", "e", "f")  # the cases to export by default

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._cases import SHOTS, Problem
-from benchmarks._worker import write_json
+from benchmarks._files import write_json
 
 MIXING = {"h", "sx", "rx", "ry", "u", "ch", "crx", "cry", "rxx", "ryy"}
 

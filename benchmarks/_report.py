@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import _limits
 from benchmarks._cases import CASES, Case, Problem
+from benchmarks._files import write_figure, write_text
 from benchmarks._runner import HERE, RESULTS
 from benchmarks.contestants import CONTESTANTS
 
@@ -43,7 +44,7 @@ def report(path: Path) -> None:
         print(f"{path} has no results.")
         return
     tables = path.with_suffix(".md")
-    tables.write_text(page(data, path))
+    write_text(tables, page(data, path))
     print(f"Tables: {tables}")
     if importlib.util.find_spec("matplotlib"):
         draw(data, path)
@@ -56,7 +57,7 @@ def report(path: Path) -> None:
         sections = [
             summary(json.loads(p.read_text())) + f"\n[All tables and plots](results/{p.stem}.md)\n" for p in published
         ]
-        README.write_text("\n".join([before + BEGIN, "", *sections, END + after]))
+        write_text(README, "\n".join([before + BEGIN, "", *sections, END + after]))
 
 
 def page(data: dict[str, Any], path: Path) -> str:
@@ -217,7 +218,7 @@ def draw(data: dict[str, Any], path: Path) -> None:
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside right center", frameon=False)
         figure.suptitle(case.question)
-        figure.savefig(path.with_name(f"{path.stem}-{case.name}.png"), dpi=120)
+        write_figure(path.with_name(f"{path.stem}-{case.name}.png"), figure, dpi=120)
         plt.close(figure)
 
 

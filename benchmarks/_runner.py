@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import _cases
 from benchmarks._cases import Problem
-from benchmarks._worker import write_json
+from benchmarks._files import write_json
 from benchmarks.contestants import CONTESTANTS
 
 HERE = Path(__file__).parent

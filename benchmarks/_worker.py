@@ -5,7 +5,6 @@ every stage, so that what was measured survives a contestant that does not finis
 """
 
 import json
-import os
 import resource
 import sys
 import time
@@ -19,6 +18,7 @@ import numpy as np
 
 from benchmarks import _cases
 from benchmarks._cases import Problem
+from benchmarks._files import write_json
 from benchmarks.contestants import CONTESTANTS
 
 SAMPLE = 1e-3  # seconds: shorter calls are timed several at a time
@@ -146,13 +146,6 @@ def peak_memory() -> int:
         return 1024 * int(status.partition("VmHWM:")[2].split()[0])
     except FileNotFoundError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def write_json(path: Path, data: Any, indent: int | None = None) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(data, indent=indent) + "\n")
-    os.replace(unfinished, path)
 
 
 def preparation(asked: dict[str, Any], problem: Problem) -> Callable[[], Callable[[], Any]]:

@@ -10,6 +10,7 @@ import os
 import time
 from pathlib import Path
 
+import _figures
 import jax
 import matplotlib
 import numpy as np
@@ -141,8 +142,7 @@ def draw(stages, kernel, two, train, test):
     right.set_title(f"QNN on 2 qubits: {accuracy(two, x, y):.0%} right")
     right.legend(loc="upper left", title="test split")
 
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def main():

@@ -7,6 +7,7 @@ its feature map turns the data by angles, which rise in alignment with the label
 
 from pathlib import Path
 
+import _figures
 import matplotlib
 import numpy as np
 import optax
@@ -88,8 +89,7 @@ def draw(x, y, components, stages):
     training.plot(steps, accuracies, color="black", linestyle="--", label="accuracy, test")
     training.set(title="Training the kernel", xlabel="step", ylim=(0, 1.05))
     training.legend(loc="lower right", fontsize=8)
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    _figures.keep(figure, FIGURE, dpi=150)
 
 
 def main():

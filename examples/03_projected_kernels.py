@@ -8,6 +8,7 @@ on labels made to measure, from the kernel matrices themselves, the projected ke
 
 from pathlib import Path
 
+import _figures
 import jax
 import matplotlib
 import numpy as np
@@ -94,8 +95,7 @@ def draw(rows, points):
     panels[0].legend(fontsize=8)
     for panel in panels:
         panel.set_xlabel("qubits")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    _figures.keep(figure, FIGURE, dpi=150)
 
 
 def main():

@@ -8,6 +8,7 @@ landmarks come near the accuracy of the whole matrix, in a fraction of the time,
 import time
 from pathlib import Path
 
+import _figures
 import jax
 import matplotlib
 import numpy as np
@@ -65,8 +66,7 @@ def draw(rows, whole):
     for panel in (left, right):
         panel.set_xticks(counts, counts)
         panel.minorticks_off()
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    _figures.keep(figure, FIGURE, dpi=150)
 
 
 def main():

@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+import _figures
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -69,8 +70,7 @@ def draw(model, two, test, names):
     right.set_title(f"VQC on 2 qubits: {two.score(petals, y):.0%} right")
     right.legend(loc="upper left")
 
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def main():

@@ -8,6 +8,7 @@ L-BFGS-B trains with exact gradients, in a dozen iterations.
 import os
 from pathlib import Path
 
+import _figures
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -56,8 +57,7 @@ def draw(panels):
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right")
     figure.axes[0].set_ylabel("y")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def main():

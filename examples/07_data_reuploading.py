@@ -8,6 +8,7 @@ weights (Schuld, Sweke and Meyer, 2021). Training chooses the coefficients.
 
 from pathlib import Path
 
+import _figures
 import jax
 import jax.numpy as jnp
 import matplotlib
@@ -120,8 +121,7 @@ def draw(studies):
         fourier.semilogy(frequencies, trained[:13], marker=marker, ms=5, color=color, label=f"L = {readings}")
     fourier.set(title="Fourier series: L readings, frequencies to L", xlabel="frequency in $x_0$", ylabel="coefficient")
     fourier.legend(frameon=False, title="line: trained\nband: random")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    _figures.keep(figure, FIGURE, dpi=150)
 
 
 def main():

@@ -9,6 +9,7 @@ once, as one program.
 import time
 from pathlib import Path
 
+import _figures
 import jax
 import matplotlib
 import numpy as np
@@ -117,8 +118,7 @@ def draw(x, y, outputs, history, best):
     right.axvline(0, color="black", lw=1, ls="--")
     right.set(title="What the last qubit says", xlabel="expectation of Z", ylabel="test images")
     right.legend(frameon=False)
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    _figures.keep(figure, FIGURE, dpi=150)
 
 
 def main():

@@ -10,6 +10,7 @@ has never seen do not fit.
 
 from pathlib import Path
 
+import _figures
 import jax
 import matplotlib
 import numpy as np
@@ -104,8 +105,7 @@ def draw(stages, bound, pairs, groups):
         unseen.hist(values, bins, density=True, color=color, alpha=0.6, label=name)
     unseen.set(title="What fits, and what does not", xlabel="fidelity F", ylabel="density", xlim=(0.3, 1))
     unseen.legend(loc="upper left")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def main():

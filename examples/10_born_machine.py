@@ -11,6 +11,7 @@ either.
 import functools
 from pathlib import Path
 
+import _figures
 import jax
 import jax.numpy as jnp
 import matplotlib
@@ -155,8 +156,7 @@ def draw(target, empirical, learned, losses):
         rivals.text(STEPS, means[:, -1].mean() - 0.04, name, color=color, ha="right", va="top")
     rivals.text(STEPS, 1.06, "dotted: balance", color="#666666", ha="right", va="center")
     rivals.set(title="Losses of the GAN", xlabel="step", ylabel="cross-entropy", ylim=(0.4, 1.5))
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def main():

@@ -10,6 +10,7 @@ starts of an optimiser are trained in one program.
 
 from pathlib import Path
 
+import _figures
 import jax
 import matplotlib
 import numpy as np
@@ -100,8 +101,7 @@ def draw(errors, costs, styles):
     )
     right.set(title="By cost on a quantum computer", xlabel="circuits", xscale="log")
     right.legend(loc="lower left")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def reached(error):

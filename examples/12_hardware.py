@@ -5,6 +5,7 @@ Needs the extra `ibm`, and no account: `FakeManilaV2` is a snapshot of a real de
 
 from pathlib import Path
 
+import _figures
 import jax
 import jax.numpy as jnp
 import matplotlib
@@ -48,7 +49,6 @@ exact = models["simulator"](results["device"].weights, x)
 print(f"\n\nWith the weights found on the device, its values have standard errors of {std.mean():.3f}")
 print(f"and are off by {jnp.abs(values - exact).mean():.3f} on average: the rest is the noise of its gates.")
 
-FIGURE.parent.mkdir(exist_ok=True)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for name, result in results.items():
     left.plot(result.history, "o-", label=name)
@@ -57,5 +57,5 @@ left.legend()
 right.errorbar(exact[:, 0], values[:, 0], std[:, 0], fmt=".")
 right.plot([-1, 1], [-1, 1], "k:", lw=1)
 right.set(xlabel="simulator", ylabel="device", title="Expectation values, same weights")
-figure.savefig(FIGURE, dpi=120)
+_figures.keep(figure, FIGURE, dpi=120)
 print(f"\nThe figure is {FIGURE.relative_to(FIGURE.parents[2])}.")

@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+import _figures
 import matplotlib
 import numpy as np
 import torch
@@ -102,8 +103,7 @@ def draw(target, p, looks):
         image = panel.imshow(q.reshape(SIDE, SIDE), origin="lower", extent=(-2, 2, -2, 2), vmin=0, vmax=target.max())
         panel.set_title(title)
     figure.colorbar(image, ax=(first, second), shrink=0.8, label="probability")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def main():

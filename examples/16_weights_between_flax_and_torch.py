@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import _figures
 import _hybrid
 import jax
 import jax.numpy as jnp
@@ -115,8 +116,7 @@ def draw(parts):
         begun += len(losses)
     panel.set(title="One network, trained in two libraries", xlabel="step", ylabel="cross-entropy", ylim=(None, 4))
     panel.spines[["top", "right"]].set_visible(False)
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE)
+    _figures.keep(figure, FIGURE)
 
 
 def main():

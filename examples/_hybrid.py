@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import _figures
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -138,5 +139,4 @@ def draw(runs: Sequence[Run], figure: Path) -> None:
         panel.set_title(f"{digit}, taken for {said}", fontsize=9)
         panel.axis("off")
 
-    figure.parent.mkdir(exist_ok=True)
-    canvas.savefig(figure)
+    _figures.keep(canvas, figure)

@@ -5,6 +5,8 @@ installed are skipped.
 """
 
 import json
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -287,3 +289,17 @@ def test_needs():
     forward, gradient = (Problem("", "", task, 5, _circuits.ring_ansatz(5, 2), 1) for task in ("forward", "gradient"))
     assert _limits.needs(forward) == (16 * 2 * 2**5, 8 * 10 * 2**5)
     assert _limits.needs(gradient) == (3 * 16 * 2 * 2**5, 3 * 8 * 10 * 2**5)
+
+
+def test_results_are_written_whole_and_without_the_library(tmp_path):
+    """A worker that measures another library has neither Qiskit nor JAX of ours in its memory."""
+    script = (
+        "import sys; from pathlib import Path; from benchmarks import _files\n"
+        "_files.write_json(Path(sys.argv[1]), {'a': 1}, indent=1)\n"
+        "print(sorted({'qmljax', 'jax', 'qiskit', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "f.json"], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n", done.stderr
+    assert json.loads((tmp_path / "f.json").read_text()) == {"a": 1} and len(list(tmp_path.iterdir())) == 1

@@ -1,5 +1,6 @@
 """A program of a contestant, saved with its arguments by `jax.export`: a file `.jaxexport` and one `.npz`."""
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ import jax
 import numpy as np
 from jax import export
 
+from benchmarks._files import replace
 from benchmarks.contestants._jax import Call
 
 
 def save(call: Call, path: Path, platforms: Sequence[str]) -> None:
     program = export.export(jax.jit(call.function), platforms=platforms)(*call.arguments)
-    path.write_bytes(program.serialize())
-    np.savez(path.with_suffix(".npz"), *call.arguments)
+    replace(path, bytes(program.serialize()))
+    arguments = io.BytesIO()
+    np.savez(arguments, *call.arguments)
+    replace(path.with_suffix(".npz"), arguments.getvalue())
 
 
 def load(path: Path) -> Callable[[], Any]:

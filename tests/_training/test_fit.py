@@ -660,6 +660,29 @@ def test_a_checkpoint_that_is_no_checkpoint(tmp_path):
         assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda header, arrays: arrays.pop("history"),
+        lambda header, arrays: header.pop("stopped"),
+        lambda header, arrays: header.update(stopped=3),
+        lambda header, arrays: arrays.update({"0": np.zeros(9)}),
+        lambda header, arrays: arrays.update(best=np.zeros(3)),
+        lambda header, arrays: arrays.update(since=np.zeros(2)),
+        lambda header, arrays: arrays.pop("1"),
+    ],
+)
+def test_an_edited_checkpoint_is_refused(edit, tmp_path):
+    """With a right checksum."""
+    path = tmp_path / "run"
+    regress(checkpoint=path, steps=20)
+    header, arrays = _files.read(path, "checkpoint")
+    edit(header, arrays)
+    _files.write(path, "checkpoint", header, arrays)
+    with pytest.raises(ValueError, match="run' is damaged, or was not written by qmljax"):
+        regress(checkpoint=path, steps=20)
+
+
 def test_a_checkpoint_that_cannot_be_written_fails_before_the_first_step(tmp_path):
     calls = []
     with pytest.raises(FileNotFoundError):

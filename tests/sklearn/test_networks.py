@@ -21,6 +21,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import qmljax as qj
+from qmljax import _files
 from qmljax import sklearn as qs
 from qmljax._training import compiled_loop
 from qmljax.sklearn import _objective
@@ -475,6 +476,34 @@ def test_files_that_are_none(tmp_path):
     path.write_bytes(whole)
     with pytest.raises(ValueError, match="holds a scikit-learn estimator, not a model"):
         qj.load(path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda header, about, arrays: header.pop("network"),
+        lambda header, about, arrays: about.pop("class"),
+        lambda header, about, arrays: about.update({"class": "Popen"}),
+        lambda header, about, arrays: about["settings"].update(unknown=1),
+        lambda header, about, arrays: about.update(outputs=["sign"]),
+        lambda header, about, arrays: about.update(dtype="<U999999999"),
+        lambda header, about, arrays: about.update(dtype="no dtype"),
+        lambda header, about, arrays: about.pop("classes"),
+        lambda header, about, arrays: about.update(circuits=["ansatz"]),
+        lambda header, about, arrays: arrays.pop("loss_curve"),
+        lambda header, about, arrays: arrays.update(weights=arrays["weights"][1:]),
+        lambda header, about, arrays: arrays.update(weights=arrays["weights"] * np.nan),
+    ],
+)
+def test_an_edited_file_is_refused(edit, tmp_path):
+    """With a right checksum."""
+    path = tmp_path / "model"
+    qs.VQC(steps=1).fit(*blobs([0, 1])).save(path)
+    header, arrays = _files.read(path, "scikit-learn estimator")
+    edit(header, header["estimator"], arrays)
+    _files.write(path, "scikit-learn estimator", header, arrays)
+    with pytest.raises(ValueError, match="model' is damaged, or was not written by qmljax"):
+        qs.load(path)
 
 
 # Errors.
