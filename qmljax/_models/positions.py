@@ -55,7 +55,7 @@ def _elements(parameter: Any, place: dict[str, int]) -> list[Any]:
     """The names that a parameter, a vector, or the name of one stands for."""
     if not isinstance(parameter, str):
         vector = hasattr(parameter, "name") and isinstance(parameter, Iterable)
-        return [getattr(p, "name", repr(p)) for p in (parameter if vector else [parameter])]
+        return [getattr(p, "name", str(p)) for p in (parameter if vector else [parameter])]
     if parameter not in place:
         start = f"{parameter}["
         if found := [name for name in place if name.startswith(start) and name[len(start) : -1].isdecimal()]:
