@@ -59,7 +59,7 @@ def estimator_qnn(
     """
     circuit = own(circuit)
     program = parse(circuit)
-    ins, ws = split(program, inputs, weights)
+    ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
     listed = "Z" * program.num_qubits if observables is None else observables
     listed = list(listed) if isinstance(listed, list | tuple) else [listed]
@@ -116,7 +116,7 @@ def sampler_qnn(
     """
     circuit = own(circuit)
     program = parse(circuit)
-    ins, ws = split(program, inputs, weights)
+    ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
     read = readout.of_measurements(program)
     qubits = read.qubits

@@ -28,8 +28,12 @@ def split(
     return ins, ws
 
 
-def features_and_weights(program: Program, weights: Sequence[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The positions of a feature map's weights, and before them those of all other parameters, its features."""
+def features_and_weights(
+    program: Program, weights: Sequence[Any], inputs: Sequence[Any] | None = None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The positions of a feature map's features, and of its weights. Default: what is no weight is a feature."""
+    if inputs is not None:
+        return split(program, inputs, weights)
     place = {name: k for k, name in enumerate(program.parameters)}
     trained = positions(weights, "weights", place)
     return tuple(k for k in place.values() if k not in trained), trained
@@ -56,7 +60,7 @@ def _elements(parameter: Any, place: dict[str, int]) -> list[Any]:
     """The names that a parameter, a vector, or the name of one stands for."""
     if not isinstance(parameter, str):
         vector = hasattr(parameter, "name") and isinstance(parameter, Iterable)
-        return [getattr(p, "name", repr(p)) for p in (parameter if vector else [parameter])]
+        return [getattr(p, "name", str(p)) for p in (parameter if vector else [parameter])]
     if parameter not in place:
         start = f"{parameter}["
         if found := [name for name in place if name.startswith(start) and name[len(start) : -1].isdecimal()]:

@@ -73,3 +73,6 @@ class Kernel(Protocol):
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
         """Points (N, d) and (M, d) to a Gram matrix (N, M); without `y`, (N, N)."""
+
+    def pairs(self, x: Any, y: Any, *, weights: Any = None) -> Array:
+        """Points (N, d) and (N, d) to the entries (N,) of their pairs."""

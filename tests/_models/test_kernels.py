@@ -360,11 +360,11 @@ FOUR = np.zeros((4, 2))
     ("points", "weights", "error", "match"),
     [
         ([np.zeros((4, 3))], TWO, ValueError, "`x` must have 2 elements in its last axis, one for each of x[0], x[1]"),
-        ([TWO], TWO, ValueError, "`x` must have shape (N, 2), one row for each point, but has shape (2,)"),
+        ([TWO], TWO[None, None], ValueError, "`x` must have shape (N, 2), one row for each point"),
         ([np.zeros((2, 2, 2))], TWO, ValueError, "but has shape (2, 2, 2)"),
         ([[]], TWO, ValueError, "but has shape (0,)"),
         ([FOUR, np.zeros((4, 1))], TWO, ValueError, "`y` must have 2 elements"),
-        ([FOUR, TWO], TWO, ValueError, "`y` must have shape (N, 2)"),
+        ([FOUR, TWO[None, None]], TWO, ValueError, "`y` must have shape (N, 2)"),
         ([FOUR], None, ValueError, "has weights, w, a: pass `weights=` of shape (2,)"),
         ([FOUR], np.zeros(3), ValueError, "one for each of w, a, but has shape (3,)"),
         ([FOUR], np.zeros((1, 2)), ValueError, "`weights` must have shape (2,), but has shape (1, 2)"),

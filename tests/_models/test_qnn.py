@@ -333,7 +333,7 @@ def test_what_a_model_is_not_made_of(options, error, match):
         (np.zeros(2), np.zeros((4, 3)), ValueError, "`x` must have 2 elements in its last axis, one for each of b, a"),
         (np.zeros(2), 0.5, ValueError, "but has shape ()"),
         (np.zeros(2), np.zeros(2, complex), TypeError, "`x` must hold real numbers, but has dtype complex128"),
-        (np.zeros(2), None, TypeError, "`x` must hold real numbers"),
+        (np.zeros(2), None, TypeError, "`x` must be an array of real numbers, 2 in its last axis, but is None"),
         (["a", "b"], np.zeros(2), TypeError, "`weights` must hold real numbers"),
     ],
 )

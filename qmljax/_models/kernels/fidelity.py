@@ -21,6 +21,7 @@ from qmljax._progress import load_tqdm
 def fidelity_kernel(
     feature_map: Any,
     *,
+    inputs: Sequence[Any] | None = None,
     weights: Sequence[Any] = (),
     local: bool = False,
     backend: Backend | Shots | None = None,
@@ -32,8 +33,10 @@ def fidelity_kernel(
 
     Args:
         feature_map: A `QuantumCircuit`, or anything else that `parse` takes.
+        inputs: The parameters that are features, `Parameter` objects or names, in the order of the columns of points.
+            Default: all that are not weights, in the order of the circuit.
         weights: Parameters that are no features but trained: `Parameter` objects or names, in the order of the weight
-            vector. All others are features, in the order of the circuit.
+            vector.
         local: Whether to take the mean over qubits of the probabilities to measure 0 on each after compute and
             uncompute, instead of the probability to measure 0 on all of them, which concentrates less. It needs N**2
             simulations. It is not symmetric by itself; without `y` the upper half counts.
@@ -49,11 +52,11 @@ def fidelity_kernel(
     Returns:
         ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M),
         entries in [0, 1]. Without `y` it is (N, N), exactly symmetric, with an exact 1 on its diagonal. Differentiable
-        in all arguments.
+        in all arguments. ``kernel.pairs(x, y, *, weights=None)`` is (N, d) and (N, d) to (N,): one entry for each row.
 
     Raises:
-        ValueError: A weight is unknown or named twice, the points have another number of features, or weights are
-            missing.
+        ValueError: A parameter is unknown, named twice, or neither feature nor weight; the points have another number
+            of features, or weights are missing.
 
     Example:
         >>> import numpy as np
@@ -73,7 +76,7 @@ def fidelity_kernel(
     read = readout.of_state(feature_map)
     device = backend if not isinstance(backend, Shots) else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program
-    features, trained = features_and_weights(program, weights)
+    features, trained = features_and_weights(program, weights, inputs)
     if evaluate_duplicates not in ("all", "off_diagonal", "none"):
         raise ValueError(
             f"`evaluate_duplicates` must be 'all', 'off_diagonal' or 'none', but is {evaluate_duplicates!r}."

@@ -3,12 +3,15 @@
 Where there are too many states for the memory allowed, they are computed by tiles.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from qmljax._circuit.program import Program
 from qmljax._engine.plan import plan
@@ -53,18 +56,70 @@ class BaseKernel(Compiled):
         """The Gram matrix of points.
 
         Args:
-            x: Points of shape (N, d).
-            y: Points of shape (M, d). Default: those of `x`.
+            x: Points of shape (N, d), or a single one, (d,), as all that asks for entries one by one passes them.
+            y: Points of shape (M, d), or a single one. Default: those of `x`.
             weights: Of shape (W,), of a feature map that has any.
 
         Returns:
-            Of shape (N, M); without `y`, (N, N), symmetric.
+            Of shape (N, M); without `y`, (N, N), symmetric. A single point has no axis: two of them give a number.
 
         Raises:
             TypeError: An argument is not real.
             ValueError: An argument has another shape, weights are missing, or a row of amplitudes is zero.
         """
-        return self._run(*self._arguments(x, y, weights))
+        return self._gram(self._run, *self._arguments(x, y, weights))
+
+    def _gram(self, run: Callable[..., Array], x: Any, y: Any, weights: Any, *more: Any) -> Array:
+        """The matrix of points; a single point (d,) has no axis in it."""
+        gram = run(rows(x), None if y is None else rows(y), weights, *more)
+        gram = gram if x.ndim == 2 else gram[0]
+        return gram if (x if y is None else y).ndim == 2 else gram[..., 0]
+
+    def pairs(self, x: Any, y: Any, *, weights: Any = None) -> Array:
+        """The entries of pairs of points, without the matrix of all: differentiable, and of N states each.
+
+        Args:
+            x: Points of shape (N, d).
+            y: As many others: row k is the partner of row k of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+
+        Returns:
+            Of shape (N,): ``kernel(x, y)[k, k]`` for every k.
+
+        Raises:
+            TypeError: An argument is not real.
+            ValueError: As for a call; or there are more points in one than in the other.
+
+        Example:
+            >>> import qmljax as qj
+            >>> from qiskit.circuit.library import z_feature_map
+            >>> kernel = qj.fidelity_kernel(z_feature_map(2, reps=1))
+            >>> kernel.pairs(np.zeros((3, 2)), np.array([[0, 0], [0, np.pi / 4], [0, np.pi / 2]])).round(3)
+            Array([1. , 0.5, 0. ], dtype=float32)
+        """
+        x, y, weights = self._arguments(x, y, weights)
+        check_pairs(x, y)
+        values = self._run_pairs(rows(x), rows(y), weights)
+        return values if x.ndim == 2 else values[0]
+
+    def _run_pairs(self, x: Any, y: Any, weights: Any) -> Array:
+        return compiled_pairs(self)(x, y, weights)
+
+    def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
+        """(N, d), (N, d), (W,) -> (N,)."""
+        raise NotImplementedError
+
+    def _in_parts(self, function: Any, x: Array, y: Array, copies: int = 8) -> Array:
+        """A function of pairs of points (k, d), (k, d) -> (k,), by as many as the memory allows, computed again later.
+
+        Running a batch of states takes some copies of them.
+        """
+        size = max(1, self.memory // (copies * (2 * x.dtype.itemsize << self.program.num_qubits)))
+        if len(x) <= size:
+            return function(x, y)
+        rows = jnp.pad(jnp.stack([x, y], axis=1), ((0, -len(x) % size), (0, 0), (0, 0)), mode="edge")
+        part = jax.checkpoint(lambda both: function(both[:, 0], both[:, 1]))
+        return lax.map(part, rows.reshape(-1, size, *rows.shape[1:])).reshape(-1)[: len(x)]
 
     def _arguments(self, x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
         x = self._points(x, "x")
@@ -93,10 +148,10 @@ class BaseKernel(Compiled):
 
     def _points(self, value: Any, name: str) -> Any:
         array = real_array(value, name, len(self.features), [self.program.parameters[k] for k in self.features])
-        if array.ndim != 2:
+        if array.ndim > 2:
             raise ValueError(
-                f"`{name}` must have shape (N, {len(self.features)}), one row for each point, but has shape "
-                f"{array.shape}."
+                f"`{name}` must have shape (N, {len(self.features)}), one row for each point, or that of a single one, "
+                f"but has shape {array.shape}."
             )
         return array
 
@@ -111,6 +166,25 @@ class BaseKernel(Compiled):
     def _given(self, x: Array, weights: Array, dtype: Any) -> tuple[Part, Part]:
         """What a backend's function is given for points."""
         return (self.features, x.astype(dtype)), (self.weights, weights.astype(dtype))
+
+
+@functools.lru_cache(maxsize=1024)
+def compiled_pairs(kernel: BaseKernel) -> Callable[..., Array]:
+    return jax.jit(kernel._trace_pairs)
+
+
+def rows(points: Any) -> Any:
+    """Points (N, d), of which a single one has no axis, with it."""
+    return points if points.ndim == 2 else points[None]
+
+
+def check_pairs(x: Any, y: Any) -> None:
+    """Refuses points without partners."""
+    if x.shape != y.shape:
+        raise ValueError(
+            f"`x` and `y` must have a row for each pair, but have the shapes {x.shape} and {y.shape}. For the matrix "
+            "of all pairs call kernel(x, y)."
+        )
 
 
 def common_dtype(x: Array, y: Array | None, weights: Array) -> Any:

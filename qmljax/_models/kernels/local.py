@@ -39,3 +39,15 @@ class LocalFidelityKernel(BaseKernel):
         columns = jax.checkpoint(column)
         gram = lax.map(CompiledBar(len(points)).over(columns) if self.progress else columns, points).T  # (N, M)
         return gram if y is not None else mirrored(gram)
+
+    def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
+        dtype = common_dtype(x, y, weights)
+        how = plan(self.program, self.features, self.weights, self.memory)
+        zeros = (1 - np.bitwise_count(np.arange(1 << self.program.num_qubits)) / self.num_qubits).astype(dtype)
+
+        def some(x: Array, y: Array) -> Array:
+            states = self._state_of(x, weights, dtype)
+            undone = uncompute(how, weights.astype(dtype)[:, None], y.T, states)
+            return jnp.tensordot(zeros, square(undone), 1, precision=PRECISION)
+
+        return self._in_parts(some, x.astype(dtype), y.astype(dtype), copies=16)

@@ -21,7 +21,7 @@ class BackendKernel(BaseKernel):
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
         """The Gram matrix of points, as of any kernel. An error of the backend is raised as it is."""
-        return self._trace(*self._arguments(x, y, weights))
+        return self._gram(self._trace, *self._arguments(x, y, weights))
 
     def _size(self) -> dict[str, int]:
         return {"qubits": self.program.num_qubits}
@@ -43,6 +43,16 @@ class BackendKernel(BaseKernel):
             same = (x.astype(dtype)[:, None] == points.astype(dtype)[None]).all(axis=-1)
             gram = jnp.where(same, jnp.ones((), dtype), gram)
         return gram
+
+    def _run_pairs(self, x: Any, y: Any, weights: Any) -> Array:
+        return self._trace_pairs(x, y, weights)
+
+    def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
+        dtype = common_dtype(x, y, weights)
+        values = self._pairs(x, y, weights, dtype)
+        if self.duplicates == "none":
+            values = jnp.where((x.astype(dtype) == y.astype(dtype)).all(axis=-1), jnp.ones((), dtype), values)
+        return values
 
     def _pairs(self, x: Array, y: Array, weights: Array, dtype: Any) -> Array:
         left, right = (self._given(points, weights, dtype) for points in (x, y))

@@ -19,7 +19,7 @@ from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
 from qmljax._models.arguments import check_memory
 from qmljax._models.backend import Backend, check_backend
-from qmljax._models.kernels.kernel import BaseKernel, common_dtype
+from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, compiled_pairs, rows
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
 from qmljax._models.positions import features_and_weights
@@ -50,20 +50,41 @@ class ProjectedKernel(BaseKernel):
             TypeError: An argument is not real.
             ValueError: An argument has another shape, weights are missing, or `gamma` is no finite number from 0 on.
         """
+        gamma = self._width(gamma)
+        run = self._run if self.project is None else self._trace  # so that errors of a backend are raised as they are
+        return self._gram(run, *self._arguments(x, y, weights), gamma)
+
+    def pairs(self, x: Any, y: Any, *, weights: Any = None, gamma: Any = None) -> Array:
+        """The entries of pairs of points, (N, d) and (N, d) -> (N,), without the matrix of all; `gamma` as in a call.
+
+        Raises:
+            TypeError: An argument is not real.
+            ValueError: As for a call; or there are more points in one than in the other.
+        """
+        gamma = self._width(gamma)
+        x, y, weights = self._arguments(x, y, weights)
+        check_pairs(x, y)
+        run = compiled_pairs(self) if self.project is None else self._trace_pairs
+        values = run(rows(x), rows(y), weights, gamma)
+        return values if x.ndim == 2 else values[0]
+
+    def _width(self, gamma: Any) -> Array | None:
         if gamma is not None and self.gamma is None:
             raise ValueError("A linear kernel has no `gamma`.")
         gamma = self.gamma if gamma is None else gamma
-        if gamma is not None:
-            _check_gamma(gamma)
-        run = self._run if self.project is None else self._trace  # so that errors of a backend are raised as they are
-        return run(*self._arguments(x, y, weights), None if gamma is None else jnp.asarray(gamma))
+        if gamma is None:
+            return None
+        _check_gamma(gamma)
+        return jnp.asarray(gamma)
 
     def projections(self, x: Any, *, weights: Any = None) -> Array:
-        """The representation of points: (N, d) -> (N, number of observables)."""
+        """The representation of points: (N, d) -> (N, number of observables), or (d,) -> (number of observables,)."""
         x, _, weights = self._arguments(x, None, weights)
         if self.project is not None:
-            return self._project(x, weights, common_dtype(x, None, weights)).T
-        return _projector(self)(x, weights)
+            values = self._project(rows(x), weights, common_dtype(x, None, weights)).T
+        else:
+            values = _projector(self)(rows(x), weights)
+        return values if x.ndim == 2 else values[0]
 
     def as_qnn(self) -> Model:
         """The projections as a QNN, ``model(weights, x)``: (W,) and (..., d) -> (..., number of observables).
@@ -90,6 +111,13 @@ class ProjectedKernel(BaseKernel):
         rounding = jnp.where(same, distances, jnp.minimum(distances, 0))
         distances = distances - lax.stop_gradient(rounding)
         return jnp.exp(-gamma.astype(dtype) * distances)
+
+    def _trace_pairs(self, x: Array, y: Array, weights: Array, gamma: Array | None = None) -> Array:
+        dtype = common_dtype(x, y, weights)
+        left, right = self._project(x, weights, dtype), self._project(y, weights, dtype)
+        if gamma is None:
+            return jnp.sum(left * right, axis=0)
+        return jnp.exp(-gamma.astype(dtype) * jnp.sum((left - right) ** 2, axis=0))
 
     def _project(self, x: Array, weights: Array, dtype: Any) -> Array:
         """(N, d) -> (number of observables, N)."""
@@ -121,6 +149,7 @@ def projected_kernel(
     *,
     observables: Any = None,
     gamma: float | None = 1.0,
+    inputs: Sequence[Any] | None = None,
     weights: Sequence[Any] = (),
     backend: Backend | None = None,
     memory: int = MEMORY,
@@ -135,8 +164,10 @@ def projected_kernel(
             this order on qubit 0, then on qubit 1, ... The squared distance of projections is then twice that of
             one-qubit density matrices in the Frobenius norm, as Huang et al. use it: their gamma is twice this one.
         gamma: The width of the kernel, or None for the linear kernel ``p(x) . p(y)``. A call may replace it.
+        inputs: The parameters that are features, `Parameter` objects or names, in the order of the columns of points.
+            Default: all that are not weights, in the order of the circuit.
         weights: Parameters that are no features but trained: `Parameter` objects or names, in the order of the weight
-            vector. All others are features, in the order of the circuit.
+            vector.
         backend: What measures: an object with `expectation(circuit, observables)`, which returns a function like that
             of `qmljax.expectation`. It has to run N circuits, not N**2. Default: the simulator.
         memory: About how many bytes the states may take; 512 MiB by default. More states are computed one part after
@@ -147,6 +178,7 @@ def projected_kernel(
         ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
         (N, M); without `y`, (N, N). Differentiable in all arguments. ``kernel.projections(x)`` gives p(x), of shape
         (N, n_obs), and ``kernel.as_qnn()`` the same as a model ``model(weights, x)``, which can be a layer.
+        ``kernel.pairs(x, y, *, weights=None)`` is (N, d) and (N, d) to (N,): one entry for each row.
 
     Raises:
         ValueError: As for `fidelity_kernel` and `expectation`.
@@ -177,7 +209,7 @@ def projected_kernel(
     if backend is not None:
         check_backend(backend, "expectation")
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
-    features, trained = features_and_weights(read.program, weights)
+    features, trained = features_and_weights(read.program, weights, inputs)
     width = None if gamma is None else float(gamma)
     options: Any = {"memory": memory, "progress": progress, "source": source}
     return ProjectedKernel(read.program, features, trained, read.observables, width, project, **options)

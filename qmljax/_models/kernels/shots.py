@@ -69,3 +69,6 @@ class NoisyKernel(BaseKernel):
 
     def _trace(self, x: Array, y: Array | None, weights: Array) -> Array:
         return self.backend.estimate(self.exact._trace(x, y, weights), y is None)
+
+    def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
+        return self.backend.estimate(self.exact._trace_pairs(x, y, weights), False)
