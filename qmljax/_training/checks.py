@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def _arrays(data: Any, name: str, own_data: bool) -> tuple[Array, ...]:
     refuse_tracers(data, name)
     arrays = [d if isinstance(d, jax.Array) else np.asarray(d) for d in data]
     for k, array in enumerate(arrays):
-        if array.dtype.kind in "OSUMm":
+        if not is_key(array) and array.dtype.kind in "OSUMm":
             raise TypeError(
                 f"`{name}` must hold numeric arrays, but {name}[{k}] has dtype {array.dtype}. Encode labels as numbers."
             )
@@ -73,6 +74,25 @@ def check_optimizer(optimizer: Any) -> None:
             "`optimizer` must be an optax transformation, such as optax.adam(1e-2), or the name of a SciPy minimiser, "
             f"but is {optimizer!r}."
         )
+
+
+def check_kind(ensemble: Any, own_data: Any, checkpoint: Any) -> None:
+    """What says whether there are members, and the file."""
+    for name, value in (("ensemble", ensemble), ("own_data", own_data)):
+        if value is not None and not isinstance(value, bool | np.bool_):
+            raise TypeError(f"`{name}` must be True, False or None, but is {value!r}.")
+    if own_data and ensemble is not None and not ensemble:
+        raise ValueError(
+            "`own_data=True` is for an ensemble, whose members have data of their own, but `ensemble` is False. Leave "
+            "one of them out."
+        )
+    if checkpoint is not None:
+        if not isinstance(checkpoint, str | os.PathLike):
+            raise TypeError(f"`checkpoint` must be the name of a file, a string or a path, but is {checkpoint!r}.")
+        if os.path.isdir(checkpoint):
+            raise ValueError(
+                f"`checkpoint` must be the name of a file, but {os.fspath(checkpoint)!r} is a folder. Add a name."
+            )
 
 
 def check_own_data(data: tuple[Array, ...], members: int) -> None:
@@ -157,10 +177,10 @@ def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
     if not isinstance(optimizer, str):
         given = [name for name, v in (("tol", tol), ("bounds", bounds), ("options", options)) if v is not None]
         if given:
+            verb = "belong" if given[1:] else "belongs"
             raise ValueError(
-                f"`{'`, `'.join(given)}` belong to SciPy's minimisers, but `optimizer` is none. Name one, such as "
-                "'L-BFGS-B', or leave them out: an optax transformation has its own arguments, such as "
-                "optax.keep_params_nonnegative()."
+                f"`{'`, `'.join(given)}` {verb} to SciPy's minimisers, but `optimizer` is none. Name one, such as "
+                "'L-BFGS-B', or leave this out: an optax transformation has its own arguments."
             )
         return
     if tol is not None and (not is_number(tol) or not 0 < tol < math.inf):
@@ -175,15 +195,19 @@ def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
 
 def _floating(leaf: Any) -> Array:
     """Also sheds the weak type of Python numbers: the first step would shed it, and the second compile anew."""
+    kind = type(leaf).__name__
     try:
-        leaf = jnp.asarray(leaf)
-    except (TypeError, ValueError) as error:
+        leaf = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+    except ValueError:  # lists of unequal lengths, in an array
+        leaf = np.array(None)
+    if not is_key(leaf) and leaf.dtype.kind in "OSUMm":
         raise TypeError(
-            f"`weights` must be an array of numbers, or a pytree of such arrays, but hold {leaf!r}, of type "
-            f"{type(leaf).__name__}."
-        ) from error
+            "`weights` must be an array of numbers, or a pytree of such arrays, but hold something of type "
+            f"{kind} and dtype {leaf.dtype}. Give numbers, such as jnp.zeros(model.num_weights)."
+        )
     if is_key(leaf):
         raise TypeError(f"`weights` must be numbers, but hold a random key, of dtype {leaf.dtype}. Draw them by it.")
+    leaf = jnp.asarray(leaf)
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):  # against its gradient in JAX's sense, a loss may rise
         raise TypeError(
             f"`weights` must be real, but have dtype {leaf.dtype}. Train real and imaginary parts, and put them "
@@ -194,8 +218,6 @@ def _floating(leaf: Any) -> Array:
 
 def check_data(data: Any, validation: Any, own_data: Any) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
     """The data of training and of validation, as arrays."""
-    if own_data is not None and not isinstance(own_data, bool | np.bool_):
-        raise TypeError(f"`own_data` must be True, False or None, but is {own_data!r}.")
     own = bool(own_data)
     data = () if isinstance(data, tuple) and not data else _arrays(data, "data", own)
     if validation is None:
@@ -218,6 +240,7 @@ def check_weights(weights: Any) -> Any:
     """Where to start, as floating point arrays."""
     refuse_tracers(weights, "weights")
     weights = jax.tree.map(_floating, weights)
+    refuse_tracers(weights, "weights")  # in `jax.jit` all arrays that are made are traced
     if not jax.tree.leaves(weights):
         raise ValueError(f"`weights` must hold an array at least, but are {weights!r}.")
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(weights)):

@@ -23,6 +23,7 @@ from qmljax._training.checks import (
     check_counts,
     check_data,
     check_functions,
+    check_kind,
     check_optimizer,
     check_scipy,
     check_state,
@@ -142,6 +143,7 @@ def fit(
         machine learning models", arXiv:2403.07059 (2024).
     """
     check_functions(loss, callback)
+    check_kind(ensemble, own_data, checkpoint)
     weights = check_weights(weights)
     data, validation = check_data(data, validation, own_data)
     axis = 1 if own_data else 0

@@ -284,6 +284,49 @@ def test_weights_that_are_no_ensemble(start):
         qj.fit(squares, start, (X, Y), optimizer=optax.sgd(0.1), steps=1, ensemble=True)
 
 
+# Data of its own for each member. Oracle: a fit of each member alone.
+
+OWN_X, OWN_Y = RNG.normal(size=(4, 9, 3)).astype("float32"), RNG.normal(size=(4, 9)).astype("float32")
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 4, "key": KEY}])
+def test_members_have_data_of_their_own(options):
+    options = {"optimizer": optax.sgd(0.1), "steps": 7} | options
+    result = qj.fit(squares, STARTS, (OWN_X, OWN_Y), own_data=True, validation=(OWN_X[:, :5], OWN_Y[:, :5]), **options)
+    for k in range(4):
+        held = OWN_X[k, :5], OWN_Y[k, :5]
+        alone = qj.fit(squares, STARTS[k], (OWN_X[k], OWN_Y[k]), validation=held, **options)
+        np.testing.assert_allclose(result.weights[k], alone.weights, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(result.history[k], alone.history, rtol=1e-5)
+        np.testing.assert_allclose(result.validation[k], alone.validation, rtol=1e-5)
+
+
+def test_data_that_could_be_of_all_or_of_each():
+    loss = lambda w, x, y: jnp.mean((x @ w[:, None] if x.ndim > 1 else x) ** 2) + jnp.mean(y)  # noqa: E731
+    options = {"optimizer": optax.sgd(0.1), "steps": 2, "ensemble": True}
+    with pytest.raises(ValueError, match=re.escape("may be 4 samples for all members, or 3 samples for each of the 4")):
+        qj.fit(loss, STARTS, (OWN_X[:, 0], OWN_X[:, 0]), **options)
+    shared = qj.fit(loss, STARTS, (OWN_X[:, 0], OWN_X[:, 0]), own_data=False, **options)
+    assert shared.history.shape == (4, 2)
+    assert qj.fit(loss, STARTS, (OWN_X[:, 0], OWN_Y[:, 0]), **options).history.shape == (4, 2)  # labels (4,): samples
+
+
+@pytest.mark.parametrize(
+    ("weights", "data", "options", "match"),
+    [
+        (STARTS, (OWN_X, OWN_Y[:, :7]), {}, "the same numbers of members and of samples"),
+        (STARTS, (OWN_X[:3], OWN_Y[:3]), {}, "one set for each of the R = 4 members"),
+        (STARTS, (), {}, "needs data of shape (R, N, ...)"),
+        (STARTS, (OWN_X, OWN_Y), {"batch_size": 10, "key": KEY}, "from 1 to 9"),
+        (STARTS, (OWN_X, OWN_Y), {"ensemble": False}, "`own_data=True` is for an ensemble"),
+        (STARTS, (OWN_X, OWN_Y), {"validation": (OWN_X[:3], OWN_Y[:3])}, "`validation` must be arrays like those"),
+    ],
+)
+def test_data_of_its_own_that_do_not_fit(weights, data, options, match):
+    with pytest.raises(ValueError, match=re.escape(match)):
+        qj.fit(squares, weights, data, own_data=True, optimizer=optax.sgd(0.1), steps=2, **options)
+
+
 # Losses that are not finite. Each step of the sgd below adds 1 to the weight: after n steps it is n.
 
 
@@ -440,19 +483,80 @@ def test_patience_of_an_ensemble_and_of_the_training_loss():
     np.testing.assert_array_equal(result.weights["w"], start["low"])
 
 
+def by_the_study(history: np.ndarray, window: int) -> int:
+    """Steps taken by the rule of arXiv:2403.07059, as its code has it; all of them if it does not stop."""
+    losses = np.asarray(history, float)
+    for step in range(2 * window + 1, len(losses)):
+        last, before = losses[step + 1 - window : step + 1], losses[step + 1 - 2 * window : step + 1 - window]
+        if abs(before.mean() - last.mean()) <= last.std() / np.sqrt(window) / 2:
+            return step + 1
+    return len(losses)
+
+
+@pytest.mark.parametrize("steps", [150, 2000])
 @pytest.mark.parametrize("window", [2, 5, 20])
-def test_convergence(window):
-    result = regress(optimizer=optax.sgd(0.02), batch_size=3, key=KEY, steps=2000, convergence=window)
+def test_convergence(window, steps):
+    options = {"optimizer": optax.sgd(0.02), "batch_size": 3, "key": KEY}
+    whole = regress(steps=steps, **options)
+    stop = by_the_study(whole.history, window)
+    result = regress(steps=steps, convergence=window, **options)
+    assert result.stopped == ("convergence" if stop < steps else "steps")
+    assert result.stopped_at.shape == () and result.stopped_at == stop == result.visits[-1]
+    np.testing.assert_array_equal(result.history, whole.history[:stop])
+    np.testing.assert_array_equal(result.weights, regress(steps=stop, **options).weights)
 
-    def converged(done: int) -> bool:
-        if done < 2 * window:
-            return False
-        last, before = (np.array(result.history[done - k * window :][:window], float) for k in (1, 2))
-        noise = np.sqrt(np.mean((last - last.mean()) ** 2)) / np.sqrt(window)
-        return bool(abs(last.mean() - before.mean()) <= noise / 2)
 
-    assert result.stopped == "convergence" and 2 * window <= len(result.history) < 2000
-    assert [converged(n) for n in result.visits] == [False] * (len(result.visits) - 1) + [True]
+ROWS = np.linspace(-1, 1, 40).astype("float32")
+
+
+def valley(w: jax.Array, noise: jax.Array) -> jax.Array:
+    return w**2 + 0.3 * jnp.mean(noise) * w
+
+
+def many(steps: int = 1500, window: int | None = 25, **options: Any) -> qj.FitResult:
+    """16 members in a valley, with noise; from far away it takes longer."""
+    given = {"optimizer": optax.sgd(0.004), "batch_size": 4, "key": KEY, "convergence": window} | options
+    return qj.fit(valley, np.geomspace(0.1, 30, 16).astype("float32"), (ROWS,), steps=steps, ensemble=True, **given)
+
+
+def test_members_converge_at_their_own_steps(tmp_path):
+    whole, result = many(window=None), many()
+    stops = [by_the_study(h, 25) for h in whole.history]
+    np.testing.assert_array_equal(result.stopped_at, stops)
+    assert result.stopped == "convergence" and len(set(stops)) > 8 and result.history.shape == (16, max(stops))
+    for member in (0, 5, 15):
+        np.testing.assert_array_equal(result.history[member, : stops[member]], whole.history[member, : stops[member]])
+        assert np.isnan(result.history[member, stops[member] :]).all()
+        np.testing.assert_array_equal(result.weights[member], many(stops[member], None).weights[member])
+    np.testing.assert_array_equal(many(max(stops)).stopped_at, stops)  # whatever the visits
+
+    def interrupt(step: int, *_: Any) -> None:
+        if step >= 400:
+            raise KeyboardInterrupt
+
+    file = {"checkpoint": tmp_path / "run"}
+    assert many(callback=interrupt, **file).stopped == "interrupt"
+    same(many(**file), result)
+    same(many(**file), result)
+
+
+def test_convergence_and_patience_and_validation():
+    """Patience ends what has not converged; members that have do not wait."""
+    result = many(patience=10_000, validation=(ROWS,))
+    np.testing.assert_array_equal(result.stopped_at, many().stopped_at)
+    assert result.stopped == "convergence" and result.validation.shape == (16, len(result.visits))
+
+
+def test_a_member_that_converges_where_another_one_dies():
+    def loss(w: dict, y: jax.Array) -> jax.Array:  # one runs until it is NaN, the other one rests
+        return jnp.where(w["v"] > 0, -w["w"] + jnp.where(w["w"] > 12.5, jnp.nan, 0.0), 0 * w["w"])
+
+    start = {"w": np.zeros(2, "float32"), "v": np.float32([1, -1])}
+    with pytest.warns(RuntimeWarning, match="not finite at step 13:"):
+        result = qj.fit(loss, start, (Y,), optimizer=optax.sgd(1.0), steps=500, ensemble=True, convergence=3)
+    np.testing.assert_array_equal(result.stopped_at, [13, 8])  # of equal losses: after 2 * 3 + 2
+    np.testing.assert_array_equal(result.weights["w"], [12, 0])
+    assert result.stopped == "convergence"
 
 
 def test_a_dead_member_does_not_keep_the_others_from_converging():
@@ -516,9 +620,7 @@ def test_an_interruption_during_validation_leaves_no_half_look(monkeypatch, tmp_
 def same(one: qj.FitResult, other: qj.FitResult) -> None:
     """To the bit."""
     assert one.stopped == other.stopped
-    one, other = (
-        jax.tree.leaves((tuple(r), r.visits, r.validation), is_leaf=lambda leaf: leaf is None) for r in (one, other)
-    )
+    one, other = (jax.tree.leaves(r, is_leaf=lambda leaf: leaf is None) for r in (one, other))
     for a, b in zip(one, other, strict=True):
         if a is not None and jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
@@ -685,7 +787,7 @@ def test_an_edited_checkpoint_is_refused(edit, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_fails_before_the_first_step(tmp_path):
     calls = []
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*missing' for 'run'. Make it first"):
         regress(checkpoint=tmp_path / "missing" / "run", callback=lambda *_: calls.append(0))
     assert not calls
 
@@ -713,6 +815,90 @@ def test_opt_state_carries_a_run_on():
     whole = regress(steps=60, optimizer=ADAM)
     np.testing.assert_array_equal(rest.weights, whole.weights)
     np.testing.assert_array_equal(np.concatenate([half.history, rest.history]), whole.history)
+
+
+def full_disk(*_: Any) -> None:
+    raise OSError(28, "No space left on device", "/tmp/.run.123.part")
+
+
+def test_a_checkpoint_that_fails_later_loses_no_training(monkeypatch, tmp_path):
+    path, expected = tmp_path / "run", checkpointed("batches")
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    checkpointed("batches", checkpoint=path, callback=interrupt)
+    monkeypatch.setattr(_files, "write", full_disk)
+    with pytest.warns(RuntimeWarning, match=r"run' could not be written at step \d+: No space left") as caught:
+        result = checkpointed("batches", checkpoint=path)
+    same(result, expected)
+    assert len(caught) <= 2 and not any(".part" in str(w.message) for w in caught)
+    monkeypatch.undo()
+    same(checkpointed("batches", checkpoint=path), expected)  # from what was there
+
+
+def test_a_full_disk_at_the_start_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(_files, "write", full_disk)
+    with pytest.raises(OSError, match="Give another name") as caught:
+        regress(checkpoint=tmp_path / "run")
+    assert caught.value.filename == str(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["patience", "spsa ensemble"])
+def test_stretches_cut_by_time_change_nothing(name, monkeypatch, tmp_path):
+    """All stretches are one step long; the visits, and a run resumed between two of them, are the same."""
+    expected = checkpointed(name)
+    monkeypatch.setattr(fit, "SECONDS", -1.0)
+    same(checkpointed(name), expected)
+    real, calls = fit.settle, []
+
+    def interrupted(*args: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 101:  # 3 steps between visits
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(fit, "settle", interrupted)
+    half = checkpointed(name, checkpoint=tmp_path / "run")
+    assert half.stopped == "interrupt" and half.history.shape[-1] == 100 and half.visits[-1] == 99
+    same(checkpointed(name, checkpoint=tmp_path / "run"), expected)
+
+
+# The result.
+
+
+def test_a_result_is_a_pytree_that_keeps_what_it_says():
+    result = checkpointed("ensemble", steps=20)
+    weights, history, state = result
+    assert weights is result.weights and history is result.history and state is result.opt_state
+    for copy in (jax.device_get(result), jax.tree.map(lambda a: a, result), result._replace(opt_state=None)):
+        assert isinstance(copy, qj.FitResult) and copy.stopped == "steps"
+        for name in ("weights", "history", "visits", "validation", "stopped_at"):
+            np.testing.assert_array_equal(getattr(copy, name), getattr(result, name))
+    np.testing.assert_array_equal(result.stopped_at, [20] * 4)
+    assert regress().stopped_at == 5
+
+
+def test_min_delta():
+    """A validation loss that falls by 1 at each step: that is no fall where 1.5 are asked for."""
+    options = {"optimizer": optax.sgd(1.0), "steps": 60, "patience": 4}
+    loss = lambda w: 100 - w + 0 * w**2  # noqa: E731
+    assert qj.fit(loss, 0.0, (), min_delta=0.5, **options).stopped == "steps"
+    result = qj.fit(loss, 0.0, (), min_delta=10.0, **options)
+    assert result.stopped == "patience" and result.stopped_at == 5 and float(result.weights) == 1
+
+
+# Statistics of mini-batches. Bounds are those of binomial counts, at 5 standard deviations.
+
+
+def test_the_order_of_samples_is_uniform():
+    epochs = drawn(6, 2, 600)
+    first = np.array([[k in batches[0] for k in range(6)] for batches in epochs])  # each sample: a third of them
+    np.testing.assert_allclose(first.mean(axis=0), 1 / 3, rtol=0, atol=5 * np.sqrt(2 / 9 / 600))
+    pairs = {frozenset(batches[0]) for batches in epochs}
+    assert len(pairs) == 15  # all of them
+    repeated = np.mean([a[0] == b[0] for a, b in zip(epochs[:-1], epochs[1:], strict=True)])
+    assert abs(repeated - 1 / 15) < 5 * np.sqrt(1 / 15 / 599)  # an epoch does not depend on the one before
 
 
 # The progress bar.
@@ -790,6 +976,23 @@ def test_data_that_do_not_fit(data, error, match):
         ({"patience": 0}, ValueError, "`patience` must be a number of steps, at least 1, but is 0"),
         ({"convergence": 1}, ValueError, "`convergence` must be a number of steps, at least 2, but is 1"),
         ({"convergence": 2.5}, ValueError, "but is 2.5"),
+        *[({name: True}, ValueError, f"`{name}` must be") for name in ("steps", "patience", "convergence")],
+        *[({name: "3"}, ValueError, f"`{name}` must be") for name in ("steps", "patience", "convergence")],
+        *[({name: np.nan}, ValueError, f"`{name}` must be") for name in ("steps", "patience", "convergence")],
+        ({"batch_size": True, "key": KEY}, ValueError, "`batch_size` must be an integer"),
+        ({"batch_size": 2, "key": jax.random.split(KEY, 3)}, ValueError, "is an array of keys, of shape (3,)"),
+        ({"batch_size": 2, "key": np.zeros((3, 2), "uint32")}, ValueError, "is an array of keys, of shape (3, 2)"),
+        ({"key": np.zeros(2)}, ValueError, "`key` must be one JAX random key"),
+        ({"min_delta": -1.0, "patience": 2}, ValueError, "`min_delta` must be a number of at least 0"),
+        ({"min_delta": "a", "patience": 2}, ValueError, "`min_delta` must be a number of at least 0"),
+        ({"min_delta": 1.0}, ValueError, "`min_delta` belongs to `patience`"),
+        ({"callback": 3}, TypeError, "`callback` must be a function"),
+        ({"own_data": "yes"}, TypeError, "`own_data` must be True, False or None"),
+        ({"ensemble": "yes"}, TypeError, "`ensemble` must be True, False or None"),
+        ({"tol": 1e-3}, ValueError, "`tol` belongs to SciPy's minimisers"),
+        ({"bounds": [(0, 1)] * 3, "options": {}}, ValueError, "`bounds`, `options` belong to SciPy's minimisers"),
+        ({"checkpoint": 3}, TypeError, "`checkpoint` must be the name of a file"),
+        ({"checkpoint": "/"}, ValueError, "`checkpoint` must be the name of a file, but '/' is a folder"),
         ({"optimizer": "BFGS", "batch_size": 2, "key": KEY}, ValueError, "'BFGS' takes no ensemble, `batch_size`"),
         ({"optimizer": "BFGS", "checkpoint": "run"}, ValueError, "Use an optax transformation for these"),
         ({"optimizer": 3}, TypeError, "must be an optax transformation, such as optax.adam(1e-2), or the name of"),
@@ -799,6 +1002,40 @@ def test_data_that_do_not_fit(data, error, match):
 def test_options_out_of_range(options, error, match):
     with pytest.raises(error, match=re.escape(match)):
         regress(**options)
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, "BFGS"])
+@pytest.mark.parametrize("weights", ["a", ["a", 1.0], np.array(["a"]), {"w": object()}, jax.random.key(0)])
+def test_weights_that_are_no_numbers(weights, optimizer):
+    with pytest.raises(TypeError, match="`weights` must be (an array of numbers|numbers)"):
+        qj.fit(lambda w: 0.0, weights, (), optimizer=optimizer, steps=1)
+
+
+def test_a_loss_that_is_no_function():
+    with pytest.raises(TypeError, match="`loss` must be a function, .* but is 3"):
+        qj.fit(3, START, (X, Y), optimizer=ADAM, steps=1)
+
+
+def test_fit_is_not_traced():
+    for weights, data in ((None, X), (START, None)):
+        with pytest.raises(
+            TypeError, match="must be arrays, but are being traced: `fit` cannot run inside of `jax.jit`"
+        ):
+            jax.jit(lambda a, w=weights, x=data: regress_of(a if w is None else w, a if x is None else x))(
+                START if weights is None else X
+            )
+    with pytest.raises(TypeError, match="hold values that are being traced: call `fit` outside of `jax.jit`"):
+        jax.vmap(lambda y: qj.fit(lambda w: jnp.sum((w - y) ** 2), START, (), optimizer=ADAM, steps=1).weights)(STARTS)
+
+
+def regress_of(weights: Any, x: Any) -> Any:
+    return qj.fit(squares, weights, (x, Y), optimizer=ADAM, steps=1).weights
+
+
+@pytest.mark.parametrize("make", [optax.adam, optax.sgd])
+def test_rates_of_members_are_injected(make):
+    with pytest.raises(ValueError, match=re.escape("optax.inject_hyperparams(optax.adam)(learning_rate=rates)")):
+        qj.fit(squares, STARTS, (X, Y), optimizer=make(RATES), steps=2)
 
 
 @pytest.mark.parametrize(

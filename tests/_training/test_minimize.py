@@ -11,6 +11,7 @@ import pytest
 import scipy.optimize
 
 import qmljax as qj
+from qmljax._training import minimize
 from qmljax._training.minimize import METHODS, _evaluated
 
 pytestmark = pytest.mark.filterwarnings("ignore:delta_grad == 0.0:UserWarning")  # of trust-constr, at the optimum
@@ -152,6 +153,79 @@ def test_a_loss_is_compiled_as_often_as_needed_and_no_more():
     for steps in (20, 40):
         qj.fit(loss, START, (X, Y + 1), optimizer="COBYLA", steps=steps)
     assert _evaluated._cache_size() == before + 2  # its value
+
+
+# What SciPy itself takes. Oracle: SciPy, with the loss in numpy.
+
+
+def by_scipy(method: str, **options: Any) -> Any:
+    x, y = X.astype(float), Y.astype(float)
+    slope = (lambda w: 2 * x.T @ (x @ w - y) / len(y)) if METHODS[method][0] else None
+    value = lambda w: np.mean((x @ w - y) ** 2)  # noqa: E731
+    return scipy.optimize.minimize(value, START.astype(float), jac=slope, method=method, **options)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("L-BFGS-B", {"bounds": [(0.5, 2.0), (None, -0.5), (-1.0, 1.0)]}),
+        ("SLSQP", {"bounds": scipy.optimize.Bounds(-0.4, 2.0)}),
+        ("Nelder-Mead", {"tol": 1e-2}),
+        ("COBYLA", {"options": {"rhobeg": 0.1}, "tol": 1e-3}),
+        ("BFGS", {"options": {"gtol": 0.3}}),
+    ],
+)
+def test_tolerance_bounds_and_options_are_those_of_scipy(method, options):
+    data = X.astype(float), Y.astype(float)
+    start = np.clip(START, -0.4, 2.0) if method == "SLSQP" else START
+    result = qj.fit(squares, start.astype(float), data, optimizer=method, steps=400, **options)
+    expected = by_scipy(method, **options)
+    assert result.stopped == "minimizer"
+    np.testing.assert_allclose(result.weights, expected.x, rtol=1e-4, atol=1e-5)
+
+
+def test_a_point_is_measured_once():
+    asked = []
+
+    def measure(w: jax.Array) -> jax.Array:
+        return jax.pure_callback(note, jax.ShapeDtypeStruct((), w.dtype), w)
+
+    def note(w: jax.Array) -> np.ndarray:
+        asked.append(np.asarray(w).tobytes())
+        return np.float32(np.sum((np.asarray(w) - 0.3) ** 2))
+
+    qj.fit(measure, np.zeros(3, "float32"), (), optimizer="COBYLA", steps=30)
+    assert len(asked) > 5 and len(set(asked)) == len(asked)
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr(minimize, "REMEMBERED", 0)
+    np.testing.assert_allclose(regress("COBYLA").weights, BEST, rtol=0, atol=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "error", "match"),
+    [
+        ("BFGS", {"bounds": [(0, 1)] * 3}, ValueError, "'BFGS' takes no `bounds`. Use L-BFGS-B"),
+        (
+            "L-BFGS-B",
+            {"bounds": [(0, 1)] * 2},
+            ValueError,
+            "a pair (low, high) with low <= high for each of the 3 weights",
+        ),
+        ("L-BFGS-B", {"bounds": [(1, 0)] * 3}, ValueError, "`bounds` must be a pair"),
+        ("L-BFGS-B", {"bounds": [(np.nan, 0)] * 3}, ValueError, "`bounds` must be a pair"),
+        ("L-BFGS-B", {"bounds": 3}, ValueError, "`bounds` must be a pair"),
+        ("COBYLA", {"tol": 0}, ValueError, "`tol` must be a positive number, but is 0"),
+        ("COBYLA", {"tol": "a"}, ValueError, "`tol` must be a positive number, but is 'a'"),
+        ("COBYLA", {"options": {"maxiter": 3}}, ValueError, "`steps` says how many iterations"),
+        ("COBYLA", {"options": [3]}, TypeError, "`options` must be a dictionary"),
+    ],
+)
+def test_rules_that_are_none(method, options, error, match):
+    with pytest.raises(error, match=re.escape(match)):
+        regress(method, **options)
 
 
 def test_wrong_names():

@@ -98,11 +98,31 @@ def test_natural_gradient_of_a_pytree_and_an_ensemble():
         ({"blocks": [[0, 1], [1, 2]]}, "`blocks` must name each weight, from 0 on, at most once"),
         ({"blocks": [[0, 0]]}, "`blocks` must name each weight, from 0 on, at most once"),
         ({"blocks": [[0, -1]]}, "`blocks` must name each weight, from 0 on, at most once"),
+        ({"damping": "a"}, "`damping` must be at least 0, but is 'a'"),
+        ({"damping": True}, "`damping` must be at least 0, but is True"),
+        ({"damping": np.inf}, "`damping` must be at least 0, but is inf"),
+        ({"blocks": [0, 1]}, "`blocks` must name each weight"),
+        ({"blocks": [[0.0, 1.0]]}, "`blocks` must name each weight"),
+        ({"blocks": [[True]]}, "`blocks` must name each weight"),
+        ({"blocks": "ab"}, "`blocks` must name each weight"),
+        ({"blocks": 3}, "`blocks` must name each weight"),
     ],
 )
 def test_natural_gradients_that_are_none(options, match):
     with pytest.raises(ValueError, match=re.escape(match)):
         qj.natural_gradient(lambda w: jnp.eye(3), **options)
+
+
+def test_blocks_of_more_weights_than_there_are():
+    with pytest.raises(ValueError, match="`blocks` must name weights from 0 to 2, as there are 3, but name 3"):
+        updates(qj.natural_gradient(lambda w: jnp.eye(3), blocks=[[0, 3]]), jnp.zeros(3))
+
+
+def test_functions_that_are_none():
+    with pytest.raises(TypeError, match="`metric` must be a function"):
+        qj.natural_gradient(np.eye(3))
+    with pytest.raises(TypeError, match="`fidelity` must be a function"):
+        qj.qnspsa(0.5, KEY)
 
 
 def test_a_metric_of_another_size():
@@ -191,6 +211,28 @@ def test_spsa_in_fit_draws_new_signs_at_each_step_and_counts():
         _, state = qj.spsa(KEY).update(jnp.zeros(4), state, jnp.zeros(4), value_fn=jnp.sum)
 
 
+def test_the_signs_of_spsa_are_fair_and_independent():
+    """Of 4 members, 300 steps and 3 weights; the bounds are those of binomial counts, at 5 standard deviations."""
+    slope, seen = np.float32([1.0, 3.0, 9.0]), []
+    qj.fit(
+        lambda w: w @ slope,
+        np.zeros((4, 3), "float32"),
+        (),
+        optimizer=optax.chain(qj.spsa(KEY), optax.sgd(1.0)),
+        steps=100,
+        ensemble=True,
+        callback=lambda step, w, loss: seen.append(np.asarray(w)),
+    )
+    moves = -np.diff([np.zeros((4, 3)), *seen], axis=0)  # (step, member, weight): (slope . signs) signs
+    products = np.sign(moves) * np.sign(moves[..., 2:])  # the last sign decides that of slope . signs
+    relative = products[..., :2].reshape(100, 8)  # sign of each of two weights by that of the third
+    np.testing.assert_allclose(relative.mean(axis=0), 0, rtol=0, atol=5 / np.sqrt(100))
+    between = np.corrcoef(relative.T) - np.eye(8)
+    np.testing.assert_allclose(between, 0, rtol=0, atol=5 / np.sqrt(100))
+    along = (relative[1:] * relative[:-1]).mean(axis=0)
+    np.testing.assert_allclose(along, 0, rtol=0, atol=5 / np.sqrt(99))
+
+
 def test_spsa_of_a_pytree_with_a_schedule():
     """By Spall's schedules, for weights of a pytree; also under `jit`."""
     start = {"a": np.zeros(2, "float32"), "b": [np.float32(3.0)]}
@@ -211,6 +253,14 @@ def test_spsa_of_a_pytree_with_a_schedule():
         ((7,), TypeError, "`key` must be a JAX random key, such as jax.random.key(0), but is 7"),
         ((KEY, 0.0), ValueError, "`perturbation` must be positive, but is 0.0"),
         ((KEY, 0.1, 0), ValueError, "`samples` must be at least 1, but is 0"),
+        ((KEY, np.nan), ValueError, "`perturbation` must be positive, but is nan"),
+        ((KEY, "a"), ValueError, "`perturbation` must be positive, but is 'a'"),
+        ((KEY, True), ValueError, "`perturbation` must be positive, but is True"),
+        ((KEY, 0.1, 1.5), ValueError, "`samples` must be at least 1, but is 1.5"),
+        ((KEY, 0.1, True), ValueError, "`samples` must be at least 1, but is True"),
+        ((KEY, 0.1, "2"), ValueError, "`samples` must be at least 1, but is '2'"),
+        ((jax.random.split(KEY, 2),), ValueError, "is an array of keys, of shape (2,)"),
+        ((np.zeros(2),), ValueError, "`key` must be one JAX random key"),
     ],
 )
 def test_estimates_that_are_none(make, args, error, match):
@@ -267,7 +317,7 @@ def test_qnspsa_lowers_an_energy():
     assert qj.fit(loss, np.ones(4, "float32"), DATA, optimizer=optimizer, steps=300).history[-1] < -0.95
 
 
-@pytest.mark.parametrize("damping", [0, -1.0])
+@pytest.mark.parametrize("damping", [0, -1.0, np.nan, "a", True])
 def test_qnspsa_needs_damping(damping):
     with pytest.raises(ValueError, match="`damping` must be positive"):
         qj.qnspsa(lambda v, w: 1.0, KEY, damping=damping)
@@ -424,6 +474,9 @@ def test_weights_that_rotosolve_cannot_take():
         qj.rotosolve(qj.expectation(circuit, "Z"))
     with pytest.raises(ValueError, match="`degree` must be at least 1, but is 0"):
         qj.rotosolve(ENERGY, 0)
+    for degree in (1.0, "1", True, np.nan):
+        with pytest.raises(ValueError, match="`degree` must be at least 1, but is"):
+            qj.rotosolve(ENERGY, degree)
     with pytest.raises(ValueError, match="`weights` must be 4 numbers, those of the circuit, but are 3"):
         updates(qj.rotosolve(ENERGY), jnp.ones(3), value_fn=jnp.sum)
 
