@@ -25,8 +25,8 @@ from qmljax._models.save import save as save
 from qmljax._models.state_fidelity import fidelity as fidelity
 from qmljax._training.fit import fit as fit
 from qmljax._training.optimizers import natural_gradient as natural_gradient
-from qmljax._training.optimizers import qnspsa as qnspsa
 from qmljax._training.optimizers import rotosolve as rotosolve
-from qmljax._training.optimizers import spsa as spsa
 from qmljax._training.result import FitResult as FitResult
+from qmljax._training.spsa import qnspsa as qnspsa
+from qmljax._training.spsa import spsa as spsa
 from qmljax.gram import kernel_alignment as kernel_alignment

@@ -60,7 +60,7 @@ FLOORS = {
         "__init__ leaves result",
         "checks programs",
         "ensemble optimizers",
-        "compiled_loop stops",
+        "compiled_loop spsa stops",
         "watch",
         "checkpoint minimize",
         "fit",
