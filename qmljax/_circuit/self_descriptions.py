@@ -26,7 +26,8 @@ def definition(operation: Any, where: str) -> QuantumCircuit | None:
         return None
     wanted = operation.num_qubits, operation.num_clbits if hasattr(operation, "num_clbits") else 0
     size = getattr(found, "num_qubits", None), getattr(found, "num_clbits", None)
-    if size != wanted:
+    fits = isinstance(found, QuantumCircuit) and found.num_qubits <= wanted[0] and found.num_clbits <= wanted[1]
+    if not fits:  # some of Qiskit's own leave out ancillas that they do not use
         raise ValueError(
             f"{where}: its definition must be a QuantumCircuit on {wanted[0]} qubits and {wanted[1]} classical bits, "
             f"but is a {type(found).__name__} on {size[0]} and {size[1]}. Correct the class of the gate."
