@@ -205,8 +205,9 @@ def test_feature_maps():
     x = points(5)
     circuit = zz_feature_map(2)
     paulis = qs.QuantumFeatureMap(circuit, observables=["XX", "ZI"]).fit(x).transform(x)
-    np.testing.assert_allclose(paulis, qj.expectation(circuit, ["XX", "ZI"])(x), atol=1e-6)
-    psi = np.asarray(qj.statevector(circuit)(x))
+    with jax.enable_x64(True):  # as the transformer computes
+        values, psi = np.asarray(qj.expectation(circuit, ["XX", "ZI"])(x)), np.asarray(qj.statevector(circuit)(x))
+    np.testing.assert_allclose(paulis, values, atol=1e-6)
     states = qs.QuantumFeatureMap(circuit, output="state")
     np.testing.assert_allclose(states.fit_transform(x), np.concatenate([psi.real, psi.imag], axis=1), atol=1e-6)
     assert states.get_feature_names_out().tolist() == [f"quantumfeaturemap{k}" for k in range(8)]
