@@ -360,7 +360,7 @@ FOUR = np.zeros((4, 2))
     ("points", "weights", "error", "match"),
     [
         ([np.zeros((4, 3))], TWO, ValueError, "`x` must have 2 elements in its last axis, one for each of x[0], x[1]"),
-        ([TWO], TWO[None, None], ValueError, "`x` must have shape (N, 2), one row for each point"),
+        ([TWO], TWO[None, None], ValueError, "`weights` must have shape (2,), but has shape (1, 1, 2)"),
         ([np.zeros((2, 2, 2))], TWO, ValueError, "but has shape (2, 2, 2)"),
         ([[]], TWO, ValueError, "but has shape (0,)"),
         ([FOUR, np.zeros((4, 1))], TWO, ValueError, "`y` must have 2 elements"),
