@@ -277,8 +277,8 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         >>> f = expectation(circuit, "Z")  # cos t
         >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
-        >>> f({"t": 0.5}).round(4), jax.grad(f)({"t": jnp.array(0.5)})["t"].round(4)
-        (Array(0.8776, dtype=float32), Array(-0.4794, dtype=float32))
+        >>> round(float(f({"t": 0.5})), 4)
+        0.8776
     """
     read = readout.of_observables(circuit, observables).reduced()
     single = not isinstance(observables, list | tuple)

@@ -336,7 +336,7 @@ def test_anything_real_is_taken(params):
         (np.zeros(3, complex), TypeError, "real numbers, but has dtype complex"),
         (["a", "b", "c"], TypeError, "real numbers"),
         (None, TypeError, "real numbers"),
-        ([[0.1, 0.2, 0.3], [0.1]], ValueError, "inhomogeneous"),
+        ([[0.1, 0.2, 0.3], [0.1]], ValueError, "its rows have different lengths"),
     ],
     ids=str,
 )
@@ -591,7 +591,7 @@ def test_several_keys_are_refused():
     f, params = qj.sample(CIRCUITS["complex"], 3), point(CIRCUITS["complex"], 2)
     for keys in (jax.random.split(jax.random.key(0), 2), jax.random.split(jax.random.PRNGKey(0), 2)):
         with pytest.raises(
-            ValueError, match=r"`key` must be a single JAX random key, but is .*for a key of each, use jax.vmap"
+            ValueError, match=r"`key` must be a single JAX random key, but is .*Use jax.vmap for several"
         ):
             f(params, keys)
         assert jax.vmap(f)(params, keys).shape == (2, 3)
