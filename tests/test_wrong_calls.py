@@ -232,7 +232,7 @@ CALLS: dict[str, Call] = {
     "losses.cross_entropy": Call(
         losses.cross_entropy,
         {"probabilities": np.full((3, 2), 0.5, np.float32), "labels": np.array([0, 1, 1])},
-        {"probabilities": "points", "labels": "classes"},
+        {"probabilities": "probabilities", "labels": "classes"},
     ),
     "losses.class_states": Call(losses.class_states, {"classes": 2}, {"classes": "count"}),
     "losses.weighted_fidelity": Call(
@@ -279,6 +279,7 @@ CALLS: dict[str, Call] = {
         datasets.concentratable_entanglement, {"psi": np.array([1.0, 0, 0, 0])}, {"psi": "amplitudes"}
     ),
 }
+WRONG["probabilities"] = ["a", [1j, 1j], [["a", "b"]], 1.0, object(), [[None, None]], None]
 WRONG["amplitudes"] = ["a", None, 1.0, np.ones(3), np.ones((2, 2)), [], object()]
 WRONG["classes"] = [
     "a",

@@ -84,7 +84,7 @@ def _rows(value: Any) -> tuple[list[tuple[str, Sequence[int], complex]], int]:
         value = {value: 1.0}
     if isinstance(value, Mapping):
         if not value or len({len(str(label)) for label in value}) != 1:
-            raise ValueError(f"A mapping of labels must hold labels of one length, but is {value!r}.")
+            raise ValueError(f"An observable that is a mapping must hold labels of one length, but is {value!r}.")
         rows: list[tuple[str, Sequence[int], complex]] = [
             (str(label)[::-1], range(len(str(label))), c) for label, c in value.items()
         ]
@@ -105,7 +105,7 @@ def _rows(value: Any) -> tuple[list[tuple[str, Sequence[int], complex]], int]:
 def _number(coefficient: Any, value: Any) -> complex:
     try:
         return complex(coefficient)
-    except TypeError:
+    except (TypeError, ValueError):
         raise TypeError(
             f"Coefficients of an observable must be real numbers, but {_short(value)} has {coefficient!r}. "
             "Bind its parameters."
