@@ -1,6 +1,7 @@
 """Files of models. Oracle: the model that was saved."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -211,13 +212,18 @@ def test_numbers_in_a_list_are_one_array(tmp_path):
         np.testing.assert_array_equal(qj.load(tmp_path / "model")[1], np.asarray(weights))
 
 
+def result(weights: Any, shape: tuple[int, ...]) -> qj.FitResult:
+    steps = np.full(shape[:-1], shape[-1])
+    return qj.FitResult(weights, np.zeros(shape), None, np.arange(1), None, steps, "steps")
+
+
 def test_what_fit_returns(tmp_path):
     model = qj.estimator_qnn(real_amplitudes(1, reps=1), inputs=[])
     for weights in (np.array([0.1, 0.2]), {"quantum": np.array([0.1, 0.2]), "bias": np.ones(())}):
-        qj.save(tmp_path / "model", model, qj.FitResult(weights, np.zeros(3), None))
+        qj.save(tmp_path / "model", model, result(weights, (3,)))
         assert str(qj.load(tmp_path / "model")[1]) == str(weights)
     with pytest.raises(ValueError, match=r"have shape \(4, 2\). Of an ensemble, save one member"):
-        qj.save(tmp_path / "model", model, qj.FitResult(np.zeros((4, 2)), np.zeros((4, 3)), None))
+        qj.save(tmp_path / "model", model, result(np.zeros((4, 2)), (4, 3)))
 
 
 @pytest.mark.parametrize(
