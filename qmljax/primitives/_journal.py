@@ -61,6 +61,12 @@ class Journal:
             for record, answer in _records(self.path, self.path.read_bytes()):
                 self._learn(record, answer)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def _learn(self, record: dict[str, Any], answer: Answer | None) -> None:
         key = record["chunk"]
         if answer is not None:
