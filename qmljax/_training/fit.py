@@ -174,7 +174,7 @@ def fit(
     key = jax.random.key(0) if key is None else key  # unused without batches
     file = None
     if checkpoint is not None:
-        settings = data, validation, batch_size, key, patience, min_delta, convergence, own_data
+        settings = data, validation, batch_size, key, patience, min_delta, convergence, bool(own_data)
         file = Checkpoint(checkpoint, run, watch, settings)
     visit = max(1, min(math.ceil(steps / VISITS), patience or steps))
     losses = np.zeros((max(visit, LOSSES), *members), dtype)
