@@ -3,6 +3,7 @@
 #   make demo       train a quantum classifier on real data and draw the result
 #   make test       the tests and the examples in the docstrings
 #   make lint       ruff and mypy: rules, formatting, types
+#   make fuzz       random circuits against Qiskit: make fuzz EXAMPLES=10000
 #   make coverage   the tests, and which lines they run
 #   make examples   every script in examples/
 #   make bench      the benchmarks, against other libraries
@@ -12,6 +13,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
+EXAMPLES ?= 500
 
 ifeq ($(PYTHON),python3)
 VENV := .venv
@@ -24,7 +26,7 @@ INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check --const
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
-.PHONY: demo test lint coverage examples bench clean
+.PHONY: demo test lint fuzz coverage examples bench clean
 
 demo: $(DEV)
 	$(IN_VENV) examples/01_train_a_classifier.py
@@ -37,6 +39,9 @@ lint: $(DEV)
 	$(IN_VENV) -m ruff format --check .
 	$(IN_VENV) -m mypy
 
+fuzz: $(DEV)
+	QMLJAX_FUZZ=$(EXAMPLES) $(IN_VENV) -m pytest -s tests/_circuit/test_properties.py
+
 coverage: $(DEV)
 	$(IN_VENV) -m pytest $(PYTEST_ARGS) tests --doctest-modules --doctest-ignore-import-errors qmljax \
 		--cov=qmljax --cov-report=term:skip-covered --cov-report=html:build/coverage
@@ -48,7 +53,7 @@ bench: $(BENCH)
 	$(IN_VENV) -m benchmarks
 
 clean:
-	rm -rf .venv .venv-python* build dist .pytest_cache .ruff_cache .mypy_cache .coverage examples/figures
+	rm -rf .venv .venv-python* build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .coverage examples/figures
 	find qmljax tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The build backend is installed first, so that it is pinned too: pip's build isolation ignores constraints.

@@ -42,6 +42,31 @@ def reads(observables: Sequence[Observable]) -> dict[int, bool]:
     return result
 
 
+def is_single(observables: Any) -> bool:
+    """Whether this is one observable, and no list, array or `PauliList` of them."""
+    if isinstance(observables, np.ndarray):
+        return observables.ndim == 0 or observables.dtype.kind not in "UO"
+    return (
+        not isinstance(observables, list | tuple)
+        and not hasattr(observables, "to_labels")
+        and not _is_array(observables)
+    )
+
+
+def listed(observables: Any) -> list[Any]:
+    """The observables, one or many, as a list; arrays and nested lists in the order of their elements (C order)."""
+    if is_single(observables):
+        return [observables.item() if isinstance(observables, np.ndarray) and observables.ndim == 0 else observables]
+    if _is_array(observables):
+        observables = observables.ravel()
+    return [single for item in observables for single in listed(item)]
+
+
+def _is_array(observables: Any) -> bool:
+    """Whether this is an `ObservablesArray` of Qiskit's primitives."""
+    return all(hasattr(observables, name) for name in ("ravel", "ndim", "tolist")) and not hasattr(observables, "dtype")
+
+
 def observable(value: Any, num_qubits: int) -> Observable:
     """Reads one observable.
 
@@ -83,23 +108,38 @@ def _rows(value: Any) -> tuple[list[tuple[str, Sequence[int], complex]], int]:
     if isinstance(value, str):
         value = {value: 1.0}
     if isinstance(value, Mapping):
-        if not value or len({len(str(label)) for label in value}) != 1:
-            raise ValueError(f"An observable that is a mapping must hold labels of one length, but is {value!r}.")
-        rows: list[tuple[str, Sequence[int], complex]] = [
-            (str(label)[::-1], range(len(str(label))), c) for label, c in value.items()
-        ]
+        rows = [_row(label, coefficient, value) for label, coefficient in value.items()]
+        if len({len(letters) for letters, _, _ in rows}) != 1:
+            raise ValueError(f"An observable that is a mapping must hold labels of one length, but is {_short(value)}.")
         return rows, len(rows[0][0])
     if hasattr(value, "to_sparse_list"):
         return value.to_sparse_list(), value.num_qubits
-    if hasattr(value, "to_label") and hasattr(value, "num_qubits"):  # Pauli, with a sign or phase before its letters
-        label = value.to_label()
-        letters = label.lstrip("-i")
-        prefix = label[: len(label) - len(letters)]
-        return [(letters[::-1], range(len(letters)), {"": 1, "-": -1, "i": 1j, "-i": -1j}[prefix])], len(letters)
+    if _is_pauli(value):
+        return [_row(value, 1.0, value)], value.num_qubits
     raise TypeError(
         "An observable must be a label such as 'ZIX', a Pauli, SparsePauliOp or SparseObservable, or a mapping of "
-        f"labels to real coefficients, but is a {type(value).__name__}. For a matrix use SparsePauliOp.from_operator."
+        f"labels to real coefficients, but is of type {type(value).__name__}. For a matrix or an Operator use "
+        "SparsePauliOp.from_operator."
     )
+
+
+def _row(label: Any, coefficient: Any, value: Any) -> tuple[str, Sequence[int], complex]:
+    """(letters, qubits, coefficient) of a label, or of a Pauli, which has a sign or phase before its letters."""
+    if _is_pauli(label):
+        text = label.to_label()
+        letters = text.lstrip("-i")
+        phase = {"": 1, "-": -1, "i": 1j, "-i": -1j}[text[: len(text) - len(letters)]]
+        return letters[::-1], range(len(letters)), phase * _number(coefficient, value)
+    if not isinstance(label, str):
+        raise TypeError(
+            f"The keys of a mapping must be labels such as 'ZIX', or Paulis, but {_short(value)} has {label!r}, of "
+            f"type {type(label).__name__}. Write it as a string."
+        )
+    return label[::-1], range(len(label)), coefficient
+
+
+def _is_pauli(value: Any) -> bool:
+    return hasattr(value, "to_label") and hasattr(value, "num_qubits")
 
 
 def _number(coefficient: Any, value: Any) -> complex:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qmljax._circuit.observables import Observable, observable, reads
+from qmljax._circuit.observables import Observable, listed, observable, reads
 from qmljax._circuit.parse import parse
 from qmljax._circuit.program import Program
 
@@ -59,10 +59,10 @@ def of_state(circuit: Any) -> Readout:
 def of_observables(circuit: Any, observables: Any) -> Readout:
     """Expectation values are read, of one observable or of a list."""
     program = parse(circuit)
-    listed = list(observables) if isinstance(observables, list | tuple) else [observables]
-    if not listed:
+    every = listed(observables)
+    if not every:
         raise ValueError("`observables` must be an observable or a list of at least one, but is empty.")
-    return Readout(program.unmeasured, tuple(observable(o, program.num_qubits) for o in listed))
+    return Readout(program.unmeasured, tuple(observable(o, program.num_qubits) for o in every))
 
 
 def of_qubits(circuit: Any, qubits: Sequence[int] | None = None) -> Readout:

@@ -15,7 +15,7 @@ from jax import Array
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
-from qmljax._circuit.observables import Observable
+from qmljax._circuit.observables import Observable, is_single
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import MAX_QUBITS, check_size
 from qmljax._engine.expectations import expectations
@@ -255,7 +255,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
         observables: One observable or a list: a label such as "ZIX" (the last letter is qubit 0), also with the
             projectors 0 1 + - r l; a `Pauli`, `SparsePauliOp` or `SparseObservable`; or a mapping of labels to real
-            coefficients.
+            coefficients. A `PauliList` and an array are lists, too; what is nested is read in C order.
         memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
 
@@ -281,7 +281,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         0.8776
     """
     read = readout.of_observables(circuit, observables).reduced()
-    single = not isinstance(observables, list | tuple)
+    single = is_single(observables)
     return Expectation(read.program, read.observables, single, memory=check_memory(memory))
 
 

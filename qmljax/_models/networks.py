@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from qmljax._circuit import readout
+from qmljax._circuit.observables import listed
 from qmljax._circuit.parse import own, parse
 from qmljax._circuit.program import Table
 from qmljax._circuit.readout import check_size
@@ -61,14 +62,13 @@ def estimator_qnn(
     program = parse(circuit)
     ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
-    listed = "Z" * program.num_qubits if observables is None else observables
-    listed = list(listed) if isinstance(listed, list | tuple) else [listed]
-    read = readout.of_observables(program, listed)
+    each = listed("Z" * program.num_qubits if observables is None else observables)
+    read = readout.of_observables(program, each)
     about: Any = {"memory": memory, "normalised": False, "source": Source(circuit, read.observables)}
     shape = (len(read.observables),)
     if backend is not None:
         check_backend(backend, "expectation")
-        return BackendQNN(program, ins, ws, shape, backend.expectation(circuit, listed), None, **about)
+        return BackendQNN(program, ins, ws, shape, backend.expectation(circuit, each), None, **about)
     small = read.reduced()
     return EstimatorQNN(small.program, ins, ws, shape, small.observables, **about)
 

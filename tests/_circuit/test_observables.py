@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter, ParameterVector
+from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp, Statevector
 
 import qmljax as qj
@@ -164,7 +165,6 @@ def test_products_of_operators_are_hermitian_up_to_rounding():
         ({}, ValueError, "labels of one length"),
         (Operator(np.eye(4)), TypeError, "Operator.*SparsePauliOp.from_operator"),
         (np.eye(4), TypeError, "ndarray"),
-        (PauliList(["ZZ"]), TypeError, "PauliList"),
         (3, TypeError, "int"),
         (None, TypeError, "NoneType"),
         ([], ValueError, "at least one"),
@@ -288,3 +288,44 @@ def test_the_diagonal_projector_on_a_wide_state():  # a fidelity with |0...0>, o
     circuit = QuantumCircuit(n)
     circuit.ry(0.1, range(n))
     close(qj.expectation(circuit, "0" * n)([]), np.cos(0.05) ** (2 * n))
+
+
+# Lists of any kind.
+
+
+def test_lists_of_any_kind():
+    """A `PauliList`, arrays and nested lists are the lists of their elements; a sign of a Pauli counts."""
+    circuit = QuantumCircuit(2)
+    circuit.ry(0.3, 0)
+    circuit.cx(0, 1)
+    expected = np.array([Statevector(circuit).expectation_value(Pauli(p)).real for p in ("ZZ", "XX", "IZ", "-YY")])
+    labels = ["ZZ", "XX", "IZ"]
+    signed = [*labels, Pauli("-YY")]
+    for observables in (
+        PauliList(signed),
+        tuple(signed),
+        [PauliList(labels), {"YY": -1.0}],
+        [["ZZ", "XX"], ["IZ", Pauli("-YY")]],
+        np.array([*labels, {Pauli("-YY"): 1.0}], dtype=object).reshape(2, 2),
+        ObservablesArray([["ZZ", "XX"], ["IZ", {"YY": -1.0}]]),
+    ):
+        np.testing.assert_allclose(qj.expectation(circuit, observables)(), expected, atol=1e-6)
+    assert qj.expectation(circuit, np.array(labels))().shape == (3,)
+    assert qj.expectation(circuit, np.array("ZZ"))().shape == qj.expectation(circuit, np.str_("ZZ"))().shape == ()
+    assert qj.estimator_qnn(circuit, PauliList(signed), inputs=[]).output_shape == (4,)
+    kernel = qj.projected_kernel(circuit, observables=np.array(labels))
+    assert kernel == qj.projected_kernel(circuit, observables=labels)
+    with pytest.raises(ValueError, match="`observables` must be an observable or a list of at least one, but is empty"):
+        qj.expectation(circuit, [])
+
+
+@pytest.mark.parametrize("key", [11, ("Z", "Z"), None])
+def test_keys_of_a_mapping_are_labels(key):
+    with pytest.raises(TypeError, match="keys of a mapping must be labels .* Write it as a string"):
+        qj.expectation(QuantumCircuit(2), {key: 1.0})
+
+
+@pytest.mark.parametrize("matrix", [Operator(np.eye(4)), np.eye(4)])
+def test_matrices_have_a_way_out(matrix):
+    with pytest.raises(TypeError, match="For a matrix or an Operator use SparsePauliOp.from_operator"):
+        qj.expectation(QuantumCircuit(2), matrix)

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax
 
 from qmljax._circuit import readout
-from qmljax._circuit.observables import Observable
+from qmljax._circuit.observables import Observable, listed
 from qmljax._circuit.parse import check_circuit, own, parse
 from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
@@ -203,12 +203,12 @@ def projected_kernel(
     program = parse(feature_map)
     if observables is None or isinstance(observables, int | np.integer):
         observables = _paulis(program.num_qubits, 1 if observables is None else observables)
-    listed = list(observables) if isinstance(observables, list | tuple) else [observables]
-    read = readout.of_observables(program, listed)
+    each = listed(observables)
+    read = readout.of_observables(program, each)
     source = Source(feature_map, read.observables)
     if backend is not None:
         check_backend(backend, "expectation")
-    read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, listed))
+    read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, each))
     features, trained = features_and_weights(read.program, weights, inputs)
     width = None if gamma is None else float(gamma)
     options: Any = {"memory": memory, "progress": progress, "source": source}
