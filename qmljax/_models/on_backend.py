@@ -29,7 +29,15 @@ class BackendQNN(QNN):
     bits: Table | None = None  # outcome of the different qubits -> outcome, where a qubit is measured twice
 
     def __call__(self, weights: Any, x: Any) -> Array:
-        """The outputs for weights and inputs, as of any QNN. An error of the backend is raised as it is."""
+        """The outputs for weights and inputs, as of any QNN; an error of the backend is raised as it is.
+
+        Args:
+            weights: Of shape (W,).
+            x: Inputs of shape (..., n_in).
+
+        Returns:
+            Of shape (..., *output_shape), in the dtype of the arguments.
+        """
         return self._trace(*self._arguments(weights, x))  # what compiles it is the caller's `jit`, if there is one
 
     def _size(self) -> dict[str, int]:
