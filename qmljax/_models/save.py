@@ -6,7 +6,7 @@ since a device, its session and its account can be in no file. `load` takes anot
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -162,35 +162,28 @@ def decode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], backend:
     if "circuit" not in arrays:
         raise ValueError("it holds no circuit")
     circuit = circuit_from(arrays["circuit"])
-    options = {key: header[key] for key in ("weights", "memory")} | {"backend": backend}
+    options = {key: header[key] for key in ("inputs", "weights", "memory")} | {"backend": backend}
     match header["type"]:
         case "fidelity kernel":
             options |= {key: header[key] for key in ("local", "evaluate_duplicates", "progress")}
-            return _ordered(fidelity_kernel(circuit, **options), header["inputs"])
+            return fidelity_kernel(circuit, **options)
         case "projected kernel":
             options |= {"observables": _observables(header, circuit.num_qubits), "progress": header["progress"]}
-            return _ordered(projected_kernel(circuit, gamma=header["gamma"], **options), header["inputs"])
+            return projected_kernel(circuit, gamma=header["gamma"], **options)
         case "estimator":
-            return estimator_qnn(circuit, _observables(header, circuit.num_qubits), inputs=header["inputs"], **options)
+            return estimator_qnn(circuit, _observables(header, circuit.num_qubits), **options)
     shape = tuple(header["output_shape"])
     if "index" not in arrays:
-        return sampler_qnn(circuit, inputs=header["inputs"], output_shape=shape, **options)
+        return sampler_qnn(circuit, output_shape=shape, **options)
     index = arrays["index"]
     if index.dtype.kind not in "iu" or index.ndim != 1 or min(shape, default=0) < 1 or math.prod(shape) >= 2**31:
         raise ValueError(f"its table of outputs, {index.dtype} of shape {index.shape}, does not fit {list(shape)}")
     outputs = np.stack(np.unravel_index(index, shape), axis=-1).tolist()
     options |= {"interpret": lambda outcome: tuple(outputs[outcome]), "output_shape": shape}
-    model: Any = sampler_qnn(circuit, inputs=header["inputs"], **options)
+    model: Any = sampler_qnn(circuit, **options)
     if len(model.index.array) != len(index):
         raise ValueError(f"its table of outputs has {len(index)} entries for {len(model.index.array)} outcomes")
     return model
-
-
-def _ordered(kernel: Any, inputs: Sequence[str]) -> Any:
-    """The kernel, if its features are those that the file names."""
-    if (names := [kernel.program.parameters[k] for k in kernel.features]) != list(inputs):
-        raise ValueError(f"its features are {list(inputs)}, but those of its circuit {names}")
-    return kernel
 
 
 def _plain(terms: Any) -> list[Any]:

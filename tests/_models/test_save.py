@@ -108,6 +108,9 @@ KERNELS = {
     "progress": lambda b: qj.fidelity_kernel(ZZ, progress=True, backend=b),
     "amplitudes": lambda b: qj.fidelity_kernel(raw_feature_vector(4)) if b is None else qj.fidelity_kernel(ZZ),
     "local": lambda b: qj.fidelity_kernel(trainable(), weights=W[:2], local=True),
+    "features in another order": lambda b: qj.fidelity_kernel(
+        trainable(), weights=W[:2], inputs=[X[1], X[0]], backend=b
+    ),
     "projected": lambda b: qj.projected_kernel(trainable(), weights=W[:2], gamma=0.3, backend=b),
     "linear": lambda b: qj.projected_kernel(trainable(), observables=["ZIX", {"0+r": 0.5}], gamma=None, weights=W[:2]),
 }
