@@ -82,7 +82,8 @@ if jax.device_count() < 2:
 
     def test_in_a_process_with_two_devices():
         env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", __file__]
+        env.pop("PYTEST_ADDOPTS", None)  # more -q would drop the count that is read below
+        command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", __file__]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0 and f"{len(MODES) + 2} passed" in done.stdout, done.stdout
 
