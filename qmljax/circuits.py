@@ -46,6 +46,7 @@ def raw_feature_vector(num_features: int, name: str = "x") -> QuantumCircuit:
 
     Raises:
         ValueError: There are fewer than two features.
+        TypeError: The name is no string.
 
     Example:
         >>> import qmljax as qj
@@ -58,6 +59,8 @@ def raw_feature_vector(num_features: int, name: str = "x") -> QuantumCircuit:
     References:
         M. Schuld, F. Petruccione, "Supervised Learning with Quantum Computers", Springer (2018), section 5.2.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a string, the name of the parameters, but is {name!r}.")
     gate = AmplitudeEncoding(ParameterVector(name, check_count(num_features, "num_features", least=2)).params)
     circuit = QuantumCircuit(gate.num_qubits, name="raw_feature_vector")
     circuit.append(gate, range(gate.num_qubits))

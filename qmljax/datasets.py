@@ -127,6 +127,7 @@ def two_curves(
     _check(samples, seed, num_features=num_features)
     check_count(degree, "degree", least=0)
     check_number(noise, "noise")
+    check_number(offset, "offset", -np.inf)
     rng = np.random.default_rng(seed)
     coefficients = rng.uniform(size=(2, degree + 1, num_features))
     coefficients /= np.linalg.norm(coefficients)

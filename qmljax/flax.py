@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._checks import check_function, shown
 from qmljax._models.protocols import Model
 
 try:
@@ -43,7 +44,7 @@ class QuantumLayer(nnx.Module):
         init: The initializer of the weights: a function of a key, the shape (W,) and a dtype. Of `nnx.initializers`
             those that serve vectors, such as ``constant(w)`` to start at the weights `w`.
         param_dtype: The dtype in which weights are kept, a real one. Weights of less than 32 bits are computed with
-            in float32.
+            in float32; if the inputs have less than 32 bits, too, the outputs are rounded to that.
 
     Raises:
         TypeError: `model` is no quantum model, or `param_dtype` is not real, or has 64 bits while JAX has none.
@@ -80,6 +81,9 @@ class QuantumLayer(nnx.Module):
         param_dtype: Any = jnp.float32,
     ):
         _check(model, param_dtype)
+        check_function(init, "init", "(key, shape, dtype) -> the weights")
+        if not isinstance(rngs, nnx.Rngs):
+            raise TypeError(f"`rngs` must be flax.nnx.Rngs, such as nnx.Rngs(0), but is {shown(rngs)}.")
         self._model = model  # not shown: a circuit has more to show than fits
         self.circuit = f"{model.program.num_qubits} qubits, {len(model.program.ops)} operations"
         self.in_features = model.num_inputs
@@ -95,7 +99,12 @@ class QuantumLayer(nnx.Module):
 
     def __call__(self, x: Any) -> Array:
         """Inputs (..., in_features) to outputs (..., *output_shape)."""
-        return self._model(np.zeros(0, self.param_dtype) if self.weights is None else self.weights[...], x)
+        weights = np.zeros(0, self.param_dtype) if self.weights is None else self.weights[...]
+        out = self._model(weights, x)
+        narrow = getattr(x, "dtype", None)
+        if weights.dtype.itemsize < 4 and narrow is not None and jnp.issubdtype(narrow, jnp.floating):
+            return out.astype(jnp.promote_types(weights.dtype, narrow))
+        return out
 
 
 def _check(model: Any, param_dtype: Any) -> None:
@@ -104,7 +113,12 @@ def _check(model: Any, param_dtype: Any) -> None:
             "`model` must be what `estimator_qnn` or `sampler_qnn` returns, or `kernel.as_qnn()` of a projected "
             f"kernel, but is of type {type(model).__name__}."
         )
-    dtype = jnp.dtype(param_dtype)
+    try:
+        dtype = jnp.dtype(param_dtype)
+    except TypeError as error:
+        raise TypeError(
+            f"`param_dtype` must be a real floating point dtype, such as jnp.float32, but is {param_dtype!r}."
+        ) from error
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"`param_dtype` must be a real floating point dtype, but is {dtype}. Angles are real.")
     if dtype.itemsize > jnp.result_type(float).itemsize:

@@ -139,7 +139,12 @@ def weighted_fidelity(fidelities: Any, labels: Any, overlaps: Any, class_weights
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"`labels` must be classes, integers from 0 to {classes - 1}, but have dtype {labels.dtype}.")
     labels = _checked_classes(labels, classes)
-    weights = jnp.broadcast_to(jnp.asarray(class_weights, fidelities.dtype), fidelities.shape)
+    weights = check_array(class_weights, "class_weights", f"of shape ({classes},) or ()")
+    if weights.shape not in ((), (classes,)):
+        raise ValueError(
+            f"`class_weights` must be a number, or one for each of the {classes} classes, but is {shown(weights)}."
+        )
+    weights = jnp.broadcast_to(jnp.asarray(weights, fidelities.dtype), fidelities.shape)
     aims = overlaps.at[labels].get(mode="fill", fill_value=jnp.nan)
     return ((weights * fidelities - aims) ** 2).sum(axis=-1) / 2
 

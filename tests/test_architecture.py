@@ -47,7 +47,7 @@ FLOORS = {
         "expectations",
     ],
     "_models": [
-        "__init__ arguments backend compiled interpret positions protocols qpy_limits trees",
+        "__init__ arguments backend compiled interpret parts positions protocols qpy_limits trees",
         "by_name circuit_bytes",
         "functions qnn",
         "metric on_backend state_fidelity",

@@ -540,3 +540,15 @@ def test_the_documentation_prints_what_it_shows(capsys):
     for source, shown in run:
         exec(compile(source, "layers.md", "exec"), names)
         assert capsys.readouterr().out == shown
+
+
+@pytest.mark.usefixtures("standard_promotion")  # of weights and inputs of different widths
+def test_networks_in_bfloat16():
+    """Layers behind get what they expect. Oracle: the same weights in float32."""
+    name = next(iter(MODELS))
+    narrow, wide = layer(MODELS[name].model, param_dtype=jnp.bfloat16), layer(MODELS[name].model)
+    wide.weights[...] = narrow.weights[...].astype(np.float32)
+    x = np.random.default_rng(0).uniform(-1, 1, (3, narrow.in_features)).astype(jnp.bfloat16)
+    out = narrow(x)
+    assert out.dtype == jnp.bfloat16 and narrow(x.astype(np.float32)).dtype == np.float32
+    np.testing.assert_allclose(out.astype(np.float32), wide(x.astype(np.float32)), rtol=0, atol=1e-2)

@@ -52,6 +52,8 @@ from qmljax._circuit.openqasm import load
 from qmljax._circuit.program import Angle, Op, Program, Table, constant, inverse
 from qmljax.circuits import AmplitudeEncoding
 
+MOST_REPEATED = 10**6  # operations that a loop or a power may come to: files may ask for more than memory holds
+
 _programs: "weakref.WeakKeyDictionary[Program, weakref.ref[Program]]" = weakref.WeakKeyDictionary()
 
 
@@ -308,9 +310,14 @@ class _Reader:
         indices, parameter, body = loop.params
         if not isinstance(indices, range | Sequence) or not isinstance(parameter, Parameter | None):
             self.fail(NotImplementedError, "it loops over what is not known before it runs. Loop over numbers instead.")
-        for index in indices:
+        for turn, index in enumerate(indices):
+            self.check_repeated(max(turn, len(self.ops)))
             used = parameter is not None and parameter in body.parameters
             self.read_definition(body.assign_parameters({parameter: index}) if used else body, qubits, clbits, c)
+
+    def check_repeated(self, count: int) -> None:
+        if count > MOST_REPEATED:
+            self.fail(ValueError, f"it must not repeat more than {MOST_REPEATED} operations. Repeat it fewer times.")
 
     def read_definition(
         self, definition: QuantumCircuit, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control
@@ -348,6 +355,7 @@ class _Reader:
             if isinstance(modifier, InverseModifier) or (isinstance(modifier, PowerModifier) and modifier.power < 0):
                 ops = [inverse(op) for op in reversed(ops)]
             if isinstance(modifier, PowerModifier):
+                self.check_repeated(len(ops) * abs(int(modifier.power)))
                 ops = ops * abs(int(modifier.power))
             elif isinstance(modifier, ControlModifier):
                 count = modifier.num_ctrl_qubits

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from qmljax._checks import check_function
 from qmljax._circuit.program import Table
 
 
@@ -21,7 +22,7 @@ def interpretation(
     shape = None
     if output_shape is not None:
         shape = output_shape if isinstance(output_shape, tuple | list) else (output_shape,)
-        if not all(isinstance(s, int | np.integer) for s in shape):
+        if not all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in shape):
             raise TypeError(f"`output_shape` must be an integer or a tuple of integers, but is {output_shape!r}.")
         shape = tuple(int(s) for s in shape)
     if interpret is None:
@@ -31,6 +32,7 @@ def interpretation(
                 "outcomes. Say by `interpret` which outcome contributes to which output."
             )
         return None, (outcomes,)
+    check_function(interpret, "interpret", "outcome -> an integer or a tuple of integers")
     given = [interpret(outcome) for outcome in range(outcomes)]
     try:
         indices = np.array(given)

@@ -40,7 +40,8 @@ def estimator_qnn(
             in the order of the circuit.
         backend: What executes the circuit: an object with `expectation(circuit, observables)`, which returns a function
             like that of `qmljax.expectation`. Default: the simulator.
-        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`.
+        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
+            the batch alone take more, it is computed by parts.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to values of shape (..., n_obs),
@@ -97,7 +98,8 @@ def sampler_qnn(
             gives.
         backend: What executes the circuit: an object with `probabilities(circuit, qubits)`, which returns a function
             like that of `qmljax.probabilities`. Default: the simulator.
-        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`.
+        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
+            the batch alone take more, it is computed by parts.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to probabilities of shape (...,

@@ -21,6 +21,7 @@ from qmljax._engine.state import square
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.compiled import Compiled, size
 from qmljax._models.interpret import interpreted
+from qmljax._models.parts import in_parts
 
 
 class Source(NamedTuple):
@@ -39,7 +40,7 @@ class QNN(Compiled):
         inputs: Which of the program's parameters the inputs are, in the order of `x`.
         weights: Which of them the weights are, in the order of the weight vector.
         output_shape: The shape of the output for one sample.
-        memory: Bytes of states that a gradient may keep.
+        memory: Bytes of states that a gradient may keep. If the states of a batch take more, it is computed by parts.
         normalised: Whether the outputs are probabilities; else they are expectation values.
         source: What the model was built from.
     """
@@ -110,9 +111,18 @@ class QNN(Compiled):
         batch = x.shape[:-1]
         if batch:
             x, weights = x.reshape(math.prod(batch), x.shape[-1]), weights[:, None]
-        state = run(plan(self.program, self.inputs, self.weights, self.memory), weights, x.T)
-        out = self._read(state)  # (number of outputs, *batch)
-        return out.T.reshape(*batch, *self.output_shape) if batch else out.reshape(self.output_shape)
+        if not batch:
+            return self._outputs(weights, x).reshape(self.output_shape)
+        state = 2 * dtype.itemsize << self.program.num_qubits
+        if len(x) * state <= self.memory or len(x) == 1:
+            out = self._outputs(weights, x)
+        else:  # running a batch of states takes some copies of them
+            out = in_parts(lambda some: self._outputs(weights, some), x, max(1, self.memory // (4 * state)))
+        return out.reshape(*batch, *self.output_shape)
+
+    def _outputs(self, weights: Array, x: Array) -> Array:
+        """(W, 1) and (points, n_in) -> (points, number of outputs), or without the points."""
+        return self._read(run(plan(self.program, self.inputs, self.weights, self.memory), weights, x.T)).T
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,7 +1,5 @@
 """The arguments of `fit`, checked before anything is traced."""
 
-import math
-import numbers
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._checks import check_count, check_flag, check_function, check_key, check_number
 from qmljax._training.leaves import is_key
 
 
 def check_functions(loss: Any, callback: Any) -> None:
     """Refuses what cannot be called."""
-    if not callable(loss):
-        raise TypeError(f"`loss` must be a function, loss(weights, *data) -> (), but is {loss!r}.")
-    if callback is not None and not callable(callback):
-        raise TypeError(f"`callback` must be a function, callback(step, weights, loss), or None, but is {callback!r}.")
+    check_function(loss, "loss", "loss(weights, *data) -> ()")
+    if callback is not None:
+        check_function(callback, "callback", "callback(step, weights, loss), or None")
 
 
 def refuse_tracers(tree: Any, name: str) -> None:
@@ -76,11 +74,11 @@ def check_optimizer(optimizer: Any) -> None:
         )
 
 
-def check_kind(ensemble: Any, own_data: Any, checkpoint: Any) -> None:
+def check_kind(ensemble: Any, own_data: Any, checkpoint: Any, progress: Any) -> None:
     """What says whether there are members, and the file."""
-    for name, value in (("ensemble", ensemble), ("own_data", own_data)):
-        if value is not None and not isinstance(value, bool | np.bool_):
-            raise TypeError(f"`{name}` must be True, False or None, but is {value!r}.")
+    check_flag(ensemble, "ensemble", optional=True)
+    check_flag(own_data, "own_data", optional=True)
+    check_flag(progress, "progress")
     if own_data and ensemble is not None and not ensemble:
         raise ValueError(
             "`own_data=True` is for an ensemble, whose members have data of their own, but `ensemble` is False. Leave "
@@ -114,62 +112,29 @@ def refuse_ambiguous(data: tuple[Array, ...], members: int) -> None:
         )
 
 
-def is_count(value: Any, least: int) -> bool:
-    """Whether a value is an integer, not True, and not below `least`."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
-
-
 def check_counts(
     samples: int, steps: Any, batch_size: Any, key: Any, patience: Any, min_delta: Any, convergence: Any
 ) -> None:
     """The numbers, and the key."""
-    if not is_count(steps, 0):
-        raise ValueError(f"`steps` must be an integer of at least 0, but is {steps!r}.")
-    for name, value in (("patience", patience), ("convergence", convergence)):
-        least = 1 if name == "patience" else 2
-        if value is not None and not is_count(value, least):
-            raise ValueError(f"`{name}` must be a number of steps, at least {least}, but is {value!r}.")
-    if not is_number(min_delta) or not 0 <= min_delta < math.inf:
-        raise ValueError(f"`min_delta` must be a number of at least 0, but is {min_delta!r}.")
+    check_count(steps, "steps", least=0)
+    check_count(patience, "patience", optional=True, what="a number of steps")
+    check_count(convergence, "convergence", least=2, optional=True, what="a number of steps")
+    check_number(min_delta, "min_delta")
     if min_delta and patience is None:
         raise ValueError(f"`min_delta` belongs to `patience`, but is {min_delta!r} without it. Pass `patience=`, too.")
     if key is not None:
         refuse_tracers(key, "key")
-        check_key(key, "All members of an ensemble see the same batches.")
+        check_key(key, hint="Pass one of them. All members of an ensemble see the same batches.")
     if batch_size is None:
         return
     if not samples:
         raise ValueError("`batch_size` needs data, but `data` is empty.")
-    if not is_count(batch_size, 1) or batch_size > samples:
-        raise ValueError(
-            f"`batch_size` must be an integer from 1 to {samples}, the number of samples, but is {batch_size!r}."
-        )
+    check_count(batch_size, "batch_size", most=samples, what="a number of samples")
     if key is None:
         raise ValueError(
             "Mini-batches are drawn at random: pass `key=jax.random.key(seed)`, or leave `batch_size` out. `key` is "
             "None."
         )
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a real number: of Python, of numpy, or an array of shape (); not True, nor a string."""
-    if isinstance(value, bool | np.bool_) or isinstance(value, jax.core.Tracer):
-        return False
-    if isinstance(value, numbers.Real):
-        return True
-    return isinstance(value, jax.Array | np.ndarray) and value.shape == () and value.dtype.kind in "fiu"
-
-
-def check_key(key: Any, hint: str) -> None:
-    """Refuses what is not one random key; `hint` says why one is enough."""
-    expected = "`key` must be one JAX random key, such as jax.random.key(0), but"
-    if not isinstance(key, jax.Array | np.ndarray):
-        raise ValueError(f"{expected} `key` is {key!r}.")
-    typed = is_key(key)
-    if not typed and (key.dtype != np.uint32 or key.ndim == 0):
-        raise ValueError(f"{expected} is an array of dtype {key.dtype} and shape {key.shape}.")
-    if key.ndim != (0 if typed else 1):
-        raise ValueError(f"{expected} is an array of keys, of shape {key.shape}. Pass one of them. {hint}")
 
 
 def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
@@ -183,8 +148,7 @@ def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
                 "'L-BFGS-B', or leave this out: an optax transformation has its own arguments."
             )
         return
-    if tol is not None and (not is_number(tol) or not 0 < tol < math.inf):
-        raise ValueError(f"`tol` must be a positive number, but is {tol!r}.")
+    check_number(tol, "tol", above=True, optional=True)
     if options is not None and not isinstance(options, Mapping):
         raise TypeError(f"`options` must be a dictionary, as scipy.optimize.minimize takes it, but is {options!r}.")
     if "maxiter" in (options or {}):

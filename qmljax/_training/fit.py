@@ -143,7 +143,7 @@ def fit(
         machine learning models", arXiv:2403.07059 (2024).
     """
     check_functions(loss, callback)
-    check_kind(ensemble, own_data, checkpoint)
+    check_kind(ensemble, own_data, checkpoint, progress)
     weights = check_weights(weights)
     data, validation = check_data(data, validation, own_data)
     axis = 1 if own_data else 0

@@ -18,10 +18,10 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from qmljax._checks import check_count, check_number
 from qmljax._circuit.expressions import Affine, parameters
 from qmljax._circuit.program import Angle, Op, Program
 from qmljax._engine.state import PRECISION
-from qmljax._training.checks import is_count, is_number
 
 
 def natural_gradient(
@@ -57,8 +57,7 @@ def natural_gradient(
         J. Stokes, J. Izaac, N. Killoran, G. Carleo, "Quantum Natural Gradient", Quantum 4, 269 (2020), equation (13).
     """
     check_signature(metric, "metric", "weights -> (W, W)")
-    if not is_number(damping) or not 0 <= damping < math.inf:
-        raise ValueError(f"`damping` must be at least 0, but is {damping!r}. Pass a number, such as 1e-3.")
+    check_number(damping, "damping")
     groups = None if blocks is None else _groups(blocks)
     largest = max((k for group in groups or () for k in group), default=-1)
 
@@ -155,8 +154,7 @@ def rotosolve(function: Any, degree: int = 1) -> optax.GradientTransformationExt
     """
     if not isinstance(getattr(function, "program", None), Program):
         raise TypeError(f"`function` must be a QNN or an expectation, not the loss of one, but is {function!r}.")
-    if not is_count(degree, 1):
-        raise ValueError(f"`degree` must be at least 1, but is {degree!r}. Pass an integer.")
+    check_count(degree, "degree")
     program = function.program
     places = getattr(function, "weights", tuple(range(program.num_parameters)))
     bases, orders = zip(*(_frequencies(program, k) for k in places), strict=True) if places else ((), (1,))

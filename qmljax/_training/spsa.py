@@ -1,18 +1,16 @@
 """Gradients from few values of the loss: SPSA, and with the fidelity of states its natural gradient, for optax."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from qmljax._checks import check_count, check_key, check_number
 from qmljax._engine.state import PRECISION
-from qmljax._training.checks import check_key, is_count, is_number
 from qmljax._training.optimizers import check_signature
 
 
@@ -122,8 +120,7 @@ def qnspsa(
     """
     check_signature(fidelity, "fidelity", "(weights, weights) -> ()")
     key = _checked_key(key, perturbation, samples)
-    if not is_number(damping) or not 0 < damping < math.inf:
-        raise ValueError(f"`damping` must be positive, but is {damping!r}. Pass a number, such as 1e-3.")
+    check_number(damping, "damping", above=True)
     estimate = spsa(key, perturbation, samples)
 
     def init(weights: Any) -> QNSPSAState:
@@ -154,15 +151,10 @@ def qnspsa(
 
 def _checked_key(key: Any, perturbation: Any, samples: int) -> Array:
     """The key as one that says that it is one, by which `fit` gives the members of an ensemble keys of their own."""
-    if not isinstance(key, jax.Array | np.ndarray):
-        raise TypeError(f"`key` must be a JAX random key, such as jax.random.key(0), but is {key!r}.")
-    check_key(key, "Members of an ensemble draw by keys of their own already.")
-    if not is_count(samples, 1):
-        raise ValueError(f"`samples` must be at least 1, but is {samples!r}. Pass an integer.")
-    if not callable(perturbation) and (not is_number(perturbation) or not 0 < perturbation < math.inf):
-        raise ValueError(
-            f"`perturbation` must be positive, but is {perturbation!r}. Pass a number, such as 0.1, or a schedule."
-        )
+    check_key(key, hint="Pass one of them. Members of an ensemble draw by keys of their own already.")
+    check_count(samples, "samples")
+    if not callable(perturbation):
+        check_number(perturbation, "perturbation", above=True, hint="Pass such a number, or a schedule.")
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
     return jax.random.wrap_key_data(jnp.asarray(key))

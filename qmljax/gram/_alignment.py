@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from qmljax._checks import check_flag
 from qmljax.gram._checks import PRECISION, check_gram, check_labels
 
 
@@ -38,7 +39,7 @@ def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
     columns = y.reshape(len(y), -1)
     largest = lax.stop_gradient(jnp.max(jnp.abs(columns)))
     columns = columns / jnp.where(largest > 0, largest, 1.0)  # against overflow: their size does not matter
-    if centred:
+    if check_flag(centred, "centred"):
         columns = columns - columns.mean(axis=0, keepdims=True)
         gram = centre(gram)
     # <K, Y Y^T> is the trace of Y^T K Y; the matrix Y Y^T is never made.

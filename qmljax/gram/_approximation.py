@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from qmljax._checks import check_count, check_function, check_key
-from qmljax.gram._checks import PRECISION
+from qmljax._checks import check_count, check_function, check_key, check_number, shown
+from qmljax.gram._checks import PRECISION, check_points
 
 
 def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cutoff: float | None = None) -> Array:
@@ -37,12 +36,13 @@ def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cut
         True
     """
     check_function(kernel, "kernel", "``kernel(x, y)`` of points")
-    number = isinstance(cutoff, int | float | np.number) and not isinstance(cutoff, bool)
-    if cutoff is not None and not (number and 0 <= cutoff < 1):
-        raise ValueError(f"`cutoff` must be a part, a number from 0 to below 1, or None, but is {cutoff!r}.")
-    if np.ndim(landmarks) != 2 or not len(landmarks):
+    check_number(cutoff, "cutoff", below=1, optional=True, hint="It is a part of the largest eigenvalue.")
+    x = check_points(x, "x", "points of shape (N, d)")
+    landmarks = check_points(landmarks, "landmarks", "points of shape (m, d), at least one")
+    if not len(landmarks) or landmarks.shape[1] != x.shape[1]:
         raise ValueError(
-            f"`landmarks` must be points of shape (m, d), at least one, but have shape {np.shape(landmarks)}."
+            f"`landmarks` must be points like those of `x`, at least one, but are {shown(landmarks)}, and `x` is "
+            f"{shown(x)}."
         )
     values, vectors = jnp.linalg.eigh(jnp.asarray(kernel(landmarks, landmarks)))
     cutoff = len(values) * float(jnp.finfo(values.dtype).eps) if cutoff is None else cutoff
@@ -66,7 +66,13 @@ def approximation_error(
         pairs: About how many entries to compare.
     """
     check_function(kernel, "kernel", "``kernel(x, y)`` of points"), check_key(key), check_count(pairs, "pairs")
-    x, features = jnp.asarray(x), jnp.asarray(features)
+    x = jnp.asarray(check_points(x, "x", "points of shape (N, d)"))
+    features = jnp.asarray(check_points(features, "features", "of shape (N, m)"))
+    if len(x) != len(features) or not len(x):
+        raise ValueError(
+            f"`features` must hold those of each of the points, at least one, but is {shown(features)}, and `x` is "
+            f"{shown(x)}."
+        )
     side = max(1, round(pairs**0.5))
     rows, columns = (jax.random.randint(k, (side,), 0, len(x)) for k in jax.random.split(key))
     approximate = jnp.matmul(features[rows], features[columns].T, precision=PRECISION)

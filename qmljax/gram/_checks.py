@@ -25,3 +25,11 @@ def check_labels(y: Any, gram: Array, *, columns: bool = True) -> Array:
     if array.ndim not in ((1, 2) if columns else (1,)) or len(array) != len(gram):
         raise ValueError(f"`y` must hold {wanted}, but is {shown(array)}.")
     return jnp.asarray(array, gram.dtype)
+
+
+def check_points(value: Any, name: str, what: str) -> Any:
+    """An array of two axes; `what` says which."""
+    array = check_array(value, name, what)
+    if array.ndim != 2:
+        raise ValueError(f"`{name}` must be {what}, but is {shown(array)}.")
+    return array

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._checks import check_number
 from qmljax.gram._checks import PRECISION, check_gram, check_labels
 
 
@@ -65,9 +66,8 @@ def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     """
     gram = check_gram(gram)
     y = check_labels(y, gram)
-    ridge = ridge if isinstance(ridge, jax.Array) and ridge.ndim == 0 else _number("ridge", ridge)
-    if not isinstance(ridge, jax.core.Tracer) and not ridge > 0:
-        raise ValueError(f"`ridge` must be positive, but is {ridge!r}.")
+    ridge = check_number(ridge, "ridge", above=True)
+    ridge = ridge if isinstance(ridge, jax.Array) else float(ridge)
     matrix = gram + ridge * jnp.eye(len(gram), dtype=gram.dtype)
     return ridge * jnp.sum(y * jax.scipy.linalg.solve(matrix, y, assume_a="pos")) / 2
 
@@ -105,10 +105,7 @@ def _number(name: str, value: Any, *, zero: bool = False) -> float:
             f"`{name}` must be a number, but JAX traces it: pass it as a number, such as 1.0, from outside of `jit`, "
             "`vmap` or `grad`."
         )
-    number = isinstance(value, int | float | np.number | np.ndarray | jax.Array) and not isinstance(value, bool)
-    if not number or np.ndim(value) or not np.isfinite(value) or value < 0 or value == 0 and not zero:
-        raise ValueError(f"`{name}` must be positive{' or 0' * zero}, a finite number, but is {value!r}.")
-    return float(value)
+    return float(check_number(value, name, above=not zero))
 
 
 def _dual_optimum(

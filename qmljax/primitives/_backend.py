@@ -11,7 +11,7 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 
-from qmljax._checks import check_key
+from qmljax._checks import check_count, check_flag, check_key, check_number
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.readout import of_observables, of_qubits
 from qmljax._progress import load_tqdm
@@ -239,7 +239,13 @@ class Pairs:
 def _instance(primitive: Any, name: str) -> Any:
     """The primitive, made if it is a factory."""
     if primitive is not None and (isinstance(primitive, type) or not hasattr(primitive, "run")):
-        primitive = primitive() if callable(primitive) else primitive
+        try:
+            primitive = primitive() if callable(primitive) else primitive
+        except TypeError as error:
+            raise TypeError(
+                f"`{name}` must be a V2 primitive, or what makes one when called without arguments, but {primitive!r} "
+                f"does not: {error}. Wrap it in a lambda."
+            ) from error
         if not hasattr(primitive, "run"):
             raise TypeError(
                 f"`{name}` must be a V2 primitive, or what makes one when called, but is a {type(primitive).__name__}."
@@ -285,30 +291,19 @@ def _check(backend: PrimitiveBackend) -> None:
         _seed(backend.key)
     elif backend.key is not None:
         raise ValueError('`key` is for gradient="spsa". Parameter shifts are not random: leave it out.')
-    for name, least in (("shots", 1), ("max_executions_per_job", 1), ("max_retries", 0)):
-        value = getattr(backend, name)
-        if name == "shots" and value is None:
-            continue
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-            raise ValueError(f"`{name}` must be an integer from {least} on, but is {value!r}.")
-    for name in ("precision", "timeout"):
-        value = getattr(backend, name)
-        if value is not None and not (_is_number(value) and 0 <= value < np.inf):
-            raise ValueError(f"`{name}` must be a number from 0.0 on, but is {value!r}.")
-    if not (_is_number(backend.spsa_step) and 0 < backend.spsa_step < np.inf):
-        raise ValueError(f"`spsa_step` must be a positive number of radians, but is {backend.spsa_step!r}.")
+    check_count(backend.shots, "shots", optional=True)
+    check_count(backend.max_executions_per_job, "max_executions_per_job")
+    check_count(backend.max_retries, "max_retries", least=0)
+    check_count(backend.resilience_level, "resilience_level", least=0, optional=True)
+    check_number(backend.precision, "precision", optional=True)
+    check_number(backend.timeout, "timeout", optional=True)
+    check_number(backend.spsa_step, "spsa_step", above=True, hint="It is in radians.")
+    check_flag(backend.progress, "progress")
     if not isinstance(backend.journal, str | os.PathLike | None):
         raise TypeError(f"`journal` must be the path of a file, but is {backend.journal!r}.")
-    level = backend.resilience_level
-    if level is not None and (isinstance(level, bool) or not isinstance(level, int) or level < 0):
-        raise ValueError(f"`resilience_level` must be an integer from 0 on, but is {level!r}.")
     for name, method in (("pass_manager", "run"), ("service", "job")):
         value = getattr(backend, name)
         if value is not None and not callable(getattr(value, method, None)):
             raise TypeError(
                 f"`{name}` must be an object with a method `{method}`, but is of type {type(value).__name__}."
             )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -18,6 +18,7 @@ from qiskit.primitives import (
 )
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from qmljax._checks import check_flag
 from qmljax._circuit.program import Program
 from qmljax._models.functions import OfParams, probabilities
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
@@ -68,6 +69,7 @@ class Sampler(BaseSamplerV2):
     ):
         check_number(default_shots, "default_shots", int, 1)
         check_seed(seed)
+        check_flag(exact, "exact")
         if exact and seed is not None:
             raise ValueError("`exact` draws nothing, so that a `seed` has no effect. Leave out one of them.")
         self._default_shots = default_shots

@@ -11,10 +11,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import validate_data
 
+from qmljax._checks import check_number
 from qmljax.sklearn._matrices import FLOATS, dense, modest
 from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork
 from qmljax.sklearn._objective import ERRORS, Outputs
-from qmljax.sklearn._options import check_number, labels_of, weights_of_classes, weights_of_samples
+from qmljax.sklearn._options import labels_of, weights_of_classes, weights_of_samples
 from qmljax.sklearn._saved import can_be_saved
 
 
@@ -81,7 +82,7 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         """Points, one-hot targets (N, C) and weights of the samples that have weight; sets `classes_`."""
         self._forget(reset)
         self._check_options((*ERRORS, "cross_entropy"))
-        check_number("scale", self.scale)
+        check_number(self.scale, "scale", above=True)
         X, y = validate_data(  # noqa: N806
             self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True, reset=reset
         )

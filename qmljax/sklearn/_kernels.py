@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from qmljax import gram
 from qmljax._models.protocols import Kernel
 from qmljax.sklearn._matrices import FLOATS, FittedKernel, dense, modest, no_probabilities
-from qmljax.sklearn._options import weights_of_samples
+from qmljax.sklearn._options import factors_of_classes, weights_of_samples
 
 REPAIRS: dict[str, Callable[[Any], Any]] = {
     "clip": gram.clip,
@@ -54,6 +54,7 @@ class _QuantumKernel:
             check_classification_targets(y)
             if len(np.unique(y[rows])) < 2:
                 raise ValueError("A classifier needs at least two classes, but the samples with weight are of 1 class.")
+            factors_of_classes(getattr(self, "class_weight", None), np.unique(y[rows]))
         self.kernel_ = FittedKernel(self.quantum_kernel, self.kernel_weights, X)
         block = self.kernel_matrix_ = self.kernel_.gram()
         if len(rows) < len(X):
@@ -78,7 +79,9 @@ class _QuantumKernel:
         for name in ("C", "epsilon", "tol", "cache_size", "max_iter"):
             if isinstance(getattr(self, name, None), bool | np.bool_):
                 raise ValueError(f"`{name}` must be a number, but is {getattr(self, name)!r}.")
-        if not (self.repair is None or callable(self.repair) or self.repair in REPAIRS):
+        if not (
+            self.repair is None or callable(self.repair) or isinstance(self.repair, str) and self.repair in REPAIRS
+        ):
             raise ValueError(
                 f"`repair` must be one of {', '.join(map(repr, REPAIRS))}, a function of a matrix, or None, but is "
                 f"{self.repair!r}."

@@ -48,7 +48,9 @@ def read_kernel(
         kernel = default_kernel(features)
     if not callable(kernel):
         if not callable(getattr(kernel, "evaluate", None)):
-            hint = "For a kernel matrix use sklearn.svm.SVC(kernel='precomputed'). " * (kernel == "precomputed")
+            hint = "For a kernel matrix use sklearn.svm.SVC(kernel='precomputed'). " * (
+                isinstance(kernel, str) and kernel == "precomputed"
+            )
             raise TypeError(
                 "`quantum_kernel` must be what qmljax.fidelity_kernel or qmljax.projected_kernel returns, or have a "
                 f"method `evaluate(x, y)`, but is {kernel!r}. {hint or 'Build one from a feature map.'}".rstrip()

@@ -24,9 +24,9 @@ from jax import Array
 from qiskit import QuantumCircuit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qmljax._checks import check_count, check_flag, check_number
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Backend
 from qmljax._models.protocols import Model
@@ -36,7 +36,7 @@ from qmljax._training.leaves import as_numpy, like
 from qmljax._training.result import FitResult
 from qmljax.sklearn._matrices import FLOATS, dense
 from qmljax.sklearn._objective import Objective, Outputs, evaluate, room, weighted
-from qmljax.sklearn._options import check_flag, check_integer, check_number
+from qmljax.sklearn._options import generator
 from qmljax.sklearn._saved import save
 from qmljax.sklearn._variational import variational_network
 
@@ -86,7 +86,7 @@ class NeuralNetwork(BaseEstimator):
         weights = None if going_on else self._first_weights(network.num_weights)
         self.outputs_, self.neural_network_ = outputs, network
         self._made_of = self._parts()
-        self._rng = check_random_state(self.random_state)
+        self._rng = generator(self.random_state)
         self._opt_state = None
         if going_on:
             return
@@ -224,17 +224,14 @@ class NeuralNetwork(BaseEstimator):
     def _check_options(self, names: tuple[str, ...]) -> None:
         if not callable(self.loss) and not (isinstance(self.loss, str) and self.loss in names):
             raise ValueError(f"`loss` must be one of {', '.join(names)}, or a function, but is {self.loss!r}.")
-        try:
-            check_number("learning_rate", self.learning_rate)
-        except ValueError as error:
-            raise ValueError(f"{error} For a schedule pass an optax transformation as `optimizer`.") from None
-        check_number("alpha", self.alpha, zero=True)
-        check_number("validation_fraction", self.validation_fraction, below=1)
-        check_integer("steps", self.steps, least=0)
-        check_integer("batch_size", self.batch_size, least=1, optional=True)
-        check_integer("patience", self.patience, least=1, optional=True)
-        check_flag("warm_start", self.warm_start)
-        check_flag("progress", self.progress)
+        hint = "For a schedule pass an optax transformation as `optimizer`."
+        check_number(self.learning_rate, "learning_rate", above=True, hint=hint)
+        check_number(self.alpha, "alpha")
+        check_number(self.validation_fraction, "validation_fraction", above=True, below=1)
+        check_count(self.steps, "steps", least=0)
+        check_count(self.batch_size, "batch_size", optional=True)
+        check_count(self.patience, "patience", optional=True)
+        check_flag(self.warm_start, "warm_start"), check_flag(self.progress, "progress")
         if not (self.callback is None or callable(self.callback)):
             raise ValueError(
                 f"`callback` must be a function of step, weights and loss, or None, but is {self.callback!r}."
@@ -291,7 +288,7 @@ class NeuralNetwork(BaseEstimator):
         self.neural_network_, self.outputs_ = network, Outputs(network, *about["outputs"])
         self.weights_, self.loss_curve_ = weights, losses
         self._made_of = self._parts()
-        self._rng, self._opt_state = check_random_state(self.random_state), None
+        self._rng, self._opt_state = generator(self.random_state), None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -1,37 +1,15 @@
 """What estimators are given besides points, checked: options, labels, weights of samples and of classes."""
 
-import math
-import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
-
-def check_number(name: str, value: Any, *, zero: bool = False, below: float = math.inf) -> None:
-    """Refuses what is no finite number above 0 (or 0 as well), or not below a bound."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-    if not (number and math.isfinite(value) and (value > 0 or zero and value == 0) and value < below):
-        least = "at least 0" if zero else "above 0"
-        bound = f" and below {below:g}" if math.isfinite(below) else ""
-        raise ValueError(f"`{name}` must be positive, a number {least}{bound}, but is {value!r}.")
-
-
-def check_integer(name: str, value: Any, *, least: int, optional: bool = False) -> None:
-    """Refuses what is no integer from `least` on, nor, where it may be left out, None."""
-    if value is None and optional:
-        return
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool | np.bool_) or value < least:
-        raise ValueError(f"`{name}` must be an integer of at least {least}{' or None' * optional}, but is {value!r}.")
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Refuses what is neither True nor False."""
-    if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"`{name}` must be True or False, but is {value!r}.")
+from qmljax._checks import check_number
 
 
 def weights_of_samples(sample_weight: Any, x: Any) -> np.ndarray:
@@ -53,22 +31,45 @@ def labels_of(y: np.ndarray) -> tuple[np.ndarray, int | None]:
     return y, None
 
 
+def generator(random_state: Any) -> np.random.RandomState:
+    """The random numbers of an estimator."""
+    try:
+        return check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(
+            f"`random_state` must be an integer from 0 on, a numpy.random.RandomState or None, but is {random_state!r}."
+        ) from error
+
+
+def factors_of_classes(class_weight: Any, classes: np.ndarray) -> np.ndarray | None:
+    """A factor for each class; none for "balanced", where they depend on the samples."""
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        return None
+    expected = (
+        "`class_weight` must be None, 'balanced', or a dictionary, a finite number of at least 0 for classes of `y`"
+    )
+    if class_weight is not None and not isinstance(class_weight, Mapping):
+        raise ValueError(f"{expected}, but is {class_weight!r}.")
+    try:
+        for value in (class_weight or {}).values():
+            check_number(value, "class_weight")
+        return compute_class_weight(class_weight, classes=classes, y=classes)
+    except ValueError as error:
+        raise ValueError(f"{expected}, but is {class_weight!r}.") from error
+
+
 def weights_of_classes(class_weight: Any, classes: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weights of samples (N,) times those of their classes.
 
     "balanced" gives every class that has samples the same total, of `weights` as they come: a weight of 2 is as good as
     a sample twice.
     """
-    if class_weight is None:
-        return weights
+    factors = factors_of_classes(class_weight, classes)
     index = np.searchsorted(classes, y)
-    if isinstance(class_weight, str) and class_weight == "balanced":
+    if factors is None:
         totals = np.bincount(index, weights, len(classes))
         there = totals > 0
         return weights * (totals.sum() / (there.sum() * np.where(there, totals, 1.0)))[index]
-    factors = compute_class_weight(class_weight, classes=classes, y=classes)
-    if not (np.isfinite(factors).all() and (factors >= 0).all()):
-        raise ValueError(f"`class_weight` must hold finite numbers of at least 0, but is {class_weight!r}.")
     if not (weights * factors[index]).any():
         raise ValueError(f"`class_weight` must leave some samples a weight above 0, but is {class_weight!r}.")
     return weights * factors[index]

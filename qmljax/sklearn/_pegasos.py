@@ -4,13 +4,13 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qmljax._checks import check_count, check_flag, check_number
 from qmljax._models.protocols import Kernel
 from qmljax.sklearn._matrices import FittedKernel, dense, modest, no_probabilities
-from qmljax.sklearn._options import check_flag, check_integer, check_number, weights_of_classes, weights_of_samples
+from qmljax.sklearn._options import generator, weights_of_classes, weights_of_samples
 
 
 class PegasosQSVC(ClassifierMixin, BaseEstimator):
@@ -83,7 +83,7 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         self.offset_ = 1.0 if self.bias else 0.0
         gram = self.kernel_matrix_ + self.offset_
         total = weights.sum()
-        draws = check_random_state(self.random_state).choice(len(X), self.num_steps, p=weights / total)
+        draws = generator(self.random_state).choice(len(X), self.num_steps, p=weights / total)
         positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         strength = self.C * total  # 1 / lambda
         counts = [_violations(gram, np.where(y == label, 1.0, -1.0), draws, strength) for label in positive]
@@ -91,10 +91,9 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         return self
 
     def _check_options(self) -> None:
-        check_number("C", self.C)
-        check_integer("num_steps", self.num_steps, least=1)
-        check_flag("bias", self.bias)
-        check_flag("precomputed", self.precomputed)
+        check_number(self.C, "C", above=True)
+        check_count(self.num_steps, "num_steps")
+        check_flag(self.bias, "bias"), check_flag(self.precomputed, "precomputed")
 
     def __sklearn_tags__(self) -> Any:
         tags = modest(super().__sklearn_tags__())

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 import torch
 from torch import Tensor
 
+from qmljax._checks import check_array, shown
 from qmljax._models.protocols import Model
 from qmljax.torch._function import torch_function
 
@@ -17,12 +17,13 @@ class TorchConnector(torch.nn.Module):
     Its parameter `weight`, of shape (W,), is all of its state. `forward(x)` takes tensors (..., n_in) with any number
     of leading dimensions to (..., *output_shape), and is differentiable in `x` as well as in `weight`; see
     `torch_function` for how. The dtype is the wider one of `x` and `weight`; integers become the dtype of `weight`, and
-    half precision, as under `torch.autocast`, is computed with in float32.
+    half precision is computed with in float32, of which the result is rounded.
 
     Args:
         model: A function ``model(weights, x)`` with `num_weights`, `num_inputs` and `output_shape`, such as
             `estimator_qnn` and `sampler_qnn` return, on any backend.
-        initial_weights: What `weight` starts from, of shape (W,). Tensors and arrays keep their floating point dtype.
+        initial_weights: What `weight` starts from, of shape (W,). A tensor keeps its floating point dtype; arrays and
+            lists, which are float64 by no choice, get PyTorch's default dtype, as the rest of the network has.
             Default: uniform between -1 and 1 by PyTorch's generator, in PyTorch's default dtype.
 
     Raises:
@@ -49,9 +50,7 @@ class TorchConnector(torch.nn.Module):
         if initial_weights is None:
             weight = torch.empty(model.num_weights).uniform_(-1, 1)
         else:
-            if isinstance(initial_weights, jax.Array | np.ndarray):
-                initial_weights = np.array(initial_weights)  # a copy that may be written to, without gaps
-            weight = torch.as_tensor(initial_weights).detach().clone()
+            weight = _tensor(initial_weights)
         if weight.shape != (model.num_weights,):
             raise ValueError(
                 f"`initial_weights` must have shape ({model.num_weights},), a number for each weight of the model, but "
@@ -71,11 +70,22 @@ class TorchConnector(torch.nn.Module):
             raise TypeError(f"`x` must be a tensor, but is a {type(x).__name__}. Use `torch.as_tensor`.")
         if x.is_complex():
             raise TypeError(f"`x` must be real, but has dtype {x.dtype}. Angles are in radians.")
-        dtype = torch.promote_types(torch.promote_types(self.weight.dtype, x.dtype), torch.float32)
-        return self.function(self.weight.to(dtype), x.to(dtype))
+        wider = torch.promote_types(self.weight.dtype, x.dtype)
+        dtype = torch.promote_types(wider, torch.float32)
+        return self.function(self.weight.to(dtype), x.to(dtype)).to(wider)
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed layer."""
         model = self.model
         shape = f", output_shape={model.output_shape}" if hasattr(model, "output_shape") else ""
         return f"inputs={model.num_inputs}, weights={model.num_weights}{shape}"
+
+
+def _tensor(weights: Any) -> Tensor:
+    """Weights as a tensor of their own."""
+    if isinstance(weights, Tensor):
+        return weights.detach().clone()
+    array = check_array(weights, "initial_weights", "a number for each weight of the model")
+    if not np.isfinite(array).all():
+        raise ValueError(f"`initial_weights` must be finite, but are {shown(weights)}.")
+    return torch.tensor(np.array(array, float), dtype=torch.get_default_dtype())

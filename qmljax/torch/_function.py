@@ -8,6 +8,7 @@ import jax
 import torch
 from torch import Tensor
 
+from qmljax._checks import check_function
 from qmljax._models.compiled import Compiled
 from qmljax.torch._bridge import Call
 from qmljax.torch._rules import Flat, of_tree
@@ -23,7 +24,7 @@ class TorchFunction:
     """What `torch_function` returns: `f(*args, **keywords)`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+        self.function = check_function(function, "function", "of pytrees of arrays")
         self._flat = (_shared if isinstance(function, Compiled) else Flat)(function)
 
     @torch.compiler.disable  # the graph breaks here

@@ -748,6 +748,20 @@ def test_loops_are_unrolled():
     np.testing.assert_allclose(matrix(qj.parse(source)), Operator(lib.RXGate(6)).data, atol=1e-12)
 
 
+def test_loops_and_powers_that_memory_does_not_hold(monkeypatch):
+    """A file says ten billion in a few bytes."""
+    monkeypatch.setattr("qmljax._circuit.parse.MOST_REPEATED", 1000)
+    loop, nested, power = QuantumCircuit(1), QuantumCircuit(1), QuantumCircuit(1)
+    with loop.for_loop(range(10**10)):
+        loop.h(0)
+    with nested.for_loop(range(100)), nested.for_loop(range(100)):
+        nested.rx(0.1, 0)
+    power.append(lib.HGate().power(10**10, annotated=True), [0])
+    for circuit in (loop, nested, power):
+        with pytest.raises(ValueError, match="must not repeat more than 1000 operations. Repeat it fewer times"):
+            qj.parse(circuit)
+
+
 def test_what_aer_saves_is_not_read():
     aer = pytest.importorskip("qiskit_aer.library")
     circuit = rotations(2, 0)

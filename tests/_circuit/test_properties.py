@@ -78,7 +78,7 @@ def operations(draw: st.DrawFn, room: int) -> Any:
 
 @st.composite
 def circuits(draw: st.DrawFn) -> QuantumCircuit:
-    n = draw(st.integers(1, 6))
+    n = draw(st.integers(1, 8))
     first = draw(st.integers(1, n))
     registers = [QuantumRegister(first, "r"), *([QuantumRegister(n - first, "q")] if n > first else [])]
     circuit = QuantumCircuit(*registers, global_phase=draw(st.sampled_from(ANGLES)))
@@ -146,7 +146,7 @@ def test_random_circuits(data: Any):
                     run, seen = isa, obs.apply_layout(isa.layout)
             f = qj.expectation(run, seen)
             got = f(params)
-            if dtype == np.float64 and rows.size and draw(st.integers(0, 2)) == 0:
+            if dtype == np.float64 and rows.size and draw(st.booleans()):
                 check_gradient(f, circuit, obs, rows[0])
         np.testing.assert_allclose(got, np.reshape(expected, np.shape(got)), atol=atol)
     ran["examples"] += 1

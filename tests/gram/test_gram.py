@@ -142,9 +142,9 @@ def test_numbers_that_are_none(wrong):
         (gram.absolute_loss, "ridge"),
         (gram.squared_loss, "ridge"),
     ):
-        with pytest.raises(ValueError, match=f"`{name}` must be positive"):
+        with pytest.raises(ValueError, match=f"`{name}` must be a finite number above 0"):
             loss(matrix, y, **{name: wrong})
-    with pytest.raises(ValueError, match="`epsilon` must be positive or 0"):
+    with pytest.raises(ValueError, match="`epsilon` must be a finite number of at least 0"):
         gram.svr_loss(matrix, y, epsilon=-0.1)
     with pytest.raises(TypeError, match="`C` must be a number, but JAX traces it"):
         jax.jit(lambda c: gram.svc_loss(matrix, y, C=c))(1.0)
@@ -281,7 +281,7 @@ def test_nystroem_leaves_out_what_is_rounding():
         features = np.asarray(gram.nystroem(lambda a, b: jnp.asarray(a @ b.T), x.astype(dtype), x[:40].astype(dtype)))
         assert features.dtype == dtype and (abs(features).max(axis=0) > tolerance).sum() == 3
         np.testing.assert_allclose(features @ features.T, x @ x.T, atol=10 * tolerance)
-    with pytest.raises(ValueError, match="`cutoff` must be a part"):
+    with pytest.raises(ValueError, match="`cutoff` must be a finite number of at least 0 and below 1"):
         gram.nystroem(RBF(0.7), x, x, cutoff=-1.0)
     with pytest.raises(ValueError, match=re.escape("`landmarks` must be points of shape (m, d)")):
         gram.nystroem(RBF(0.7), x, x[0])
@@ -306,7 +306,7 @@ def test_singular_matrices_without_a_ridge():
     assert gram.model_complexity(axis, [0.0, 1.0]) == gram.geometric_difference(axis, jnp.eye(2)) == np.inf
     difference = jax.jit(lambda ridge: gram.geometric_difference(jnp.eye(3), jnp.eye(3), ridge=ridge))
     np.testing.assert_allclose(difference(0.1), 1 / 1.1, rtol=1e-5)
-    with pytest.raises(ValueError, match="`ridge` must be positive"):
+    with pytest.raises(ValueError, match="`ridge` must be a finite number above 0"):
         gram.squared_loss(ones, np.ones(3), ridge=0.0)
 
 

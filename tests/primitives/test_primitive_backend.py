@@ -1049,11 +1049,11 @@ def test_the_code_in_the_documentation_prints_what_is_shown(capsys):
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"precision": True}, ValueError, "`precision` must be a number"),
-        ({"precision": "a"}, ValueError, "`precision` must be a number"),
-        ({"precision": np.nan}, ValueError, "`precision` must be a number"),
+        ({"precision": True}, ValueError, "`precision` must be a finite number"),
+        ({"precision": "a"}, ValueError, "`precision` must be a finite number"),
+        ({"precision": np.nan}, ValueError, "`precision` must be a finite number"),
         ({"shots": True}, ValueError, "`shots` must be an integer"),
-        ({"spsa_step": "a"}, ValueError, "`spsa_step` must be a positive number"),
+        ({"spsa_step": "a"}, ValueError, "`spsa_step` must be a finite number above 0"),
         ({"journal": 3}, TypeError, "`journal` must be the path"),
         ({"resilience_level": "a"}, ValueError, "`resilience_level` must be an integer"),
         ({"pass_manager": 3}, TypeError, "`pass_manager` must be an object with a method `run`"),

@@ -203,27 +203,9 @@ def test_kernels_that_are_none(given, error, match):
             kind(**given).fit(x, y)
 
 
-WRONG = [
-    (qs.QSVC, {"C": 0.0}, "'C' parameter"),
-    (qs.QSVC, {"C": np.nan}, "'C' parameter"),
-    (qs.QSVC, {"C": True}, "`C` must be a number"),
-    (qs.QSVC, {"tol": "a"}, "'tol' parameter"),
-    (qs.QSVR, {"epsilon": -1.0}, "'epsilon' parameter"),
-    (qs.QSVR, {"epsilon": False}, "`epsilon` must be a number"),
-    (qs.PegasosQSVC, {"C": "a"}, "`C` must be positive"),
-    (qs.PegasosQSVC, {"C": np.nan}, "`C` must be positive"),
-    (qs.PegasosQSVC, {"C": True}, "`C` must be positive"),
-    (qs.PegasosQSVC, {"num_steps": 10.5}, "`num_steps` must be an integer of at least 1"),
-    (qs.PegasosQSVC, {"num_steps": True}, "`num_steps` must be an integer"),
-    (qs.PegasosQSVC, {"bias": "no"}, "`bias` must be True or False"),
-    (qs.PegasosQSVC, {"precomputed": 1}, "`precomputed` must be True or False"),
-    (qs.PegasosQSVC, {"class_weight": "even"}, "class_weight"),
-]
-
-
-@pytest.mark.parametrize("kind, option, match", WRONG)
-def test_options_that_are_wrong(kind, option, match):
-    with pytest.raises(ValueError, match=match):
+@pytest.mark.parametrize(("kind", "option"), [(qs.QSVC, {"C": True}), (qs.QSVR, {"epsilon": False})])
+def test_flags_are_no_numbers(kind, option):
+    with pytest.raises(ValueError, match="must be a number"):
         kind(quantum_kernel=KERNEL, **option).fit(three_classes()[0], np.arange(30) % 2)
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 
-import jax
 import numpy as np
 import optax
 import pytest
@@ -241,33 +240,3 @@ def test_a_backend(tmp_path):
         qs.VQR(backend="aer").fit(X, X[:, 0])
     sampler = PrimitiveBackend(sampler=StatevectorSampler(seed=0), shots=10)
     assert qs.VQC(backend=sampler, interpret="parity", steps=0).fit(X[:6], TWO[:6]).predict(X[:1]).shape == (1,)
-
-
-# Options.
-
-WRONG = {
-    "steps": [-1, 2.5, "a", True, np.nan],
-    "batch_size": [0, -3, 2.5, "a", True],
-    "patience": [0, 1.5, "a", True],
-    "validation_fraction": [0.0, 1.0, 1.5, np.nan, "a", True],
-    "learning_rate": [0.0, np.nan, np.inf, "a", True],
-    "alpha": [-1.0, np.nan, np.inf, "a", True],
-    "scale": [0.0, -1.0, np.nan, "a", True],
-    "loss": ["mse", 3, None, ["squared_error"]],
-    "interpret": ["sum", 3, ["parity"]],
-    "warm_start": ["yes", 1],
-    "progress": ["no", None],
-    "callback": [3, "print"],
-    "initial_weights": [["a"] * 8, [np.nan] * 8, [1j] * 8, [1.0]],
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_options_that_are_wrong(name):
-    for value in WRONG[name]:
-        with pytest.raises(ValueError, match=f"`{name}` must"):
-            qs.VQC(**{name: value}).fit(X, TWO)
-        if name not in ("scale", "interpret"):
-            with pytest.raises(ValueError, match=f"`{name}` must"):
-                qs.VQR(**{name: value}).fit(X, X[:, 0])
-    assert not jax.config.jax_enable_x64

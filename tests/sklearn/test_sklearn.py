@@ -195,7 +195,7 @@ def test_the_default_map_has_few_qubits():
 
 def test_pegasos_refuses():
     x, y = points(4), [0, 1, 0, 1]
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="`C` must be a finite number above 0"):
         qs.PegasosQSVC(C=0).fit(x, y)
     with pytest.raises(ValueError, match="square"):
         qs.PegasosQSVC(precomputed=True).fit(x, y)

@@ -289,7 +289,9 @@ def test_dtypes_of_a_layer():
         out = torch.nn.Sequential(torch.nn.Linear(3, 2), layer, torch.nn.Linear(2, 1))(torch.rand(5, 3))
         out.float().sum().backward()
     assert w.grad.dtype == torch.float32 and w.grad.abs().sum() > 0
-    assert TorchConnector(ESTIMATOR, np.zeros(2)).weight.dtype == torch.float64
+    assert TorchConnector(ESTIMATOR, torch.zeros(2).double()).weight.dtype == torch.float64
+    for weights in (np.zeros(2), [0.0, 0.0], [0, 0], jnp.zeros(2), np.zeros(2, np.float64)[::1]):
+        assert TorchConnector(ESTIMATOR, weights).weight.dtype == torch.float32  # as the rest of the network has
     assert TorchConnector(ESTIMATOR, np.zeros(2, int)).weight.dtype == torch.float32
     assert layer.double()(x.double()).dtype == torch.float64
 
@@ -538,3 +540,22 @@ except ImportError as error:
     print(error)
 """
     assert run_python(script) == "qmljax.torch needs PyTorch: pip install 'qmljax[torch]'.\n"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_networks_of_half_precision(dtype):
+    """Layers behind get what they expect. Oracle: the same network in float32."""
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), TorchConnector(ESTIMATOR), torch.nn.Linear(2, 1))
+    wide = copy.deepcopy(network)
+    x = torch.rand(5, 3)
+    out = network.to(dtype)(x.to(dtype))
+    assert out.dtype == dtype
+    assert_close(out.float().detach(), wide(x).detach(), 5e-2)
+    out.sum().backward()
+    assert network[1].weight.grad.dtype == dtype and network[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("weights", [["a", "b"], [None, None], 1j * np.ones(2), [[1.0], [1.0, 2.0]], [np.nan, 1.0]])
+def test_initial_weights_that_are_none(weights):
+    with pytest.raises((TypeError, ValueError), match="`initial_weights` must"):
+        TorchConnector(ESTIMATOR, weights)

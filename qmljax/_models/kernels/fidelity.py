@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from qmljax._checks import check_flag
 from qmljax._circuit import readout
 from qmljax._circuit.parse import check_circuit, own
 from qmljax._engine.plan import MEMORY
@@ -69,7 +70,8 @@ def fidelity_kernel(
         V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
     memory = check_memory(memory)
-    if progress:
+    check_flag(local, "local")
+    if check_flag(progress, "progress"):
         load_tqdm()
     feature_map = own(feature_map)
     check_circuit(feature_map, "feature_map")

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from qmljax._circuit.program import Program
 from qmljax._engine.plan import plan
@@ -19,6 +19,7 @@ from qmljax._engine.run import run
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.backend import Part
 from qmljax._models.compiled import Compiled, size
+from qmljax._models.parts import in_parts
 from qmljax._models.qnn import Source
 
 
@@ -117,9 +118,7 @@ class BaseKernel(Compiled):
         size = max(1, self.memory // (copies * (2 * x.dtype.itemsize << self.program.num_qubits)))
         if len(x) <= size:
             return function(x, y)
-        rows = jnp.pad(jnp.stack([x, y], axis=1), ((0, -len(x) % size), (0, 0), (0, 0)), mode="edge")
-        part = jax.checkpoint(lambda both: function(both[:, 0], both[:, 1]))
-        return lax.map(part, rows.reshape(-1, size, *rows.shape[1:])).reshape(-1)[: len(x)]
+        return in_parts(lambda both: function(both[:, 0], both[:, 1]), jnp.stack([x, y], axis=1), size)
 
     def _arguments(self, x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
         x = self._points(x, "x")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._checks import check_flag, check_number
 from qmljax._circuit import readout
 from qmljax._circuit.observables import Observable, listed
 from qmljax._circuit.parse import check_circuit, own, parse
@@ -74,7 +75,7 @@ class ProjectedKernel(BaseKernel):
         gamma = self.gamma if gamma is None else gamma
         if gamma is None:
             return None
-        _check_gamma(gamma)
+        check_number(gamma, "gamma")
         return jnp.asarray(gamma)
 
     def projections(self, x: Any, *, weights: Any = None) -> Array:
@@ -194,10 +195,9 @@ def projected_kernel(
         equations (8) and (9).
     """
     memory = check_memory(memory)
-    if progress:
+    if check_flag(progress, "progress"):
         load_tqdm()
-    if gamma is not None:
-        _check_gamma(gamma)
+    check_number(gamma, "gamma", optional=True, hint="None is for the linear kernel.")
     feature_map = own(feature_map)
     check_circuit(feature_map, "feature_map")
     program = parse(feature_map)
@@ -213,12 +213,6 @@ def projected_kernel(
     width = None if gamma is None else float(gamma)
     options: Any = {"memory": memory, "progress": progress, "source": source}
     return ProjectedKernel(read.program, features, trained, read.observables, width, project, **options)
-
-
-def _check_gamma(gamma: Any) -> None:
-    number = isinstance(gamma, int | float | np.number | np.ndarray | jax.Array) and np.ndim(gamma) == 0
-    if not number or not isinstance(gamma, jax.core.Tracer) and not 0 <= gamma < np.inf:
-        raise ValueError(f"`gamma` must be a finite number from 0 on, or None for the linear kernel, but is {gamma!r}.")
 
 
 def _paulis(n: int, weight: int | np.integer) -> list[str]:
