@@ -16,7 +16,7 @@ from qmljax.sklearn._matrices import FLOATS, dense, modest
 from qmljax.sklearn._networks import NeuralNetwork, OfCircuits, OfNetwork
 from qmljax.sklearn._objective import ERRORS, Outputs
 from qmljax.sklearn._options import labels_of, weights_of_classes, weights_of_samples
-from qmljax.sklearn._saved import can_be_saved
+from qmljax.sklearn._saved import can_be_saved, labels_from, labels_to
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -149,16 +149,13 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         tags.input_tags.sparse = True
         return tags
 
-    def _learned(self) -> dict[str, Any]:
-        dtype = self.classes_.dtype
-        about = {"classes": self.classes_.tolist(), "dtype": dtype.str, "one_hot": self._one_hot}
-        return super()._learned() | about
+    def _learned(self) -> tuple[Any, dict[str, Any], dict[str, np.ndarray]]:
+        model, about, arrays = super()._learned()
+        return model, about | labels_to(self.classes_) | {"one_hot": self._one_hot}, arrays
 
-    def _relearn(self, about: dict[str, Any], *learned: Any) -> None:
-        super()._relearn(about, *learned)
-        if np.dtype(about["dtype"]).itemsize > max(16, np.array(about["classes"]).dtype.itemsize):
-            raise ValueError(f"its labels cannot have the dtype {about['dtype']}")
-        self.classes_, self._one_hot = np.array(about["classes"], about["dtype"]), about["one_hot"]
+    def _relearn(self, model: Any, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        super()._relearn(model, about, arrays)
+        self.classes_, self._one_hot = labels_from(about), about["one_hot"]
 
 
 @can_be_saved

@@ -20,6 +20,7 @@ from qmljax import gram
 from qmljax._models.protocols import Kernel
 from qmljax.sklearn._matrices import FLOATS, FittedKernel, dense, modest, no_probabilities
 from qmljax.sklearn._options import factors_of_classes, weights_of_samples
+from qmljax.sklearn._saved import Saved, array_of, can_be_saved, kernel_from, kernel_to, labels_from, labels_to
 
 REPAIRS: dict[str, Callable[[Any], Any]] = {
     "clip": gram.clip,
@@ -31,13 +32,14 @@ REPAIRS: dict[str, Callable[[Any], Any]] = {
 ABOUT_POINTS = ("n_features_in_", "feature_names_in_")
 
 
-class _QuantumKernel:
+class _QuantumKernel(Saved):
     """The kernel of a support vector machine, whose class comes next: scikit-learn is given the matrix alone."""
 
     quantum_kernel: Kernel | None
     kernel_weights: Any
     repair: str | Callable | None
     support_: np.ndarray
+    classes_: np.ndarray
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Trains on points (N, d) and labels or targets (N,), with optional weights (N,).
@@ -56,23 +58,54 @@ class _QuantumKernel:
                 raise ValueError("A classifier needs at least two classes, but the samples with weight are of 1 class.")
             factors_of_classes(getattr(self, "class_weight", None), np.unique(y[rows]))
         self.kernel_ = FittedKernel(self.quantum_kernel, self.kernel_weights, X)
-        block = self.kernel_matrix_ = self.kernel_.gram()
-        if len(rows) < len(X):
-            block = block[np.ix_(rows, rows)]
+        matrix = self.kernel_.gram()
         if self.repair is not None:
-            block = self._repaired(block)
-            self.kernel_matrix_ = self.kernel_matrix_.copy()
-            self.kernel_matrix_[np.ix_(rows, rows)] = block
+            block, matrix = np.ix_(rows, rows), matrix.copy()
+            matrix[block] = self._repaired(matrix[block])
+        return self._solve(matrix, y, None if sample_weight is None else weights)
+
+    def _solve(self, matrix: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> Self:
+        """Trains on a kernel matrix (N, N), labels or targets (N,) and weights (N,)."""
+        self.kernel_matrix_ = matrix
+        self._learned_from = y, weights, self.get_params(deep=False)  # type: ignore[attr-defined]  # scikit-learn's
         about = {name: self.__dict__[name] for name in ABOUT_POINTS if name in self.__dict__}
-        try:  # rows without weight are left out here: scikit-learn would count support vectors without them
-            super().fit(block, y[rows], None if sample_weight is None else weights[rows])  # type: ignore[misc]
+        # Rows without weight are left out here: scikit-learn would count support vectors without them.
+        rows = np.arange(len(matrix)) if weights is None else np.flatnonzero(weights)
+        block = matrix if len(rows) == len(matrix) else matrix[np.ix_(rows, rows)]
+        try:
+            super().fit(block, y[rows], None if weights is None else weights[rows])  # type: ignore[misc]
         finally:
             for name in ABOUT_POINTS:
                 self.__dict__.pop(name, None)
             self.__dict__.update(about)
         self.support_ = rows[self.support_].astype(np.int32)
-        self.shape_fit_ = X.shape
+        self.shape_fit_ = self.kernel_.x.shape
         return self
+
+    def _learned(self) -> tuple[Any, dict[str, Any], dict[str, np.ndarray]]:
+        """What was solved, not the solution: scikit-learn finds it again, to the bit, in whatever version."""
+        y, weights, settings = self._learned_from
+        now = self.get_params(deep=False)  # type: ignore[attr-defined]  # scikit-learn's
+        if changed := [name for name, value in settings.items() if now[name] is not value]:
+            raise ValueError(
+                f"`{'`, `'.join(changed)}` must be as they were when the estimator was trained, but were set since. "
+                "Call `fit`, or set them again."
+            )
+        model, arrays = kernel_to(self.kernel_)
+        arrays |= {"matrix": self.kernel_matrix_} | ({} if weights is None else {"weights": weights})
+        if isinstance(self, SVR):
+            return model, {}, arrays | {"targets": np.asarray(y, np.float64)}
+        place = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)  # others are without weight
+        return model, labels_to(self.classes_), arrays | {"targets": place}
+
+    def _relearn(self, model: Any, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self.kernel_ = FittedKernel(*kernel_from(model, arrays, about["n_features_in_"]))
+        points = len(self.kernel_.x)
+        y = array_of(arrays, "targets", (points,))
+        weights = array_of(arrays, "weights", (points,)) if "weights" in arrays else None
+        if not isinstance(self, SVR):
+            y = labels_from(about)[np.ravel_multi_index((y,), (len(about["classes"]),))]
+        self._solve(array_of(arrays, "matrix", (points, points)), y, weights)
 
     def _check_options(self) -> None:
         self._validate_params()  # type: ignore[attr-defined]  # scikit-learn's
@@ -109,6 +142,7 @@ class _QuantumKernel:
         return self.kernel_.between(dense(X))
 
 
+@can_be_saved
 class QSVC(_QuantumKernel, SVC):
     """A support vector classifier with a quantum kernel.
 
@@ -174,6 +208,7 @@ class QSVC(_QuantumKernel, SVC):
         raise AttributeError(no_probabilities(self))
 
 
+@can_be_saved
 class QSVR(_QuantumKernel, SVR):
     """A support vector regression with a quantum kernel; the arguments are those of `QSVC` and `sklearn.svm.SVR`.
 

@@ -9,7 +9,6 @@ Features are angles, or what the circuit makes of them: scale them to a range su
 """
 
 import functools
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +36,7 @@ from qmljax._training.result import FitResult
 from qmljax.sklearn._matrices import FLOATS, dense
 from qmljax.sklearn._objective import Objective, Outputs, evaluate, room, weighted
 from qmljax.sklearn._options import generator
-from qmljax.sklearn._saved import save
+from qmljax.sklearn._saved import Saved, array_of
 from qmljax.sklearn._variational import variational_network
 
 
@@ -48,7 +47,7 @@ def _adam() -> optax.GradientTransformation:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NeuralNetwork(BaseEstimator):
+class NeuralNetwork(Saved, BaseEstimator):
     """The training of all four."""
 
     optimizer: Any = None
@@ -265,28 +264,13 @@ class NeuralNetwork(BaseEstimator):
                 state[name] = wrap(state[name])
         return state
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes the trained model to a file, from which `load` reads it: circuit, weights and settings.
+    def _learned(self) -> tuple[Any, dict[str, Any], dict[str, np.ndarray]]:
+        about = {"outputs": [self.outputs_.kind, self.outputs_.count, self.outputs_.scale]}
+        return self.neural_network_, about, {"weights": self.weights_, "loss_curve": self.loss_curve_}
 
-        No code is in the file. Settings that are code (an optax transformation, functions) or a backend are left out,
-        and `load` says which.
-
-        Args:
-            path: The file.
-
-        Raises:
-            NotFittedError: The estimator is not trained.
-            TypeError: It is of a class of your own.
-        """
-        save(path, self)
-
-    def _learned(self) -> dict[str, Any]:
-        """What a file holds besides the network, weights and settings."""
-        return {"outputs": [self.outputs_.kind, self.outputs_.count, self.outputs_.scale]}
-
-    def _relearn(self, about: dict[str, Any], network: Model, weights: np.ndarray, losses: np.ndarray) -> None:
-        self.neural_network_, self.outputs_ = network, Outputs(network, *about["outputs"])
-        self.weights_, self.loss_curve_ = weights, losses
+    def _relearn(self, model: Any, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self.neural_network_, self.outputs_ = model, Outputs(model, *about["outputs"])
+        self.weights_, self.loss_curve_ = array_of(arrays, "weights", (model.num_weights,)), arrays["loss_curve"]
         self._made_of = self._parts()
         self._rng, self._opt_state = generator(self.random_state), None
 

@@ -11,9 +11,11 @@ from qmljax._checks import check_count, check_flag, check_number
 from qmljax._models.protocols import Kernel
 from qmljax.sklearn._matrices import FittedKernel, dense, modest, no_probabilities
 from qmljax.sklearn._options import generator, weights_of_classes, weights_of_samples
+from qmljax.sklearn._saved import Saved, array_of, can_be_saved, kernel_from, kernel_to, labels_from, labels_to
 
 
-class PegasosQSVC(ClassifierMixin, BaseEstimator):
+@can_be_saved
+class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
     """A support vector classifier trained by stochastic subgradient steps, one kernel row each.
 
     Several classes are told apart one against the rest. It has no `predict_proba`; see `QSVC` for probabilities.
@@ -89,6 +91,19 @@ class PegasosQSVC(ClassifierMixin, BaseEstimator):
         counts = [_violations(gram, np.where(y == label, 1.0, -1.0), draws, strength) for label in positive]
         self.dual_coef_ = np.stack(counts) * (strength / self.num_steps)
         return self
+
+    def _learned(self) -> tuple[Any, dict[str, Any], dict[str, np.ndarray]]:
+        model, arrays = (None, {}) if self.kernel_ is None else kernel_to(self.kernel_)
+        arrays |= {"matrix": self.kernel_matrix_, "dual_coef": self.dual_coef_}
+        return model, labels_to(self.classes_) | {"offset": self.offset_}, arrays
+
+    def _relearn(self, model: Any, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self.kernel_ = None if model is None else FittedKernel(*kernel_from(model, arrays, about["n_features_in_"]))
+        self.classes_, self.offset_ = labels_from(about), float(about["offset"])
+        points = len(arrays["matrix"]) if self.kernel_ is None else len(self.kernel_.x)
+        rows = len(self.classes_) if len(self.classes_) > 2 else 1
+        self.kernel_matrix_ = array_of(arrays, "matrix", (points, points))
+        self.dual_coef_ = array_of(arrays, "dual_coef", (rows, points))
 
     def _check_options(self) -> None:
         check_number(self.C, "C", above=True)

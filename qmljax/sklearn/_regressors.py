@@ -83,11 +83,12 @@ class _Regressor(RegressorMixin, NeuralNetwork):
         tags.target_tags.multi_output, tags.input_tags.sparse = True, True
         return tags
 
-    def _learned(self) -> dict[str, Any]:
-        return super()._learned() | {"flat": self._flat}
+    def _learned(self) -> tuple[Any, dict[str, Any], dict[str, np.ndarray]]:
+        model, about, arrays = super()._learned()
+        return model, about | {"flat": self._flat}, arrays
 
-    def _relearn(self, about: dict[str, Any], *learned: Any) -> None:
-        super()._relearn(about, *learned)
+    def _relearn(self, model: Any, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        super()._relearn(model, about, arrays)
         self._flat = about["flat"]
 
 

@@ -481,7 +481,7 @@ def test_files_that_are_none(tmp_path):
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda header, about, arrays: header.pop("network"),
+        lambda header, about, arrays: header.pop("model"),
         lambda header, about, arrays: about.pop("class"),
         lambda header, about, arrays: about.update({"class": "Popen"}),
         lambda header, about, arrays: about["settings"].update(unknown=1),
