@@ -40,7 +40,7 @@ FLOORS = {
     ],
     "_engine": [
         "__init__ layers outcomes state",
-        "operations plan",
+        "operations pauli_sums plan",
         "adjoint angles slopes stacking",
         "segments start",
         "jet run",

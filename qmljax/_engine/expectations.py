@@ -20,9 +20,13 @@ from qmljax._circuit.observables import Observable, Product
 from qmljax._circuit.program import Program
 from qmljax._engine import operations
 from qmljax._engine.layers import TABLE_QUBITS
+from qmljax._engine.pauli_sums import pauli_sums
+from qmljax._engine.pauli_sums import values as values_of_sums
 from qmljax._engine.run import change_basis
 from qmljax._engine.state import PRECISION, real_product
 from qmljax._engine.state import weigh as weigh_tables
+
+FEW = 16  # of so many x-masks each is a piece of the program, with tables; of more, they are data (`pauli_sums`)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,9 @@ def _groups(observables: tuple[Observable, ...], n: int) -> list[tuple[Program |
 
 def expectations(observables: tuple[Observable, ...], state: Array) -> Array:
     """(C, 2**n, *batch) -> (number of observables, *batch)."""
+    sums = pauli_sums(observables)
+    if sums is not None and len(np.unique(sums.x)) > FEW:
+        return values_of_sums(sums, state, len(observables))
     n = state.shape[1].bit_length() - 1
     owners: list[int] = []
     values: list[Array] = []
