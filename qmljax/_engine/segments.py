@@ -102,7 +102,7 @@ class Segment:
         if self.rounds == 1:
             return run_round(state, angles, self._turns(angles), slopes, tables(()))
         xs = (list(angles), self._turns(angles), list(slopes), per_round)
-        return lax.scan(lambda s, xs: (run_round(s, *xs[:3], tables(xs[3])), None), state, xs)[0]
+        return lax.scan(lambda s, xs: (run_round(s, *xs[:3], tables(xs[3])), None), state, xs, self.rounds)[0]
 
     def backward(self, angles: Sequence[Array], state: Array, cotangent: Array) -> tuple[Array, Array, list[Array]]:
         """From the segment's output and its cotangent: the input, its cotangent, and those of the angles."""
@@ -123,7 +123,8 @@ class Segment:
             carry, cotangents = run_round(carry, angles, self._turns(angles), tables(()))
         else:
             xs = (list(angles), self._turns(angles), per_round)
-            carry, cotangents = lax.scan(lambda c, xs: run_round(c, *xs[:2], tables(xs[2])), carry, xs, reverse=True)
+            step = lambda c, xs: run_round(c, *xs[:2], tables(xs[2]))  # noqa: E731
+            carry, cotangents = lax.scan(step, carry, xs, self.rounds, reverse=True)
         return (*carry, cotangents)
 
     def _turns(self, angles: Sequence[Array]) -> list[tuple[Array, Array]]:

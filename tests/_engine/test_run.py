@@ -206,6 +206,18 @@ def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
     close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, x.shape), x]))) ** 2)
 
 
+@pytest.mark.parametrize("memory", [0, 1 << 29])
+def test_a_loop_over_equal_levels_without_angles(memory):
+    """Its rounds differ in nothing, so that there is nothing to hand to them."""
+    circuit, unitary = QuantumCircuit(3), random_unitary(4, seed=0)
+    for _ in range(6):
+        circuit.unitary(unitary, [2, 0])
+    f = qj.statevector(circuit, memory=memory)
+    np.testing.assert_allclose(f(np.zeros((2, 0))), 2 * [Statevector(circuit).data], rtol=0, atol=1e-12)
+    change = jax.jit(jax.grad(lambda p: abs(f(p)[0]) ** 2))(jnp.zeros(0))
+    assert change.shape == (0,)
+
+
 def test_repeated_levels_become_a_loop(monkeypatch):
     n, layers = 3, 5
     w, x = ParameterVector("w", 2 * n * layers), ParameterVector("x", n)
