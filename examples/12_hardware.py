@@ -18,7 +18,7 @@ import qmljax as qj
 from qmljax.primitives import PrimitiveBackend
 
 matplotlib.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 FIGURE = Path(__file__).parent / "figures" / "12_hardware.png"
 

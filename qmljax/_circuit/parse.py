@@ -249,7 +249,7 @@ class _Reader:
 
     def read_unitary(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
         name = operation.name
-        if name in RULES and _is_standard(operation):
+        if name in RULES and is_standard(operation):
             self.check_unmeasured(qubits)
             angles = [self.angle(p) for p in operation.params]
             places = c.qubits + qubits
@@ -384,7 +384,7 @@ def _is_saving(operation: Any) -> bool:
     return (type(operation).__module__ or "").startswith("qiskit_aer.library.save_instructions")
 
 
-def _is_standard(operation: Any) -> bool:
+def is_standard(operation: Any) -> bool:
     """Whether the operation is one of Qiskit's own standard gates, and not another one of the same name."""
     return getattr(operation, "_standard_gate", None) is not None
 
@@ -397,4 +397,4 @@ def _is_masked(gate: ControlledGate) -> bool:
     # `QuantumCircuit.assign_parameters` changes `base.params` and `gate.definition`, but not `base.definition`.
     definition = getattr(base, "_definition", None)
     expressions = [p for p in base.params if isinstance(p, ParameterExpression)]
-    return _is_standard(base) or definition is None or list(definition.parameters) == expressions
+    return is_standard(base) or definition is None or list(definition.parameters) == expressions

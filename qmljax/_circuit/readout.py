@@ -1,7 +1,8 @@
 """The one step from a circuit, and what is asked of it, to what has to be simulated and what is read of that.
 
-Every builder, model, kernel and primitive begins with one of the functions `of_...`. What they give is the whole
-circuit, as a backend runs it; `reduced` is what a simulator needs of it.
+Every builder, model and kernel goes through one of the functions `of_...`, with a circuit or with the program that it
+has parsed to look at the parameters. What they give is the whole circuit, as a backend runs it; `reduced` is what a
+simulator needs of it.
 """
 
 import operator
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qmljax._circuit.observables import Observable, listed, observable, reads
+from qmljax._circuit.observables import Observable, is_single, listed, observable, reads
 from qmljax._circuit.parse import parse
 from qmljax._circuit.program import Program
 
@@ -27,11 +28,13 @@ class Readout:
         program: What prepares the state.
         observables: What is read, if it is expectation values.
         qubits: The measured qubits, if it is outcomes: bit j of an outcome is `qubits[j]`.
+        single: Whether one observable was given, and no list.
     """
 
     program: Program
     observables: tuple[Observable, ...] = ()
     qubits: tuple[int, ...] = ()
+    single: bool = False
 
     def reduced(self) -> "Readout":
         """The same reading of a smaller program: of the gates that can matter (`Program.cone`), on their qubits alone.
@@ -48,7 +51,8 @@ class Readout:
         why = f"The circuit acts on that many of its {program.num_qubits} qubits."
         check_size(len(kept), MAX_QUBITS, "A simulation", why)
         observables = tuple(o.on(kept) for o in self.observables)
-        return Readout(program.on_touched(self.qubits), observables, tuple(kept.index(q) for q in self.qubits))
+        qubits = tuple(kept.index(q) for q in self.qubits)
+        return Readout(program.on_touched(self.qubits), observables, qubits, self.single)
 
 
 def of_state(circuit: Any) -> Readout:
@@ -62,7 +66,8 @@ def of_observables(circuit: Any, observables: Any) -> Readout:
     every = listed(observables)
     if not every:
         raise ValueError("`observables` must be an observable or a list of at least one, but is empty.")
-    return Readout(program.unmeasured, tuple(observable(o, program.num_qubits) for o in every))
+    read = tuple(observable(o, program.num_qubits) for o in every)
+    return Readout(program.unmeasured, read, single=is_single(observables))
 
 
 def of_qubits(circuit: Any, qubits: Sequence[int] | None = None) -> Readout:

@@ -88,7 +88,7 @@ def schedule(program: Program, from_zero: bool = True) -> Layers:
             False they stand for the whole unitary matrix.
     """
     n = program.num_qubits
-    scheduler = _Scheduler(n)
+    scheduler = Scheduler(n)
     for op in program.ops:
         if op.kind != "load":
             scheduler.add(op)
@@ -107,7 +107,7 @@ def schedule(program: Program, from_zero: bool = True) -> Layers:
     return Layers(n, tuple(levels), start, scheduler.phase, real, program.loads)
 
 
-class _Scheduler:
+class Scheduler:
     """Sinks ops. `front[q]` is the last slot that acts on qubit q; slots 3l, 3l+1, 3l+2 are the layers of level l."""
 
     def __init__(self, n: int):
@@ -280,6 +280,19 @@ class _Monomial:
         table = table[np.arange(len(table)) ^ flipped]
         term = Term(mask, tuple(self.rows[q] for q in inputs), table.tobytes())
         _accumulate(self.terms.setdefault(term, {}), op.angle, sign)
+
+    def moves(self) -> bool:
+        """Whether the permutation is another one than the identity."""
+        return self.image is not None or self.offset != 0 or self.rows != [1 << q for q in range(self.n)]
+
+    def images(self) -> np.ndarray:
+        """pi(z) for all z."""
+        if self.image is not None:
+            return self.image
+        y = np.array([self.offset])
+        for q in range(self.n):  # pi is affine: what a bit changes is the same everywhere
+            y = np.concatenate([y, y ^ sum((row >> q & 1) << r for r, row in enumerate(self.rows))])
+        return y
 
     def start(self, state: int, phase: Combination) -> int:
         """Empties the layer, given that its input is the basis state `state`: returns the basis state it becomes."""

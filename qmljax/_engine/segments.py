@@ -123,8 +123,9 @@ class Segment:
             carry, cotangents = run_round(carry, angles, self._turns(angles), tables(()))
         else:
             xs = (list(angles), self._turns(angles), per_round)
-            step = lambda c, xs: run_round(c, *xs[:2], tables(xs[2]))  # noqa: E731
-            carry, cotangents = lax.scan(step, carry, xs, self.rounds, reverse=True)
+            carry, cotangents = lax.scan(
+                lambda c, xs: run_round(c, *xs[:2], tables(xs[2])), carry, xs, self.rounds, reverse=True
+            )
         return (*carry, cotangents)
 
     def _turns(self, angles: Sequence[Array]) -> list[tuple[Array, Array]]:

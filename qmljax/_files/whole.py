@@ -17,7 +17,7 @@ from collections.abc import Iterator
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 PREFIX, SUFFIX = ".qmljax-", ".part"  # of the other name; that of the file may be as long as the system allows
 # Seconds since a writer's last sign of life after which its remains are cleared away: if its lock is free, or where

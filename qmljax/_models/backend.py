@@ -8,7 +8,28 @@ from jax import Array
 Part = tuple[Sequence[int], Any]  # positions of parameters, and their values (..., positions)
 
 
-class Backend(Protocol):
+class HasExpectation(Protocol):
+    """What `estimator_qnn` and `projected_kernel` ask of a backend."""
+
+    def expectation(self, circuit: Any, observables: Any) -> Callable[[Any], Array]:
+        """A function of parameters (..., P) to expectation values (..., n_obs) of a list of observables."""
+
+
+class HasProbabilities(Protocol):
+    """What `sampler_qnn` asks of a backend."""
+
+    def probabilities(self, circuit: Any, qubits: Any = None) -> Callable[[Any], Array]:
+        """A function of parameters (..., P) to probabilities (..., 2**k): bit j of an outcome is `qubits[j]`."""
+
+
+class HasFidelity(Protocol):
+    """What `fidelity_kernel` asks of a backend."""
+
+    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
+        """A function of two arrays of parameters (pairs, P) to the fidelities (pairs,) of the states of their rows."""
+
+
+class Backend(HasExpectation, HasProbabilities, HasFidelity, Protocol):
     """What executes the circuits of a model instead of the simulator: the `backend=` of builders.
 
     A model asks for one of these functions, once, when it is built: `estimator_qnn` and `projected_kernel` for
@@ -27,15 +48,6 @@ class Backend(Protocol):
         >>> model(np.zeros(4), np.zeros((1, 0))).round(3)
         Array([[1.]], dtype=float32)
     """
-
-    def expectation(self, circuit: Any, observables: Any) -> Callable[[Any], Array]:
-        """A function of parameters (..., P) to expectation values (..., n_obs) of a list of observables."""
-
-    def probabilities(self, circuit: Any, qubits: Any = None) -> Callable[[Any], Array]:
-        """A function of parameters (..., P) to probabilities (..., 2**k): bit j of an outcome is `qubits[j]`."""
-
-    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
-        """A function of two arrays of parameters (pairs, P) to the fidelities (pairs,) of the states of their rows."""
 
 
 def check_backend(backend: Any, method: str) -> None:

@@ -15,7 +15,7 @@ from jax import Array
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
-from qmljax._circuit.observables import Observable, is_single
+from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import MAX_QUBITS, check_size
 from qmljax._engine.expectations import expectations
@@ -281,8 +281,7 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         0.8776
     """
     read = readout.of_observables(circuit, observables).reduced()
-    single = is_single(observables)
-    return Expectation(read.program, read.observables, single, memory=check_memory(memory))
+    return Expectation(read.program, read.observables, read.single, memory=check_memory(memory))
 
 
 def sample(circuit: Any, shots: int) -> Sample:

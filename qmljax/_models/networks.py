@@ -1,7 +1,7 @@
 """Quantum neural networks from circuits: their outputs are expectation values, or probabilities."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -12,21 +12,41 @@ from qmljax._circuit.program import Table
 from qmljax._circuit.readout import check_size
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend, check_backend
+from qmljax._models.backend import HasExpectation, HasProbabilities, check_backend
 from qmljax._models.interpret import interpretation
 from qmljax._models.on_backend import BackendQNN
 from qmljax._models.positions import split
-from qmljax._models.protocols import Model
+from qmljax._models.protocols import MeasuredModel, Model
 from qmljax._models.qnn import EstimatorQNN, SamplerQNN, Source
 
 
+@overload
 def estimator_qnn(
     circuit: Any,
     observables: Any = None,
     *,
     inputs: Sequence[Any],
     weights: Sequence[Any] | None = None,
-    backend: Backend | None = None,
+    backend: None = None,
+    memory: int = MEMORY,
+) -> Model: ...
+@overload
+def estimator_qnn(
+    circuit: Any,
+    observables: Any = None,
+    *,
+    inputs: Sequence[Any],
+    weights: Sequence[Any] | None = None,
+    backend: HasExpectation,
+    memory: int = MEMORY,
+) -> MeasuredModel: ...
+def estimator_qnn(
+    circuit: Any,
+    observables: Any = None,
+    *,
+    inputs: Sequence[Any],
+    weights: Sequence[Any] | None = None,
+    backend: HasExpectation | None = None,
     memory: int = MEMORY,
 ) -> Model:
     """A QNN whose outputs are expectation values.
@@ -74,6 +94,7 @@ def estimator_qnn(
     return EstimatorQNN(small.program, ins, ws, shape, small.observables, **about)
 
 
+@overload
 def sampler_qnn(
     circuit: Any,
     *,
@@ -81,7 +102,28 @@ def sampler_qnn(
     weights: Sequence[Any] | None = None,
     interpret: Callable[[int], int | tuple[int, ...]] | None = None,
     output_shape: int | tuple[int, ...] | None = None,
-    backend: Backend | None = None,
+    backend: None = None,
+    memory: int = MEMORY,
+) -> Model: ...
+@overload
+def sampler_qnn(
+    circuit: Any,
+    *,
+    inputs: Sequence[Any],
+    weights: Sequence[Any] | None = None,
+    interpret: Callable[[int], int | tuple[int, ...]] | None = None,
+    output_shape: int | tuple[int, ...] | None = None,
+    backend: HasProbabilities,
+    memory: int = MEMORY,
+) -> MeasuredModel: ...
+def sampler_qnn(
+    circuit: Any,
+    *,
+    inputs: Sequence[Any],
+    weights: Sequence[Any] | None = None,
+    interpret: Callable[[int], int | tuple[int, ...]] | None = None,
+    output_shape: int | tuple[int, ...] | None = None,
+    backend: HasProbabilities | None = None,
     memory: int = MEMORY,
 ) -> Model:
     """A QNN whose outputs are the probabilities of measurement outcomes, or of what these are interpreted as.

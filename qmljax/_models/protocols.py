@@ -27,22 +27,32 @@ class Model(Protocol):
     """
 
     @property
-    def program(self) -> Program: ...  # noqa: D102
+    def program(self) -> Program: ...
 
     @property
-    def num_inputs(self) -> int: ...  # noqa: D102
+    def num_inputs(self) -> int: ...
 
     @property
-    def num_weights(self) -> int: ...  # noqa: D102
+    def num_weights(self) -> int: ...
 
     @property
-    def output_shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    def output_shape(self) -> tuple[int, ...]: ...
 
     @property
-    def normalised(self) -> bool: ...  # noqa: D102
+    def normalised(self) -> bool: ...
 
     def __call__(self, weights: Any, x: Any) -> Array:
         """Weights (W,) and inputs (..., n_in) to outputs (..., *output_shape)."""
+
+
+class MeasuredModel(Model, Protocol):
+    """A model on a backend, whose values have errors."""
+
+    def with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
+        """The outputs, (..., *output_shape), and their standard errors."""
+
+    def gradient_with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
+        """The derivatives in the weights, (..., *output_shape, W), and their standard errors."""
 
 
 class Kernel(Protocol):
@@ -63,13 +73,13 @@ class Kernel(Protocol):
     """
 
     @property
-    def program(self) -> Program: ...  # noqa: D102
+    def program(self) -> Program: ...
 
     @property
-    def num_features(self) -> int: ...  # noqa: D102
+    def num_features(self) -> int: ...
 
     @property
-    def num_weights(self) -> int: ...  # noqa: D102
+    def num_weights(self) -> int: ...
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
         """Points (N, d) and (M, d) to a Gram matrix (N, M); without `y`, (N, N)."""

@@ -15,7 +15,7 @@ from qmljax._models.functions import Statevector, statevector
 
 @dataclass(frozen=True, repr=False)
 class Fidelity(Compiled):
-    """`f(params_a, params_b)`."""
+    """`f(params_a, params_b)`: (..., P_a) and (..., P_b) -> fidelities (...)."""
 
     left: Statevector
     right: Statevector
@@ -27,6 +27,15 @@ class Fidelity(Compiled):
         }
 
     def __call__(self, params_a: Any, params_b: Any) -> Array:
+        """The fidelity for parameters of the two circuits, in radians, whose batch dimensions broadcast.
+
+        Args:
+            params_a: Of shape (..., P_a), in the order of the first circuit; or a mapping, as for `expectation`.
+            params_b: Of shape (..., P_b), of the second.
+
+        Returns:
+            Of shape (...).
+        """
         arrays = [
             parameters(value, name, f.program)
             for value, name, f in ((params_a, "params_a", self.left), (params_b, "params_b", self.right))

@@ -137,6 +137,15 @@ def check_counts(
         )
 
 
+def check_no_batches(minimiser: str, members: Any, batch_size: Any, opt_state: Any, checkpoint: Any) -> None:
+    """What SciPy's minimisers do not take."""
+    if members or (batch_size, opt_state, checkpoint) != (None, None, None):
+        raise ValueError(
+            f"The SciPy minimiser {minimiser!r} takes no ensemble, `batch_size`, `opt_state` or `checkpoint`. Use an "
+            "optax transformation for these."
+        )
+
+
 def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
     """What SciPy alone takes."""
     if not isinstance(optimizer, str):

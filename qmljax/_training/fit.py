@@ -24,6 +24,7 @@ from qmljax._training.checks import (
     check_data,
     check_functions,
     check_kind,
+    check_no_batches,
     check_optimizer,
     check_scipy,
     check_state,
@@ -149,7 +150,7 @@ def fit(
     axis = 1 if own_data else 0
     check_counts(data[0].shape[axis] if data else 0, steps, batch_size, key, patience, min_delta, convergence)
     check_scipy(optimizer, tol, bounds, options)
-    loss = fresh(loss)
+    loss, key = fresh(loss), jax.random.key(0) if key is None else key  # unused without batches
     rows = tuple((d[:, :batch_size] if own_data else d[:batch_size]) if batch_size else d for d in data)
     members, dtype = members_of(loss, weights, rows, ensemble, own_data)
     static = {"ensemble": bool(members), "own_data": bool(own_data)}
@@ -159,11 +160,7 @@ def fit(
         evaluate = functools.partial(losses_of, data=validation, lifted=held.lifted, program=held.program)
     watch = Watch(members, evaluate, patience, min_delta, convergence, callback)
     if isinstance(optimizer, str):
-        if members or (batch_size, opt_state, checkpoint) != (None, None, None):
-            raise ValueError(
-                f"The SciPy minimiser {optimizer!r} takes no ensemble, `batch_size`, `opt_state` or `checkpoint`. Use "
-                "an optax transformation for these."
-            )
+        check_no_batches(optimizer, members, batch_size, opt_state, checkpoint)
         rules = {"tol": tol, "bounds": bounds, "options": options}
         with bar(steps, "step", progress) as watch.bar:
             weights, seen, report = minimize(loss, weights, data, optimizer, steps, watch, rules)
@@ -171,15 +168,12 @@ def fit(
     check_optimizer(optimizer)
     run = weights, check_state(opt_state, functools.partial(first_state, optimizer, members=members), weights)
     step = trace_step(loss, optimizer, run, rows, **static)
-    key = jax.random.key(0) if key is None else key  # unused without batches
-    file = None
-    if checkpoint is not None:
-        settings = data, validation, batch_size, key, patience, min_delta, convergence, bool(own_data)
-        file = Checkpoint(checkpoint, run, watch, settings)
+    settings = data, validation, batch_size, key, patience, min_delta, convergence, bool(own_data)
+    file = None if checkpoint is None else Checkpoint(checkpoint, run, watch, settings)
     visit = max(1, min(math.ceil(steps / VISITS), patience or steps))
-    losses = np.zeros((max(visit, LOSSES), *members), dtype)
     about = {"lifted": step.lifted, "program": step.program, "batch_size": batch_size, "own_data": bool(own_data)}
-    advance = functools.partial(take_steps, losses=losses, data=data, key=key, **about)
+    about |= {"losses": np.zeros((max(visit, LOSSES), *members), dtype), "data": data}
+    advance = functools.partial(take_steps, key=key, **about)
     history = np.zeros((*members, steps), dtype)
     run, done = _train(run, history, advance, visit, watch, file, progress)
     return watch.result(run[0], history[..., :done], run[1])

@@ -172,12 +172,12 @@ class _Run:
             self.history.append(value)
         if not (np.isfinite(value) and np.isfinite(slope).all()):
             self.history.append(value)
-            self.watch.standing = Standing(np.array(False), np.array(self._failed(value)))
+            self.watch.standing = Standing(np.array(False), np.array(self._failed()))
             self.watch.stopped = "nan"
             raise _Stop
         return (value, slope.copy()) if self.gradient else value
 
-    def _failed(self, value: float) -> int:
+    def _failed(self) -> int:
         """The step at which something was not finite: the first loss, or the next one."""
         return 0 if not np.isfinite(self.history[0]) else len(self.history) - 1
 

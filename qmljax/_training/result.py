@@ -10,7 +10,7 @@ import numpy as np
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
     """What `fit` returns; it unpacks as ``weights, history, opt_state``, and is a pytree.
 
@@ -37,6 +37,10 @@ class FitResult:
     validation: np.ndarray | None
     stopped_at: np.ndarray
     stopped: str = dataclasses.field(metadata={"static": True})
+
+    def __repr__(self) -> str:
+        shapes = [str(np.shape(leaf)) for leaf in jax.tree.leaves(self.weights)]
+        return f"FitResult(weights={', '.join(shapes)}, history={np.shape(self.history)}, stopped={self.stopped!r})"
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.weights, self.history, self.opt_state))

@@ -13,7 +13,7 @@ from qmljax._checks import check_number
 from qmljax.gram._checks import PRECISION, check_gram, check_labels
 
 
-def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:  # noqa: N803
+def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
     """The optimum of the dual of a support vector classifier: what `QuantumKernelTrainer` minimises by default.
 
     Args:
@@ -48,7 +48,7 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:  # noqa: N803
     return optimum * jnp.where(strange, jnp.nan, 1.0).astype(gram.dtype)  # and so is its gradient
 
 
-def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Array:  # noqa: N803
+def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Array:
     """The optimum of the dual of a support vector regression, with an offset; `y` (N,) real.
 
     The largest ``y.b - epsilon |b|_1 - b^T K b / 2`` with |b_i| <= C and sum(b) = 0. Solved by scikit-learn, and
@@ -151,7 +151,7 @@ def _solved(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], gram: np.ndar
         return np.full(len(y), np.nan)
 
 
-def _solve_svc(svm: Any, gram: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:  # noqa: N803
+def _solve_svc(svm: Any, gram: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:
     b = np.zeros(len(y))
     if (y == y[0]).all():  # one class: sum_i a_i y_i = 0 leaves a = 0
         return b
@@ -160,7 +160,7 @@ def _solve_svc(svm: Any, gram: np.ndarray, y: np.ndarray, C: float) -> np.ndarra
     return b
 
 
-def _solve_svr(svm: Any, gram: np.ndarray, y: np.ndarray, C: float, epsilon: float) -> np.ndarray:  # noqa: N803
+def _solve_svr(svm: Any, gram: np.ndarray, y: np.ndarray, C: float, epsilon: float) -> np.ndarray:
     b = np.zeros(len(y))
     if len(y) == 1:
         return b

@@ -225,7 +225,12 @@ class Pairs:
 
     measured: Measured
 
+    def __repr__(self) -> str:
+        program = self.measured.slots.program
+        return f"Pairs(parameters={self.measured.slots.num_parameters // 2}, qubits={program.num_qubits})"
+
     def __call__(self, left: Any, right: Any) -> Any:
+        """Two arrays of parameters, (pairs, P), to the fidelities (pairs,) of the states of their rows."""
         count = self.measured.slots.num_parameters // 2
         return self.parts(((range(count), left),), ((range(count), right),))
 

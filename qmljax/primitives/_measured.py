@@ -19,10 +19,10 @@ from jax.custom_derivatives import SymbolicZero
 
 from qmljax._circuit.expressions import evaluate, parameters
 from qmljax._models.arguments import real_array
+from qmljax._models.backend import Part
 from qmljax.primitives._shift import Slots, shifts
 
 Rows = Callable[..., tuple[np.ndarray, np.ndarray]]  # (rows, S) -> values and standard errors (rows, K)
-Part = tuple[Sequence[int], Any]  # positions of parameters, and their values (..., positions)
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Measured:
         return f"Measured(parameters={self.slots.num_parameters}, outputs={self.outputs}, qubits={program.num_qubits})"
 
     def __call__(self, params: Any) -> Array:
+        """Parameters (..., P), in the order of the circuit, to what is measured, (..., K)."""
         count = self.slots.num_parameters
         names = [f"parameter {k}" for k in range(count)]
         return self.parts((range(count), jnp.asarray(real_array(params, "params", count, names))))
@@ -235,7 +236,7 @@ def _told(measure: Callable[..., Any]) -> Callable[..., Any]:
             return measure(groups)
         except Exception as error:
             error.__cause__, error.__suppress_context__ = None, True
-            raise error.with_traceback(None)  # noqa: B904
+            raise error.with_traceback(None)  # noqa: B904  # its cause is left out on purpose
 
     return callback
 

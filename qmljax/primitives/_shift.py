@@ -27,7 +27,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 
 from qmljax._circuit.expressions import Affine, Expression, from_qiskit
-from qmljax._circuit.parse import parse
+from qmljax._circuit.parse import is_standard, parse
 from qmljax._circuit.program import Program
 
 # The terms (quarter turns, coefficient) of a derivative, by the number of frequencies of the argument. One frequency,
@@ -182,10 +182,6 @@ def _free(value: Any) -> bool:
     return isinstance(value, ParameterExpression) and bool(value.parameters)
 
 
-def _standard(operation: Any) -> bool:
-    return getattr(operation, "_standard_gate", None) is not None
-
-
 def _frequencies(operation: Any) -> tuple[int, ...] | None:
     """The number of frequencies of each argument of a gate, or None where it has to be decomposed."""
     base, under = operation, False
@@ -193,12 +189,14 @@ def _frequencies(operation: Any) -> tuple[int, ...] | None:
         base, under = operation.base_gate, True
         if operation.num_ctrl_qubits + base.num_qubits != operation.num_qubits:
             return None
-    if base.name not in RULES or not _standard(base):
+    if base.name not in RULES or not is_standard(base):
         return None
     found = RULES[base.name][under]
     if operation.name == "cu" or operation.name.startswith("cu_o"):
         found = (*found, 1)  # its fourth argument is a phase
-    if len(found) != len(operation.params) or any(not f and _free(p) for p, f in zip(operation.params, found)):  # noqa: B905
+    if len(found) != len(operation.params):
+        return None
+    if any(not f and _free(p) for p, f in zip(operation.params, found, strict=True)):
         return None
     return found
 
@@ -207,7 +205,7 @@ def _with(operation: Any, arguments: Sequence[Any]) -> Any:
     """The gate with other arguments."""
     if not isinstance(operation, ControlledGate):
         return type(operation)(*arguments)
-    if _standard(operation):
+    if is_standard(operation):
         return type(operation)(*arguments, ctrl_state=operation.ctrl_state)
     base = type(operation.base_gate)(*arguments)
     return base.control(operation.num_ctrl_qubits, ctrl_state=operation.ctrl_state)

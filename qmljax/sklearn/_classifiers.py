@@ -32,7 +32,7 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         """`z_feature_map`, two repetitions."""
         return z_feature_map(features)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,).
 
         A sample of weight 0 counts as one that is not there.
@@ -41,7 +41,7 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         self._start(self._meaning(x.shape[1]), x.shape[1])
         return self._train(x, targets, sample_weight)
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Goes on for one pass through these samples.
 
         The first call needs all `classes` that will come, unless labels are one-hot rows (N, C).
@@ -61,18 +61,18 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
             self._go_on(lambda: self._meaning(x.shape[1]))
         return self._pass(x, targets, sample_weight)
 
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Points (N, d) to probabilities of the classes (N, C), in the order of `classes_`."""
         return self._evaluate(X)
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Points (N, d) to labels (N,), or one-hot rows (N, C) if it was trained on such."""
         index = self._evaluate(X).argmax(axis=1)
         return np.eye(len(self.classes_), dtype=int)[index] if self._one_hot else self.classes_[index]
 
     def _read(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         sample_weight: Any,
         classes: Any = None,
@@ -83,14 +83,12 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         self._forget(reset)
         self._check_options((*ERRORS, "cross_entropy"))
         check_number(self.scale, "scale", above=True)
-        X, y = validate_data(  # noqa: N806
-            self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True, reset=reset
-        )
-        X, y = dense(X), dense(y)  # noqa: N806
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True, reset=reset)
+        X, y = dense(X), dense(y)
         weight = weights_of_samples(sample_weight, X)
         there = weight > 0
         y, columns = labels_of(y)
-        X, y, weight = X[there], y[there], weight[there]  # noqa: N806
+        X, y, weight = X[there], y[there], weight[there]
         if columns is not None and classes is None and (part or len(np.unique(y)) > 1):
             classes = np.arange(columns)
         if not reset:

@@ -41,15 +41,15 @@ class _QuantumKernel(Saved):
     support_: np.ndarray
     classes_: np.ndarray
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains on points (N, d) and labels or targets (N,), with optional weights (N,).
 
         A sample of weight 0 counts as one that is not there.
         """
         self._check_options()
         regression = isinstance(self, SVR)
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, y_numeric=regression)  # noqa: N806
-        X, y = dense(X), column_or_1d(y, warn=True)  # noqa: N806
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, y_numeric=regression)
+        X, y = dense(X), column_or_1d(y, warn=True)
         weights = weights_of_samples(sample_weight, X)
         rows = np.flatnonzero(weights)
         if not regression:
@@ -73,7 +73,7 @@ class _QuantumKernel(Saved):
         rows = np.arange(len(matrix)) if weights is None else np.flatnonzero(weights)
         block = matrix if len(rows) == len(matrix) else matrix[np.ix_(rows, rows)]
         try:
-            super().fit(block, y[rows], None if weights is None else weights[rows])  # type: ignore[misc]
+            super().fit(block, y[rows], None if weights is None else weights[rows])  # type: ignore[misc]  # scikit-learn's
         finally:
             for name in ABOUT_POINTS:
                 self.__dict__.pop(name, None)
@@ -135,10 +135,10 @@ class _QuantumKernel(Saved):
         tags.input_tags.pairwise, tags.input_tags.sparse = False, True
         return tags
 
-    def _validate_for_predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def _validate_for_predict(self, X: Any) -> np.ndarray:
         """What scikit-learn predicts from: the kernel matrix of these and the training points, (M, N)."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)  # noqa: N806
+        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
         return self.kernel_.between(dense(X))
 
 
@@ -174,7 +174,7 @@ class QSVC(_QuantumKernel, SVC):
         quantum_kernel: Kernel | None = None,
         kernel_weights: Any = None,
         repair: str | Callable | None = None,
-        C: float = 1.0,  # noqa: N803
+        C: float = 1.0,
         shrinking: bool = True,
         tol: float = 1e-3,
         cache_size: float = 200,
@@ -222,7 +222,7 @@ class QSVR(_QuantumKernel, SVR):
         quantum_kernel: Kernel | None = None,
         kernel_weights: Any = None,
         repair: str | Callable | None = None,
-        C: float = 1.0,  # noqa: N803
+        C: float = 1.0,
         epsilon: float = 0.1,
         shrinking: bool = True,
         tol: float = 1e-3,

@@ -243,7 +243,7 @@ class NeuralNetwork(Saved, BaseEstimator):
             given = {"weights_": (network.weights, self.weights_), "X": (network.inputs, x)}
             check_amplitudes(network.program, **given)
 
-    def _evaluate(self, X: Any) -> np.ndarray:  # noqa: N803
+    def _evaluate(self, X: Any) -> np.ndarray:
         """What `Outputs` gives for points (N, d)."""
         check_is_fitted(self)
         x = dense(validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False))

@@ -47,7 +47,7 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
         *,
         quantum_kernel: Kernel | None = None,
         kernel_weights: Any = None,
-        C: float = 1.0,  # noqa: N803
+        C: float = 1.0,
         num_steps: int = 1000,
         class_weight: Any = None,
         bias: bool = True,
@@ -63,14 +63,14 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
         self.precomputed = precomputed
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains on points (N, d) and labels (N,), which are drawn in proportion to the weights (N,).
 
         A weight multiplies `C`, as in `QSVC`: 2 is as good as a sample twice, 0 as none.
         """
         self._check_options()
-        X, y = validate_data(self, X, y, accept_sparse="csr")  # noqa: N806
-        X = dense(X)  # noqa: N806
+        X, y = validate_data(self, X, y, accept_sparse="csr")
+        X = dense(X)
         check_classification_targets(y)
         weights = weights_of_samples(sample_weight, X)
         self.classes_ = np.unique(y[weights > 0])
@@ -120,15 +120,15 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
         """There are none: ``CalibratedClassifierCV(PegasosQSVC(), ensemble=False)`` has probabilities."""
         raise AttributeError(no_probabilities(self))
 
-    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
+    def decision_function(self, X: Any) -> np.ndarray:
         """Points (M, d) to values (M,) for two classes, else (M, c)."""
         check_is_fitted(self)
-        X = dense(validate_data(self, X, accept_sparse="csr", reset=False))  # noqa: N806
+        X = dense(validate_data(self, X, accept_sparse="csr", reset=False))
         matrix = X if self.kernel_ is None else self.kernel_.between(X)
         values = (matrix + self.offset_) @ self.dual_coef_.T
         return values[:, 0] if len(self.classes_) == 2 else values
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Points (M, d) to labels (M,)."""
         values = self.decision_function(X)
         return self.classes_[(values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)]

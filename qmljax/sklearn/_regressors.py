@@ -28,13 +28,13 @@ class _Regressor(RegressorMixin, NeuralNetwork):
         """RY of each feature on a qubit of its own."""
         return rotations(features)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""
         x, targets, sample_weight = self._read(X, y, sample_weight)
         self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
         return self._train(x, targets, sample_weight)
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Goes on for one pass through these samples."""
         first = not self.__sklearn_is_fitted__()
         x, targets, sample_weight = self._read(X, y, sample_weight, first)
@@ -44,24 +44,24 @@ class _Regressor(RegressorMixin, NeuralNetwork):
             self._go_on(lambda: self._meaning(x.shape[1], targets.shape[1]))
         return self._pass(x, targets, sample_weight)
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Points (N, d) to values (N,), or (N, k) if it was trained on such."""
         values = self._evaluate(X)
         return values[:, 0] if self._flat else values
 
     def _read(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         sample_weight: Any,
         reset: bool = True,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self._forget(reset)
         self._check_options(tuple(ERRORS))
-        X, y = validate_data(  # noqa: N806
+        X, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True, y_numeric=True, reset=reset
         )
-        X, y = dense(X), dense(y)  # noqa: N806
+        X, y = dense(X), dense(y)
         flat = y.ndim == 1
         if not reset and y.reshape(len(y), -1).shape[1] != self.outputs_.count:
             raise ValueError(

@@ -49,9 +49,9 @@ class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.weights = weights
         self.kernel_weights = kernel_weights
 
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learns the number of features alone."""
-        X = dense(validate_data(self, X, accept_sparse="csr"))  # noqa: N806
+        X = dense(validate_data(self, X, accept_sparse="csr"))
         if not isinstance(self.output, str) or self.output not in ("paulis", "state"):
             raise ValueError(f"`output` must be 'paulis' or 'state', but is {self.output!r}.")
         self.circuit_ = default_map(X.shape[1]) if self.feature_map is None else self.feature_map
@@ -63,7 +63,7 @@ class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self._n_features_out = self._map(X[:1]).shape[1]
         return self
 
-    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
+    def transform(self, X: Any) -> np.ndarray:
         """Points (N, d) to features (N, D)."""
         check_is_fitted(self)
         return self._map(dense(validate_data(self, X, accept_sparse="csr", reset=False)))
@@ -94,13 +94,13 @@ class QuantumGPKernel(kernels.Kernel):
         self.quantum_kernel = quantum_kernel
         self.kernel_weights = kernel_weights
 
-    def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:  # noqa: N803
+    def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
         """The kernel matrix, (N, M), and on request its derivatives in the hyperparameters, of which there are none."""
         kernel, weights = read_kernel(self.quantum_kernel, self.kernel_weights, np.shape(X)[1])
         matrix = kernel_matrix(kernel, X, Y, weights=weights).copy()
         return (matrix, np.empty((*matrix.shape, 0))) if eval_gradient else matrix
 
-    def diag(self, X: Any) -> np.ndarray:  # noqa: N803
+    def diag(self, X: Any) -> np.ndarray:
         """The diagonal of the kernel matrix, (N,), from the matrices of a few points at a time."""
         x = dense(X)
         kernel, weights = read_kernel(self.quantum_kernel, self.kernel_weights, x.shape[1])

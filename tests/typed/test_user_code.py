@@ -79,6 +79,10 @@ def test_backends() -> None:
     backend: qj.Backend = PrimitiveBackend(StatevectorEstimator(), StatevectorSampler(seed=0), shots=10)
     values: Array = network(backend)(np.ones(4), X)
     assert values.shape == (4, 2)
+    feature_map = zz_feature_map(2)
+    measured = qj.estimator_qnn(feature_map, inputs=feature_map.parameters, backend=backend)
+    found, errors = measured.with_std(np.zeros(0), X)
+    assert found.shape == errors.shape == (4, 1)
     assert Estimator().run([(QuantumCircuit(1), "Z")]).result()[0].data.evs == 1
     assert Sampler(default_shots=3).default_shots == 3
 

@@ -8,7 +8,7 @@ from qmljax._circuit import readout
 from qmljax._circuit.parse import check_circuit, own
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend, check_backend
+from qmljax._models.backend import HasFidelity, check_backend
 from qmljax._models.kernels.local import LocalFidelityKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
 from qmljax._models.kernels.pairs import BackendKernel
@@ -25,7 +25,7 @@ def fidelity_kernel(
     inputs: Sequence[Any] | None = None,
     weights: Sequence[Any] = (),
     local: bool = False,
-    backend: Backend | Shots | None = None,
+    backend: HasFidelity | Shots | None = None,
     evaluate_duplicates: str = "off_diagonal",
     memory: int = MEMORY,
     progress: bool = False,

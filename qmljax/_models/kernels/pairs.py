@@ -14,13 +14,26 @@ from qmljax._models.on_backend import of_parts
 
 @dataclass(frozen=True, repr=False)
 class BackendKernel(BaseKernel):
-    """A kernel whose entries `function` gives, one for each pair of rows of two (pairs, P) arrays of parameters."""
+    """A kernel whose entries a backend measures: call it as ``kernel(x)`` or ``kernel(x, y)``.
+
+    Points (N, d) and (M, d) give a Gram matrix (N, M), and weights are `weights=`. Inside, `function` gives the
+    entries, one for each pair of rows of two (pairs, P) arrays of parameters.
+    """
 
     function: Callable[[Array, Array], Array]
     duplicates: str
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
-        """The Gram matrix of points, as of any kernel. An error of the backend is raised as it is."""
+        """The Gram matrix of points. An error of the backend is raised as it is.
+
+        Args:
+            x: Points, (N, d).
+            y: Points, (M, d). Without them the matrix is that of `x` with itself, and symmetric.
+            weights: Of the kernel, (W,).
+
+        Returns:
+            Of shape (N, M).
+        """
         return self._gram(self._trace, *self._arguments(x, y, weights))
 
     def _size(self) -> dict[str, int]:

@@ -19,7 +19,7 @@ from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
 from qmljax._models.arguments import check_memory
-from qmljax._models.backend import Backend, check_backend
+from qmljax._models.backend import HasExpectation, check_backend
 from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, compiled_pairs, rows
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
@@ -152,7 +152,7 @@ def projected_kernel(
     gamma: float | None = 1.0,
     inputs: Sequence[Any] | None = None,
     weights: Sequence[Any] = (),
-    backend: Backend | None = None,
+    backend: HasExpectation | None = None,
     memory: int = MEMORY,
     progress: bool = False,
 ) -> ProjectedKernel:

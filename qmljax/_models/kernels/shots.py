@@ -62,7 +62,10 @@ class Shots:
 
 @dataclass(frozen=True, repr=False)
 class NoisyKernel(BaseKernel):
-    """A kernel with the noise of finitely many shots."""
+    """A kernel with the noise of finitely many shots: call it as ``kernel(x)`` or ``kernel(x, y)``.
+
+    Points (N, d) and (M, d) give a Gram matrix (N, M), and weights are `weights=`.
+    """
 
     exact: BaseKernel
     backend: Shots
