@@ -58,7 +58,7 @@ FLOORS = {
     "_models/kernels": ["__init__ kernel points", "local overlaps pairs projected shots", "fidelity"],
     "_training": [
         "__init__ leaves result",
-        "checks programs",
+        "checks computations",
         "ensemble optimizers",
         "compiled_loop spsa stops",
         "watch",

@@ -26,7 +26,7 @@ from jax.interpreters import ad, batching, mlir
 from qmljax._engine import operations
 
 
-class Segment(Protocol):
+class Invertible(Protocol):
     """A run of layers that is invertible. Compared by identity."""
 
     def forward(self, angles: Sequence[Array], state: Array) -> Array: ...
@@ -34,7 +34,7 @@ class Segment(Protocol):
     def backward(self, angles: Sequence[Array], state: Array, cotangent: Array) -> tuple[Array, Array, list[Array]]: ...
 
 
-def evolve(segments: tuple[Segment, ...], angles: Sequence[Sequence[Array]], state: Array) -> Array:
+def evolve(segments: tuple[Invertible, ...], angles: Sequence[Sequence[Array]], state: Array) -> Array:
     """Runs the segments, each with its own angles, on a state (C, 2**n, *batch)."""
     counts = tuple(len(a) for a in angles)
     return _evolve.bind(state, *(x for a in angles for x in a), segments=segments, counts=counts)
@@ -45,14 +45,14 @@ def _split(flat: Sequence[Any], counts: Sequence[int]) -> list[Sequence[Any]]:
     return [flat[i:j] for i, j in zip(ends[:-1], ends[1:], strict=True)]
 
 
-def _forward(state: Array, *angles: Array, segments: tuple[Segment, ...], counts: tuple[int, ...]) -> Array:
+def _forward(state: Array, *angles: Array, segments: tuple[Invertible, ...], counts: tuple[int, ...]) -> Array:
     for segment, own in zip(segments, _split(angles, counts), strict=True):
         state = segment.forward(own, state)
     return state
 
 
 def _backward(
-    out: Array, angles: Sequence[Array], cotangent: Array, segments: tuple[Segment, ...], counts: tuple[int, ...]
+    out: Array, angles: Sequence[Array], cotangent: Array, segments: tuple[Invertible, ...], counts: tuple[int, ...]
 ) -> tuple[Array, Array, list[Array]]:
     """The input, its cotangent, and the cotangents of the angles."""
     cotangents: list[Array] = []

@@ -13,7 +13,7 @@ from qmljax._engine.layers import TABLE_QUBITS, Combination, Level, Permutation
 from qmljax._engine.state import join_complex
 
 
-class Part(NamedTuple):
+class Stack(NamedTuple):
     """One layer of a segment: `slots[r]` are its angles in round r, if it has any, `tables[k][r]` its k-th table."""
 
     kind: operations.Kind
@@ -22,7 +22,7 @@ class Part(NamedTuple):
     periodic: bool = True
 
 
-def parts(levels: Sequence[Level], n: int, real: bool) -> list[Part]:
+def parts(levels: Sequence[Level], n: int, real: bool) -> list[Stack]:
     """The layers of a run of levels, in order, each with the tables of every level."""
     parts = []
     phases = [level.phases for level in levels]
@@ -34,12 +34,12 @@ def parts(levels: Sequence[Level], n: int, real: bool) -> list[Part]:
             high = (max(len(h) for h in highs), rank, highs[0].shape[2])
             columns.append(_padded([p.tables.high if p else None for p in phases], high))
         angles = tuple(p.slots if p else () for p in phases)
-        parts.append(Part("phases", tuple(columns), angles, all(t.integer for t in functions)))
+        parts.append(Stack("phases", tuple(columns), angles, all(t.integer for t in functions)))
     if any(level.diagonal is not None for level in levels):
         diagonals = [np.ones(1 << n) if level.diagonal is None else level.diagonal for level in levels]
         if any(np.iscomplexobj(d) for d in diagonals):
             diagonals = [np.stack([d.real, d.imag]) for d in diagonals]
-        parts.append(Part("multiply", (tuple(diagonals),)))
+        parts.append(Stack("multiply", (tuple(diagonals),)))
     if any(level.permutation for level in levels):
         tables = [_index_tables(level.permutation, n) for level in levels]
         if len({len(t[0]) for t in tables}) > 1:  # some are factored and some cannot be
@@ -48,18 +48,18 @@ def parts(levels: Sequence[Level], n: int, real: bool) -> list[Part]:
                 (zero, (sh[:, None] ^ sl).reshape(-1), zero, (th[:, None] ^ tl).reshape(-1))
                 for sh, sl, th, tl in tables
             ]
-        parts.append(Part("permute", tuple(zip(*tables, strict=True))))
+        parts.append(Stack("permute", tuple(zip(*tables, strict=True))))
     if any(level.rotations for level in levels):
         rotations = [level.rotations or ({},) * n for level in levels]
         qubits = tuple(q for q in range(n) if any(slots[q] for slots in rotations))
         if len(qubits) == 1 < n:  # alone its angle would be a scalar, whose sine XLA computes anew for each amplitude
             qubits = (qubits[0], qubits[0] + 1) if qubits[0] + 1 < n else (qubits[0] - 1, qubits[0])
         slots = tuple(tuple(slots[q] for q in qubits) for slots in rotations)
-        parts.append(Part(operations.Rotations(qubits), (), slots))
+        parts.append(Stack(operations.Rotations(qubits), (), slots))
     if any(level.dense is not None for level in levels):
         size = max(len(level.dense) for level in levels if level.dense is not None)
         matrices = [_widen(level.dense, size) for level in levels]
-        parts.append(Part("transform", (tuple(m if real else join_complex(m) for m in matrices),)))
+        parts.append(Stack("transform", (tuple(m if real else join_complex(m) for m in matrices),)))
     return parts
 
 

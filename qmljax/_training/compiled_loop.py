@@ -13,12 +13,12 @@ import optax
 from jax import Array, lax
 
 from qmljax._training.checks import shapes_of
+from qmljax._training.computations import Computation, Traced, jit_of_computations, trace
 from qmljax._training.ensemble import of_members
 from qmljax._training.leaves import Run
-from qmljax._training.programs import Program, Traced, jit_of_programs, trace
 
 
-@functools.partial(jit_of_programs, static_argnames=("program", "batch_size", "own_data"))
+@functools.partial(jit_of_computations, static_argnames=("program", "batch_size", "own_data"))
 def take_steps(
     run: Run,
     losses: Array,
@@ -27,7 +27,7 @@ def take_steps(
     start: Array,
     count: Array,
     lifted: tuple[Array, ...],
-    program: Program,
+    program: Computation,
     batch_size: int | None,
     own_data: bool,
 ) -> tuple[Run, Array]:

@@ -11,8 +11,8 @@ import optax
 from jax import Array
 
 from qmljax._training.checks import check_own_data, refuse_ambiguous
+from qmljax._training.computations import Computation, jit_of_computations
 from qmljax._training.leaves import is_key
-from qmljax._training.programs import Program, jit_of_programs
 
 
 def of_members(function: Callable, ensemble: bool, own_data: bool = False) -> Callable:
@@ -24,8 +24,8 @@ def of_members(function: Callable, ensemble: bool, own_data: bool = False) -> Ca
     return lambda weights, *data: jax.vmap(lambda w: function(w, *data))(weights)
 
 
-@functools.partial(jit_of_programs, static_argnames=("program",))
-def losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Program) -> Array:
+@functools.partial(jit_of_computations, static_argnames=("program",))
+def losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Computation) -> Array:
     """The loss, (), or those of all members, (R,)."""
     return program(lifted, weights, data)[0]
 

@@ -31,10 +31,10 @@ from qmljax._training.checks import (
     check_weights,
 )
 from qmljax._training.compiled_loop import take_steps, trace_step
+from qmljax._training.computations import fresh, trace
 from qmljax._training.ensemble import first_state, losses_of, members_of, of_members
 from qmljax._training.leaves import Run
 from qmljax._training.minimize import minimize
-from qmljax._training.programs import fresh, trace
 from qmljax._training.result import FitResult
 from qmljax._training.stops import settle
 from qmljax._training.watch import Watch

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from qmljax._training.programs import Program, Traced, jit_of_programs, trace
+from qmljax._training.computations import Computation, Traced, jit_of_computations, trace
 from qmljax._training.stops import Standing, converged_at
 from qmljax._training.watch import Watch
 
@@ -196,6 +196,6 @@ class _Run:
             raise _Stop
 
 
-@functools.partial(jit_of_programs, static_argnames=("program",))
-def _evaluated(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Program) -> list[Array]:
+@functools.partial(jit_of_computations, static_argnames=("program",))
+def _evaluated(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Computation) -> list[Array]:
     return program(lifted, weights, data)

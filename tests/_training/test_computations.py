@@ -16,10 +16,10 @@ from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import real_amplitudes
 
 import qmljax as qj
-from qmljax._training import programs
+from qmljax._training import computations
 from qmljax._training.compiled_loop import take_steps
+from qmljax._training.computations import trace
 from qmljax._training.minimize import _evaluated
-from qmljax._training.programs import trace
 
 START = np.float32([1.0, -2.0])
 
@@ -135,9 +135,9 @@ def test_closures_and_their_data_are_let_go():
 
 
 def test_no_more_programs_are_remembered_than_there_is_room_for(monkeypatch):
-    monkeypatch.setattr(programs, "ROOM", 4)
+    monkeypatch.setattr(computations, "ROOM", 4)
     made = {trace(lambda w, k=k: w ** (k + 2), START).program for k in range(12)}
-    assert len(made) == 12 and len(programs._programs) <= 4
+    assert len(made) == 12 and len(computations._computations) <= 4
     np.testing.assert_allclose(after_a_step(lambda w: jnp.sum(w**2)), START * np.float32(0.8), rtol=1e-6)
 
 

@@ -32,7 +32,7 @@ COMPILED = type(jax.jit(lambda: None))
 CONTEXT = ("compute_type", "threefry_partitionable", "xla_metadata")  # settings of when it was traced
 
 
-class Program:
+class Computation:
     """A traced function without what it closes over; equal to another one if both compute the same."""
 
     def __init__(self, closed: core.ClosedJaxpr) -> None:
@@ -43,7 +43,7 @@ class Program:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Program) and self._hash == other._hash and self.key == other.key)
+        return self is other or (isinstance(other, Computation) and self._hash == other._hash and self.key == other.key)
 
     def __call__(self, lifted: tuple[Array, ...], *args: Any) -> list[Any]:
         """The leaves of what the function returns for arguments; `lifted` is what it closed over."""
@@ -53,7 +53,7 @@ class Program:
 class Traced(NamedTuple):
     """A function, traced at arguments of certain shapes."""
 
-    program: Program
+    program: Computation
     lifted: tuple[Array, ...]  # what it closed over, with which the program is called
     shape: Any  # of what it returns
 
@@ -78,7 +78,7 @@ def trace(function: Callable, *args: Any) -> Traced:
     equations, numbers = _without_numbers(jaxpr)
     inputs = [*numbers, *arrays, *jaxpr.invars]
     jaxpr = jaxpr.replace(eqns=equations, constvars=list(stay), invars=inputs)
-    program = _known(Program(core.ClosedJaxpr(jaxpr, list(stay.values()))))
+    program = _known(Computation(core.ClosedJaxpr(jaxpr, list(stay.values()))))
     return Traced(program, (*numbers.values(), *arrays.values()), shape)
 
 
@@ -99,25 +99,25 @@ def _uncompiled(function: Callable) -> Callable:
 
 
 _lock = threading.Lock()
-_programs: dict[Program, Program] = {}
+_computations: dict[Computation, Computation] = {}
 _compiled: list[Any] = []
 
 
-def jit_of_programs(function: Callable, static_argnames: tuple[str, ...]) -> Any:
+def jit_of_computations(function: Callable, static_argnames: tuple[str, ...]) -> Any:
     """`jax.jit` with programs among the static arguments, which forgets when there are too many of them."""
     compiled = jax.jit(function, static_argnames=static_argnames)
     _compiled.append(compiled)
     return compiled
 
 
-def _known(program: Program) -> Program:
+def _known(program: Computation) -> Computation:
     """The first one of all that are equal: those that run are compared by identity."""
     with _lock:
-        if program not in _programs and len(_programs) >= ROOM:
-            _programs.clear()
+        if program not in _computations and len(_computations) >= ROOM:
+            _computations.clear()
             for compiled in _compiled:
                 compiled.clear_cache()
-        return _programs.setdefault(program, program)
+        return _computations.setdefault(program, program)
 
 
 def _tables(jaxpr: Any) -> Iterator[Any]:
