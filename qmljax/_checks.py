@@ -58,7 +58,7 @@ def check_flag(value: Any, name: str, *, optional: bool = False) -> Any:
 def check_key(value: Any, name: str = "key", hint: str = "Use jax.vmap for several.") -> Any:
     """A single JAX random key, of either kind. Refuses what is none, and several keys: the `hint` says what to do."""
     typed = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-    raw = isinstance(value, jax.Array | np.ndarray) and value.dtype == np.uint32
+    raw = isinstance(value, jax.Array | np.ndarray) and value.dtype == np.uint32 and value.shape[-1:] in ((2,), (4,))
     if not typed and not raw:
         raise TypeError(f"`{name}` must be a JAX random key, such as jax.random.key(0), but is {shown(value)}.")
     if value.ndim != (0 if typed else 1):

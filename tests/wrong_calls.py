@@ -63,7 +63,7 @@ WRONG: dict[str, list[Any]] = {
     "params": ["a", [1j, 1j], ["a", "b"], np.ones(3), np.ones((2, 3)), 1.0, object(), [None, None]],
     "points": ["a", [1j, 1j], [["a", "b"]], np.ones((2, 3)), 1.0, object(), [[None, None]], None],
     "parameters": [3, 2.5, ["nothing"], [None], ["x[0]", "x[0]"], object()],
-    "key": [None, 3, "key", 2.5, True, [0, 1], object()],
+    "key": [None, 3, "key", 2.5, True, [0, 1], np.zeros(3, np.uint32), object()],
     "key or none": [3, "key", 2.5, True, [0, 1], object()],
     "backend": [3, "aer", object(), StatevectorEstimator, StatevectorEstimator()],
     "gram": [None, "a", 1.0, np.ones(3), np.ones((2, 3)), np.ones((3, 3), complex), np.ones((3, 3), int), object()],

@@ -103,6 +103,7 @@ def _load_qpy(path: pathlib.Path) -> QuantumCircuit:
 def _load_2(text: str, folder: pathlib.Path) -> QuantumCircuit:
     """Gates are added only if they are missing, so that a program's own definitions count."""
     added: dict[str, qasm2.CustomInstruction] = {}
+    _check_depth(text, folder)
     while True:
         try:
             known = (*qasm2.LEGACY_CUSTOM_INSTRUCTIONS, *added.values())
@@ -121,6 +122,15 @@ def _load_2(text: str, folder: pathlib.Path) -> QuantumCircuit:
                 added[name] = qasm2.CustomInstruction(name, *_GATES[name], builtin=True)
             else:
                 raise
+
+
+def _check_depth(text: str, folder: pathlib.Path, depth: int = 0) -> None:
+    """Refuses files that include themselves, which Qiskit would open until no more can be."""
+    for _, name in _INCLUDE.findall(text):
+        if (path := folder / name).is_file():
+            if depth == DEPTH:
+                raise ValueError(f"{path} includes itself, or files are nested more than {DEPTH} deep")
+            _check_depth(_text(path), path.parent, depth + 1)
 
 
 def _with_includes(text: str, folder: pathlib.Path, depth: int = 0) -> str:

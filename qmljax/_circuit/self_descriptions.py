@@ -51,9 +51,10 @@ def matrix(operation: Any, where: str) -> np.ndarray:
     except RecursionError:
         raise
     except Exception as error:
+        reason = f" ({type(error).__name__}: {error})" if str(error) else ""
         raise NotImplementedError(
-            f"{where}: it has neither a definition nor a matrix. Decompose it into standard gates, for instance with "
-            'qiskit.transpile(circuit, basis_gates=["u", "cx"]).'
+            f"{where}: it has neither a definition nor a matrix{reason}. Decompose it into standard gates, such as "
+            'by qiskit.transpile(circuit, basis_gates=["u", "cx"]).'
         ) from error
     size = 1 << operation.num_qubits
     if unitary.shape != (size, size):

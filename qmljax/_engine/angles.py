@@ -16,7 +16,7 @@ from jax import Array, lax
 
 from qmljax._circuit.expressions import Affine, evaluate, parameters
 from qmljax._circuit.program import Program
-from qmljax._engine.layers import Combination
+from qmljax._engine.layers import TABLE_QUBITS, Combination
 from qmljax._engine.plan import Plan
 
 # 2 pi in four parts: the first three have so few digits that their products with half of those of a number are exact.
@@ -67,6 +67,7 @@ class Angles:
         for k, expression in enumerate(expressions):
             used = parameters(expression)
             kinds[2 if used & among and used - among else 1 if used & among else 0].append(k)
+        self.large = program.num_qubits > TABLE_QUBITS
         self.kind = {k: kind for kind, members in enumerate(kinds) for k in members}
         shape = np.broadcast_shapes(weights.shape[1:], inputs.shape[1:])
         wide = [jnp.broadcast_to(v, (len(v), *shape)) if kinds[2] else v for v in (weights, inputs)]
@@ -92,7 +93,9 @@ class Angles:
                 groups[kinds.pop() if len(kinds) == 1 else 2].append(k)
             elif slots:  # numbers stay apart: under `vmap` over the weights, all that comes before these has no batch
                 numbers = np.array([_constant(slot, requests[k][1]) for slot in slots], self.values[0].dtype)
-                result[k] = jnp.asarray(numbers.reshape(-1, *(1,) * (self.values[0].ndim - 1)))
+                shaped = jnp.asarray(numbers.reshape(-1, *(1,) * (self.values[0].ndim - 1)))
+                # XLA would compute what follows of them while it compiles, tables of the whole state included.
+                result[k] = lax.optimization_barrier(shaped) if self.large else shaped
         for group, values, place in zip(groups, self.values, (self.place, self.place, self.place_of_all), strict=True):
             pairs = [(slot, requests[k][1]) for k in group for slot in requests[k][0]]
             if not pairs:

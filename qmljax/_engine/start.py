@@ -43,7 +43,7 @@ def first(layers: Layers, angles: Angles) -> tuple[Array, tuple[Level, ...]]:
 
 
 def loaded(layers: Layers, angles: Angles) -> Array:
-    """|0...0> with amplitudes loaded into some qubits: (1, 2**n, *batch)."""
+    """|0...0> with amplitudes loaded into some qubits: (1, 2**n, *batch). NaN where they are all zero: of no state."""
     z = np.arange(1 << layers.num_qubits)
     loaded = sum(1 << q for op in layers.loads for q in op.qubits)
     requests = [([{int(e): float(scale)} for e, scale in op.array], False) for op in layers.loads]
@@ -52,7 +52,7 @@ def loaded(layers: Layers, angles: Angles) -> Array:
         scale = lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, keepdims=True))  # against overflow
         values = values / jnp.where(scale > 0, scale, 1)
         norm = jnp.sum(values**2, axis=0, keepdims=True)
-        values = values / jnp.sqrt(jnp.where(norm > 0, norm, 1))
+        values = jnp.where(norm > 0, values / jnp.sqrt(jnp.where(norm > 0, norm, 1)), jnp.nan)
         index = sum((z >> q & 1) << j for j, q in enumerate(op.qubits))
         values = jnp.pad(values, [(0, (1 << len(op.qubits)) - len(values)), *[(0, 0)] * (values.ndim - 1)])
         state = state * values[index] if k else values[index]

@@ -35,6 +35,7 @@ def write(path: str | os.PathLike[str], kind: str, header: Mapping[str, Any], ar
         TypeError: An array holds no numbers.
         OSError: The file cannot be written; see `replace`.
     """
+    _check_path(path)
     native = {name: _native(name, np.asarray(array)) for name, array in arrays.items()}
     about = {"shapes": {name: [a.dtype.name, *a.shape] for name, a in native.items()}, "header": header}
     metadata = {"format": FORMAT, "version": str(VERSION), "kind": kind, "about": json.dumps(about)}
@@ -51,6 +52,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         ValueError: It is truncated, damaged, foreign, of another kind, or of a later version.
     """
     safetensors = _safetensors()
+    _check_path(path)
     name = os.fsdecode(path)
     if not os.path.isfile(name):
         what = "It is a folder, or a device." if os.path.exists(name) else "Is its name right?"
@@ -73,6 +75,11 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
             raise ValueError(f"it holds an array {min(surplus)!r} that it does not list")
         arrays = {key: _array(key, shape, bits.get(key, b"")) for key, shape in about["shapes"].items()}
     return about["header"], arrays
+
+
+def _check_path(path: Any) -> None:
+    if not isinstance(path, str | os.PathLike) or not os.path.basename(os.fspath(path)):
+        raise TypeError(f"`path` must be the name of a file, a string or a path, but is {path!r}.")
 
 
 def _native(name: str, array: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
         return
     arrays = {name: np.asarray(values) for name, (_, values) in given.items()}
     batch = np.broadcast_shapes(*(array.shape[:-1] for array in arrays.values()))
-    dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(array.dtype for array in arrays.values())))
     params = np.zeros((len(program.parameters), *batch), dtype)
     for (positions, _), array in zip(given.values(), arrays.values(), strict=True):
         params[list(positions)] = np.moveaxis(np.broadcast_to(array, (*batch, array.shape[-1])), -1, 0)

@@ -71,6 +71,8 @@ def save(path: str | os.PathLike[str], model: Model | Kernel, weights: Any = ())
     header, arrays = encode(model)
     if hasattr(weights, "weights") and hasattr(weights, "history"):  # a FitResult
         weights = weights.weights
+    if weights is None and model.num_weights:
+        raise ValueError(f"`weights` must be those of the model, {model.num_weights} numbers, but are None.")
     tree, leaves = tree_to(weights)
     if tree == PREFIX:
         _check_shape(leaves[PREFIX], model.num_weights)

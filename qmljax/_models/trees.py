@@ -87,6 +87,8 @@ def _leaf(value: Any, where: str) -> np.ndarray:
                 f"{where} must be an array, or a dictionary, list or tuple of them, but is a {type(value).__name__}. "
                 "Convert it to one of these."
             )
+    if np.ma.is_masked(value):
+        raise ValueError(f"{where} must hold numbers alone, but has masked entries. Fill or leave them out.")
     array = np.asarray(value)
     _check_leaf(array, where, TypeError)
     return array

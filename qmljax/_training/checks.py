@@ -12,6 +12,9 @@ from jax import Array
 from qmljax._checks import check_count, check_flag, check_function, check_key, check_number
 from qmljax._training.leaves import is_key
 
+# Arguments of scipy.optimize.minimize.
+TAKEN = {"fun", "x0", "args", "method", "jac", "hess", "hessp", "bounds", "constraints", "tol", "callback", "options"}
+
 
 def check_functions(loss: Any, callback: Any) -> None:
     """Refuses what cannot be called."""
@@ -160,6 +163,10 @@ def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
     check_number(tol, "tol", above=True, optional=True)
     if options is not None and not isinstance(options, Mapping):
         raise TypeError(f"`options` must be a dictionary, as scipy.optimize.minimize takes it, but is {options!r}.")
+    if taken := {*(options or {})} & TAKEN:
+        raise ValueError(
+            f"`options` must hold options of the method, but has {sorted(taken)[0]!r}, which `fit` passes itself."
+        )
     if "maxiter" in (options or {}):
         raise ValueError(
             "`options` must leave 'maxiter' out, as `steps` says how many iterations. Pass it as `steps=`."

@@ -77,16 +77,21 @@ def minimize(
 
     gradient, evaluations = METHODS[name]
     run = _Run(loss, weights, data, gradient, steps, watch)
-    bounds = _checked_bounds(rules["bounds"], name, len(run.reached))
+    bounds: Any = _checked_bounds(rules["bounds"], name, len(run.reached))
     report: Report | None = None
     if steps and len(run.reached):
         # `iterated` ends the run; some methods would stop one iteration short of `maxiter`.
         options = {} if name == "TNC" else {"maxiter": steps + 1}
         options |= {evaluations: 1000 * steps * (len(run.reached) + 1)} if evaluations else {}
         options |= rules["options"] or {}
+        start = run.reached
+        if bounds is not None:
+            start = np.clip(start, *np.transpose(bounds))
+            if name == "trust-constr":  # else it leaves them on its way
+                bounds = scipy_optimize.Bounds(*np.transpose(bounds), keep_feasible=True)
         about = {"method": name, "callback": run.iterated, "options": options, "tol": rules["tol"], "bounds": bounds}
         try:
-            report = scipy_optimize.minimize(run.function, run.reached, jac=gradient or None, **about)
+            report = scipy_optimize.minimize(run.function, start, jac=gradient or None, **about)
             run.reached = np.asarray(report.x, np.float64)
             watch.stopped = "minimizer"
         except _Stop:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from qiskit.circuit.exceptions import CircuitError
 from qiskit.transpiler.exceptions import TranspilerError
 
@@ -39,11 +40,13 @@ class Chunk:
         digest: A hash of all that the answer depends on.
         submit: Submits the job.
         read: Turns its result into the answer.
+        shape: Of the answer: (rows, outputs).
     """
 
     digest: str
     submit: Callable[[], Any]
     read: Callable[[Any], Answer]
+    shape: tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,10 +78,23 @@ class Runner:
         """
         keys = [self.journal.key(chunk.digest) for chunk in chunks]
         answers: list[Any] = [self.journal.answer(key) for key in keys]
+        for chunk, answer in zip(chunks, answers, strict=True):
+            if answer is not None:
+                self._check(chunk, answer)
         one_by_one = self.service is None and self.journal.path is not None
         for some in [[k] for k in range(len(chunks))] if one_by_one else [range(len(chunks))]:
             self._run(some, chunks, keys, answers)
         return answers
+
+    def _check(self, chunk: Chunk, answer: Answer) -> None:
+        """Refuses what is written down and cannot be an answer: anybody may write a journal."""
+        values, stds = answer
+        if not (values.shape == stds.shape == chunk.shape and np.isfinite(values).all() and not (stds < 0).any()):
+            raise ValueError(
+                f"The journal {str(self.journal.path)!r} must hold finite numbers of shape {chunk.shape} for what is "
+                f"asked, but holds values of shape {values.shape}, with errors of shape {stds.shape}. Take another "
+                "copy, or a new file."
+            )
 
     def _run(
         self, some: Sequence[int], chunks: Sequence[Chunk], keys: Sequence[str], answers: list[Answer | None]

@@ -117,7 +117,8 @@ class Rows:
                 self.primitive.options.resilience_level = self.backend.resilience_level  # others may have set theirs
             return self.reading.submit(self.primitive, self.prepared, bindings, self.accuracy)
 
-        return Chunk(digest.hexdigest(), submit, lambda result: self.reading.read(result, len(rows)))
+        shape = (len(rows), self.reading.outputs)
+        return Chunk(digest.hexdigest(), submit, lambda result: self.reading.read(result, len(rows)), shape)
 
     @property
     def primitive(self) -> Any:

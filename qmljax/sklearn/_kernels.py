@@ -56,7 +56,12 @@ class _QuantumKernel(Saved):
             check_classification_targets(y)
             if len(np.unique(y[rows])) < 2:
                 raise ValueError("A classifier needs at least two classes, but the samples with weight are of 1 class.")
-            factors_of_classes(getattr(self, "class_weight", None), np.unique(y[rows]))
+            factors = factors_of_classes(getattr(self, "class_weight", None), np.unique(y[rows]))
+            if factors is not None and not factors.all():
+                raise ValueError(
+                    "`class_weight` must be above 0 for each class of a support vector machine, but is "
+                    f"{self.class_weight!r}. Leave the samples of a class out instead."  # type: ignore[attr-defined]  # QSVC's
+                )
         self.kernel_ = FittedKernel(self.quantum_kernel, self.kernel_weights, X)
         matrix = self.kernel_.gram()
         if self.repair is not None:
@@ -99,6 +104,7 @@ class _QuantumKernel(Saved):
         return model, labels_to(self.classes_), arrays | {"targets": place}
 
     def _relearn(self, model: Any, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self._check_options()
         self.kernel_ = FittedKernel(*kernel_from(model, arrays, about["n_features_in_"]))
         points = len(self.kernel_.x)
         y = array_of(arrays, "targets", (points,))

@@ -109,7 +109,10 @@ def labels_from(about: dict[str, Any]) -> np.ndarray:
     """The classes of a header."""
     if np.dtype(about["dtype"]).itemsize > max(16, np.array(about["classes"]).dtype.itemsize):
         raise ValueError(f"its labels cannot have the dtype {about['dtype']}")
-    return np.array(about["classes"], about["dtype"])
+    classes = np.array(about["classes"], about["dtype"])
+    if classes.dtype.kind not in "biufUS" or len(classes) < 2 or not np.array_equal(np.unique(classes), classes):
+        raise ValueError(f"its classes must be different labels in order, but are {about['classes']!r}")
+    return classes
 
 
 def kernel_to(fitted: Any) -> tuple[Any, dict[str, np.ndarray]]:

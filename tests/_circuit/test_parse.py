@@ -800,3 +800,25 @@ def test_ten_thousand_gates():
     program = qj.parse(circuit)
     assert len(program.ops) == count and len(program.expressions) == program.num_parameters == count // 2
     assert qj.parse(circuit) is program
+
+
+def test_a_gate_that_raises_says_what():
+    class Broken(Gate):
+        def _define(self):
+            raise ZeroDivisionError("boom")
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("no matrix")
+
+    circuit = QuantumCircuit(1)
+    circuit.append(Broken("broken", 1, []), [0])
+    with pytest.raises(NotImplementedError, match="neither a definition nor a matrix .*(boom|no matrix)"):
+        qj.parse(circuit)
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.0"])
+def test_a_file_that_includes_itself(version, tmp_path):
+    path = tmp_path / "own.qasm"
+    path.write_text(f'OPENQASM {version};\ninclude "own.qasm";\n')
+    with pytest.raises(ValueError, match="includes itself, or files are nested more than 20 deep"):
+        qj.parse(path)

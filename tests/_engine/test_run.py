@@ -1,5 +1,7 @@
 """Running the levels: unrolled or scanned, inputs and weights apart or not. Oracle: Qiskit's Statevector, Operator."""
 
+import re
+
 import jax
 import jax.extend.core
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.circuit.library import DiagonalGate, UnitaryGate
+from qiskit.circuit.library import DiagonalGate, UnitaryGate, efficient_su2
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
 import qmljax as qj
@@ -204,6 +206,14 @@ def test_levels_that_alternate_between_inputs_and_weights(runs, monkeypatch):
     assert len(segments._rounds(apart.layers.levels, apart, segments.REPEATS)) <= runs
     state = jax.jit(lambda w, x: to_complex(run(apart, w, x)))(w, x)
     close(abs(state) ** 2, abs(oracle(circuit, np.concatenate([np.broadcast_to(w, x.shape), x]))) ** 2)
+
+
+def test_numbers_do_not_become_tables_of_the_state_in_a_program():
+    """XLA would compute the phases of 16 qubits, and more, while it compiles."""
+    circuit = efficient_su2(16, reps=1)
+    f = qj.expectation(circuit.assign_parameters(np.ones(circuit.num_parameters)), "Z" * 16)
+    text = jax.jit(f._trace).lower(np.zeros(0)).compile().as_text()
+    assert not re.search(r"f64\[(2,)?65536\]\S* constant\(", text)
 
 
 @pytest.mark.parametrize("memory", [0, 1 << 29])

@@ -289,3 +289,15 @@ def test_foreign_files(tmp_path):
 def load_file_of(content: bytes, folder) -> dict:
     (folder / "copy").write_bytes(content)
     return load_file(folder / "copy")
+
+
+def test_what_is_no_weights_and_no_path(tmp_path):
+    model = qj.estimator_qnn(real_amplitudes(2, reps=1), inputs=[])
+    with pytest.raises(ValueError, match="`weights` must be those of the model, 4 numbers, but are None"):
+        qj.save(tmp_path / "model", model, None)
+    with pytest.raises(ValueError, match="masked entries"):
+        qj.save(tmp_path / "model", model, np.ma.array(np.ones(4), mask=[1, 0, 0, 0]))
+    for path in (None, 7, f"{tmp_path}/model/"):
+        with pytest.raises(TypeError, match="`path` must be the name of a file"):
+            qj.save(path, model, np.ones(4))
+    assert not list(tmp_path.iterdir())

@@ -246,3 +246,17 @@ def test_without_scipy(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match="The minimiser 'BFGS' needs SciPy: pip install scipy"):
         regress("BFGS")
+
+
+def test_bounds_hold_where_the_start_is_outside_of_them():
+    loss = lambda w, x: jnp.sum((w - x) ** 2)  # noqa: E731
+    for method in ("trust-constr", "L-BFGS-B", "COBYLA"):
+        result = qj.fit(loss, np.ones(2), (np.zeros(1),), optimizer=method, steps=4, bounds=[(2, 3)] * 2)
+        assert ((result.weights >= 2 - 1e-6) & (result.weights <= 3 + 1e-6)).all(), method
+
+
+def test_options_that_fit_passes_itself():
+    with pytest.raises(
+        ValueError, match="`options` must hold options of the method, but has 'jac', which `fit` passes"
+    ):
+        qj.fit(lambda w: w**2, 1.0, (), optimizer="BFGS", steps=1, options={"jac": None})

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.primitives import StatevectorEstimator
 
-from qmljax.primitives import _journal
+from qmljax.primitives import PrimitiveBackend, _journal
 from qmljax.primitives._journal import Answer, Journal
 
 VALUES = np.array([[0.1, np.nan, 1e-300], [17.5, -0.0, np.inf]])
@@ -252,3 +255,26 @@ def test_a_journal_behind_a_link_keeps_its_mode(tmp_path):
     link.symlink_to(path)
     Journal(link).write("r:1", job="j")
     assert link.is_symlink() and Journal(path).jobs == {"r:1": "j"} and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros((4, 1)), np.full((3, 1), np.nan), np.zeros((1, 1)), np.zeros(()), np.zeros((3, 2))],
+    ids=lambda v: str(v.shape),
+)
+def test_answers_that_are_none_to_what_is_asked(values, tmp_path):
+    """With a right checksum."""
+    path = tmp_path / "journal"
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("t"), 0)
+
+    def ask():
+        f = PrimitiveBackend(StatevectorEstimator(), journal=path).expectation(circuit, ["Z"])
+        return f(np.array([[0.1], [0.2], [0.3]]))
+
+    ask()
+    (key,) = _journal.Journal(path).answers
+    path.unlink()
+    _journal.Journal(path).write(key, _journal.Answer(values, np.zeros_like(values)), job="x")
+    with pytest.raises(ValueError, match=r"must hold finite numbers of shape \(3, 1\) for what is asked"):
+        ask()

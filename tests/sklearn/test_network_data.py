@@ -155,6 +155,8 @@ def test_one_hot_batches_of_one_class():
         rows_of = y.sum(axis=1) == 1 if y.ndim == 2 else slice(None)
         with pytest.raises(ValueError, match=f"one-hot rows of 3 columns, as when training began, but holds {came}"):
             rows.partial_fit(X[rows_of], y[rows_of])
+    with pytest.raises(ValueError, match="`y` must be one-hot rows of 3 columns, .* but has 2"):
+        qs.VQC(**FEW).partial_fit(X, np.eye(2)[np.arange(len(X)) % 2], classes=[0, 1, 2])
     with pytest.raises(ValueError, match="`y` must have 1 targets, as when training began"):
         qs.VQR(**FEW).fit(X, X[:, 0]).partial_fit(X, X)
 

@@ -87,3 +87,19 @@ def test_an_edited_file_is_refused(name, tmp_path):
     _files.write(path, KIND, header, arrays)
     with pytest.raises(ValueError, match="model' is damaged, or was not written by qmljax"):
         qs.load(path)
+
+
+@pytest.mark.parametrize("classes", [[], ["no"], ["yes", "no"], ["no", "no"]])
+def test_classes_that_are_none(classes, tmp_path):
+    path = tmp_path / "model"
+    qs.PegasosQSVC(num_steps=5).fit(X, TWO).save(path)
+    header, arrays = _files.read(path, KIND)
+    header["estimator"]["classes"] = classes
+    _files.write(path, KIND, header, arrays)
+    with pytest.raises(ValueError, match="model' is damaged, or was not written by qmljax"):
+        qs.load(path)
+
+
+def test_a_class_without_weight():
+    with pytest.raises(ValueError, match="`class_weight` must be above 0 for each class of a support vector machine"):
+        qs.QSVC(class_weight={0: 0.0, 1: 1.0}).fit(X, np.arange(15) % 2)

@@ -34,7 +34,7 @@ class Shots:
     key: Any
 
     def __post_init__(self) -> None:
-        check_count(self.shots, "shots")
+        check_count(self.shots, "shots", most=2**31 - 1)
         if isinstance(self.key, tuple):
             return
         check_key(self.key)
