@@ -223,6 +223,8 @@ def _run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> 
         elif operation in ("asin", "acos") and jnp.iscomplexobj(arrays[0]):
             outside = _is_real(arrays[0]) & (jnp.abs(arrays[0].real) > 1)
             results.append(jnp.where(outside, jnp.nan, getattr(jnp, operation)(arrays[0])))
+        elif operation == "sign" and jnp.iscomplexobj(arrays[0]):  # which has several meanings
+            results.append(jnp.where(_is_real(arrays[0]), jnp.sign(arrays[0].real), jnp.nan))
         else:
             results.append(getattr(jnp, operation)(*arrays))
     value = results[-1]

@@ -213,6 +213,11 @@ class QSVC(_QuantumKernel, SVC):
         """There are none: ``CalibratedClassifierCV(QSVC(), ensemble=False)`` has probabilities."""
         raise AttributeError(no_probabilities(self))
 
+    @property
+    def predict_log_proba(self) -> NoReturn:
+        """There are none; see `predict_proba`."""
+        raise AttributeError(no_probabilities(self))
+
 
 @can_be_saved
 class QSVR(_QuantumKernel, SVR):

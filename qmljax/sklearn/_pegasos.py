@@ -120,6 +120,11 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
         """There are none: ``CalibratedClassifierCV(PegasosQSVC(), ensemble=False)`` has probabilities."""
         raise AttributeError(no_probabilities(self))
 
+    @property
+    def predict_log_proba(self) -> NoReturn:
+        """There are none; see `predict_proba`."""
+        raise AttributeError(no_probabilities(self))
+
     def decision_function(self, X: Any) -> np.ndarray:
         """Points (M, d) to values (M,) for two classes, else (M, c)."""
         check_is_fitted(self)

@@ -647,6 +647,13 @@ def test_an_operand_may_be_an_expression():
     assert from_qiskit(SimpleNamespace(_qpy_replay=[record]), POSITION) == from_qiskit((a + b) * c.sin(), POSITION)
 
 
+def test_the_sign_of_what_is_not_real_is_none():
+    """Libraries differ on it: it is NaN, as other values that are not real are."""
+    p = Parameter("p")
+    expression = from_qiskit(abs((p**0.5).sign()), {"p": 0})
+    np.testing.assert_array_equal(evaluate((expression,), jnp.array([[-2.0, 4.0]])), [[np.nan, 1.0]])
+
+
 def test_the_conjugate_of_a_complex_form_is_its_conjugate():  # Qiskit takes it to the parameters
     a = Parameter("a")
     records = [(2, 1 + 2j, a), (14, None, None), (2, 1 + 2j, a), (0, None, None)]

@@ -233,6 +233,8 @@ def test_probabilities_by_calibration(machine):
     np.testing.assert_allclose(model.predict_proba(x).sum(axis=1), 1)
     with pytest.raises(AttributeError, match=r"use sklearn.calibration.CalibratedClassifierCV\(.*, ensemble=False\)"):
         machine.predict_proba(x)
+    with pytest.raises(AttributeError, match=r"use sklearn.calibration.CalibratedClassifierCV\(.*, ensemble=False\)"):
+        machine.predict_log_proba(x)
 
 
 def test_sparse_points():
