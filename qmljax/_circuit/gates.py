@@ -10,7 +10,7 @@ import functools
 import itertools
 from collections.abc import Callable
 from math import atan2, pi
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,22 +84,22 @@ def to_y(qubit: int) -> Ops:
 
 
 @_rule("id", 1)
-def _id(c, q):
+def _id(c: Control, q: int) -> Ops:
     return []
 
 
 @_rule("x", 1)
-def _x(c, q):
+def _x(c: Control, q: int) -> Ops:
     return flip(c, q)
 
 
 @_rule("y", 1)
-def _y(c, q):  # Y = i X Z
+def _y(c: Control, q: int) -> Ops:  # Y = i X Z
     return _z(c, q) + flip(c, q) + phase(c, constant(pi / 2))
 
 
 @_rule("p", 1, 1)
-def _p(c, q, a):
+def _p(c: Control, q: int, a: Angle) -> Ops:
     return phase(c.and_(q), a)
 
 
@@ -111,49 +111,49 @@ _z = RULES["z"][2]
 
 
 @_rule("h", 1)
-def _h(c, q):
+def _h(c: Control, q: int) -> Ops:
     if c.qubits:  # H = RY(pi/4) Z RY(-pi/4)
         return conjugate(turn(q, constant(-pi / 4)), _z(c, q))
     return _z(c, q) + turn(q, constant(pi / 2))
 
 
 @_rule("rz", 1, 1)
-def _rz(c, q, a):
+def _rz(c: Control, q: int, a: Angle) -> Ops:
     return parity(c, (q,), a.times(-0.5))
 
 
 @_rule("ry", 1, 1)
-def _ry(c, q, a):
+def _ry(c: Control, q: int, a: Angle) -> Ops:
     return list(controlled(Op("ry", (q,), angle=a), *c))
 
 
 @_rule("rx", 1, 1)
-def _rx(c, q, a):
+def _rx(c: Control, q: int, a: Angle) -> Ops:
     if c.qubits:
         return conjugate(to_x(q), _rz(c, q, a))
     return conjugate(_p(c, q, constant(pi / 2)), turn(q, a))  # RX = S^dagger RY S
 
 
 @_rule("sx", 1)
-def _sx(c, q):  # the square root of X
+def _sx(c: Control, q: int) -> Ops:  # the square root of X
     if c.qubits:
         return conjugate(to_x(q), _p(c, q, constant(pi / 2)))
     return _rx(c, q, constant(pi / 2)) + phase(c, constant(pi / 4))
 
 
 @_rule("sxdg", 1)
-def _sxdg(c, q):
+def _sxdg(c: Control, q: int) -> Ops:
     return [inverse(op) for op in reversed(_sx(c, q))]
 
 
 @_rule("r", 1, 2)
-def _r(c, q, a, axis):  # the axis in the XY plane at the angle `axis` from X
+def _r(c: Control, q: int, a: Angle, axis: Angle) -> Ops:  # the axis in the XY plane at the angle `axis` from X
     tilt = _p(NONE, q, axis.times(-1.0)) + _p(NONE, q, constant(pi / 2))
     return conjugate(tilt, _ry(c, q, a))
 
 
 @_rule("u", 1, 3)
-def _u(c, q, a, b, d):  # U(a, b, d) = P(b) RY(a) P(d), its phase included
+def _u(c: Control, q: int, a: Angle, b: Angle, d: Angle) -> Ops:  # U(a, b, d) = P(b) RY(a) P(d), its phase included
     return _p(c, q, d) + _ry(c, q, a) + _p(c, q, b)
 
 
@@ -161,7 +161,7 @@ RULES["u3"] = RULES["u"]
 
 
 @_rule("u2", 1, 2)
-def _u2(c, q, b, d):
+def _u2(c: Control, q: int, b: Angle, d: Angle) -> Ops:
     return _u(c, q, constant(pi / 2), b, d)
 
 
@@ -169,44 +169,44 @@ def _u2(c, q, b, d):
 
 
 @_rule("swap", 2)
-def _swap(c, a, b):
+def _swap(c: Control, a: int, b: int) -> Ops:
     there = flip(NONE.and_(b), a)
     return conjugate(there, flip(c.and_(a), b))
 
 
 @_rule("iswap", 2)
-def _iswap(c, a, b):
+def _iswap(c: Control, a: int, b: int) -> Ops:
     s = constant(pi / 2)
     return _p(c, a, s) + _p(c, b, s) + phase(c.and_(a, b), constant(pi)) + _swap(c, a, b)
 
 
 @_rule("dcx", 2)
-def _dcx(c, a, b):
+def _dcx(c: Control, a: int, b: int) -> Ops:
     return flip(c.and_(a), b) + flip(c.and_(b), a)
 
 
 @_rule("rzz", 2, 1)
-def _rzz(c, a, b, angle):
+def _rzz(c: Control, a: int, b: int, angle: Angle) -> Ops:
     return parity(c, (a, b), angle.times(-0.5))
 
 
 @_rule("rxx", 2, 1)
-def _rxx(c, a, b, angle):
+def _rxx(c: Control, a: int, b: int, angle: Angle) -> Ops:
     return conjugate(to_x(a) + to_x(b), _rzz(c, a, b, angle))
 
 
 @_rule("ryy", 2, 1)
-def _ryy(c, a, b, angle):
+def _ryy(c: Control, a: int, b: int, angle: Angle) -> Ops:
     return conjugate(to_y(a) + to_y(b), _rzz(c, a, b, angle))
 
 
 @_rule("rzx", 2, 1)
-def _rzx(c, a, b, angle):
+def _rzx(c: Control, a: int, b: int, angle: Angle) -> Ops:
     return conjugate(to_x(b), _rzz(c, a, b, angle))
 
 
 @_rule("ecr", 2)
-def _ecr(c, a, b):
+def _ecr(c: Control, a: int, b: int) -> Ops:
     return conjugate(_rzx(NONE, a, b, constant(pi / 4)), flip(c, a))
 
 
@@ -220,12 +220,12 @@ def _exchange(c: Control, a: int, b: int, angle: Angle, beta: Angle, odd: bool) 
 
 
 @_rule("xx_plus_yy", 2, 2)
-def _xx_plus_yy(c, a, b, angle, beta):
+def _xx_plus_yy(c: Control, a: int, b: int, angle: Angle, beta: Angle) -> Ops:
     return _exchange(c, a, b, angle, beta, odd=True)
 
 
 @_rule("xx_minus_yy", 2, 2)
-def _xx_minus_yy(c, a, b, angle, beta):
+def _xx_minus_yy(c: Control, a: int, b: int, angle: Angle, beta: Angle) -> Ops:
     return _exchange(c, a, b, angle, beta.times(-1.0), odd=False)
 
 
@@ -240,7 +240,7 @@ def pauli(label: str, qubits: tuple[int, ...]) -> tuple[Ops, tuple[int, ...]]:
 
 
 @_rule("global_phase", 0, 1)
-def _global_phase(c, angle):
+def _global_phase(c: Control, angle: Angle) -> Ops:
     return phase(c, angle)
 
 
@@ -248,7 +248,7 @@ def _fixed_controls(name: str, base: str, count: int) -> None:
     """Enter `name`: the gate `base` under `count` closed controls, which are its first qubits."""
     qubits, angles, rule = RULES[base]
 
-    def ruled(c, *arguments):
+    def ruled(c: Control, *arguments: Any) -> Ops:
         controls, rest = arguments[:count], arguments[count:]
         return rule(c.and_(*controls), *rest)
 
@@ -263,7 +263,7 @@ for _name, _base, _count in (
 
 
 @_rule("cu", 2, 4)
-def _cu(c, control, q, a, b, d, g):
+def _cu(c: Control, control: int, q: int, a: Angle, b: Angle, d: Angle, g: Angle) -> Ops:
     c = c.and_(control)
     return phase(c, g) + _u(c, q, a, b, d)
 

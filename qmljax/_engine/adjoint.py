@@ -78,14 +78,14 @@ def _primitive(name: str, function: Any, statics: tuple[str, ...]) -> Primitive:
     primitive = operations.Varying(name)
     primitive.def_impl(jax.jit(function, static_argnames=statics))
 
-    def abstract(state, *rest, **params):
+    def abstract(state: Any, *rest: Any, **params: Any) -> Any:
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (state, *rest)]
         return operations.result(jax.eval_shape(partial(function, **params), *shapes).shape, state)
 
     primitive.def_abstract_eval(abstract)
     mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
 
-    def batch(args, dims, **params):
+    def batch(args: Any, dims: Any, **params: Any) -> Any:
         # One more trailing batch dimension for all: of size 1 for angles, full for states, which a scan carries.
         (size,) = {x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None}
         moved = [x[..., None] if d is None else jnp.moveaxis(x, d, -1) for x, d in zip(args, dims, strict=True)]
@@ -100,7 +100,7 @@ _evolve = _primitive("qmljax_evolve", _forward, ("segments", "counts"))
 _push = _primitive("qmljax_push", _push_forward, ("segments", "counts", "live"))
 
 
-def _evolve_jvp(primals, tangents, **params):
+def _evolve_jvp(primals: Any, tangents: Any, **params: Any) -> Any:
     out = _evolve.bind(*primals, **params)
     live = tuple(not isinstance(t, ad.Zero) for t in tangents)
     given = [t for t in tangents if not isinstance(t, ad.Zero)]
@@ -109,11 +109,11 @@ def _evolve_jvp(primals, tangents, **params):
     return out, _push.bind(out, *primals[1:], *given, live=live, **params)
 
 
-def _push_jvp(primals, tangents, **params):
+def _push_jvp(primals: Any, tangents: Any, **params: Any) -> Any:
     return jax.jvp(partial(_push_forward, **params), primals, tuple(map(ad.instantiate_zeros, tangents)))
 
 
-def _push_transpose(cotangent, out, *operands, segments, counts, live):
+def _push_transpose(cotangent: Any, out: Any, *operands: Any, segments: Any, counts: Any, live: Any) -> Any:
     count = sum(counts)
     if isinstance(cotangent, ad.Zero):
         return [None] * (1 + len(operands))

@@ -190,7 +190,7 @@ class _Draft:
     rotations: dict[int, Combination] = field(default_factory=dict)
     dense: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.monomial = _Monomial(self.n)
 
     def finish(self) -> Level:

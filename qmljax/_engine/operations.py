@@ -72,20 +72,20 @@ def moments(kind: Kind, left: Array, state: Array, tables: Sequence[Array], batc
 # What the primitives compute.
 
 
-def _do_apply(a, state, *tables, layer):
+def _do_apply(a: Any, state: Any, *tables: Any, layer: Any) -> Any:
     if isinstance(layer, Rotations):
         cos, sin = tables
         return _broadcast(states.rotate(cos, sin, state, layer.qubits), a, state)
     return _broadcast(states.shift_phases(a, state, *tables), a, state)
 
 
-def _do_generate(a, state, *tables, layer):
+def _do_generate(a: Any, state: Any, *tables: Any, layer: Any) -> Any:
     if isinstance(layer, Rotations):
         return _broadcast(states.rotate_generate(a, state, layer.qubits), a, state)
     return _broadcast(states.phases_generate(a, state, *tables), a, state)
 
 
-def _do_moments(left, state, *tables, layer, batch):
+def _do_moments(left: Any, state: Any, *tables: Any, layer: Any, batch: Any) -> Any:
     full = np.broadcast_shapes(left.shape, state.shape)
     left, state = jnp.broadcast_to(left, full), jnp.broadcast_to(state, full)
     if isinstance(layer, Rotations):
@@ -97,7 +97,7 @@ def _broadcast(new: Array, a: Array, state: Array) -> Array:
     return jnp.broadcast_to(new, state.shape[:2] + np.broadcast_shapes(a.shape[1:], state.shape[2:]))
 
 
-def _do_linear(state, *tables, kind):
+def _do_linear(state: Any, *tables: Any, kind: Any) -> Any:
     if kind == "permute":
         return states.permute(state, *tables[:2])
     if kind == "multiply":
@@ -139,13 +139,13 @@ def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
     return primitive
 
 
-def _shape_of_moments(left, state, *tables, layer, batch):
+def _shape_of_moments(left: Any, state: Any, *tables: Any, layer: Any, batch: Any) -> Any:
     count = len(layer.qubits) if isinstance(layer, Rotations) else tables[-1][0]
     full = np.broadcast_shapes(left[2:], state[2:])
     return (count, *(1 if kept == 1 else size for size, kept in zip(full, batch, strict=True)))
 
 
-def _shape_of_apply(a, state, *tables, layer):
+def _shape_of_apply(a: Any, state: Any, *tables: Any, layer: Any) -> Any:
     return (*state[:2], *np.broadcast_shapes(a[1:], state[2:]))
 
 
@@ -173,7 +173,7 @@ def _sum(terms: list, like: Any) -> Any:
     return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
-def _apply_jvp(primals, tangents, *, layer):
+def _apply_jvp(primals: Any, tangents: Any, *, layer: Any) -> Any:
     a, state, *tables = primals
     da, dstate = tangents[:2]
     out = _apply.bind(*primals, layer=layer)
@@ -183,14 +183,14 @@ def _apply_jvp(primals, tangents, *, layer):
     return out, _sum(terms, out)
 
 
-def _apply_transpose(cotangent, a, state, *tables, layer):
+def _apply_transpose(cotangent: Any, a: Any, state: Any, *tables: Any, layer: Any) -> Any:
     if _is_zero(cotangent):
         return [None] * (2 + len(tables))
     back = undo(layer, cotangent, tables, a)
     return [None, sum_batch(back, state.aval.shape)] + [None] * len(tables)
 
 
-def _generate_jvp(primals, tangents, *, layer):
+def _generate_jvp(primals: Any, tangents: Any, *, layer: Any) -> Any:
     a, state, *tables = primals
     da, dstate = tangents[:2]
     out = _generate.bind(*primals, layer=layer)
@@ -200,7 +200,7 @@ def _generate_jvp(primals, tangents, *, layer):
     return out, _sum(terms, out)
 
 
-def _generate_transpose(cotangent, a, state, *tables, layer):
+def _generate_transpose(cotangent: Any, a: Any, state: Any, *tables: Any, layer: Any) -> Any:
     rest = [None] * len(tables)
     if _is_zero(cotangent):
         return [None, None, *rest]
@@ -210,7 +210,7 @@ def _generate_transpose(cotangent, a, state, *tables, layer):
     return [None, sum_batch(back, state.aval.shape), *rest]
 
 
-def _moments_jvp(primals, tangents, *, layer, batch):
+def _moments_jvp(primals: Any, tangents: Any, *, layer: Any, batch: Any) -> Any:
     left, state, *tables = primals
     dleft, dstate = tangents[:2]
     bind = partial(_moments.bind, layer=layer, batch=batch)
@@ -221,7 +221,7 @@ def _moments_jvp(primals, tangents, *, layer, batch):
     return out, _sum(terms, out)
 
 
-def _moments_transpose(cotangent, left, state, *tables, layer, batch):
+def _moments_transpose(cotangent: Any, left: Any, state: Any, *tables: Any, layer: Any, batch: Any) -> Any:
     rest = [None] * len(tables)
     if _is_zero(cotangent):
         return [None, None, *rest]
@@ -236,13 +236,13 @@ def sum_batch(value: Array, shape: tuple[int, ...]) -> Array:
     return jnp.sum(value, axis=axes, keepdims=True) if axes else value
 
 
-def _linear_jvp(primals, tangents, *, kind):
+def _linear_jvp(primals: Any, tangents: Any, *, kind: Any) -> Any:
     state, *tables = primals
     out = _linear.bind(*primals, kind=kind)
     return out, _sum([] if _is_zero(tangents[0]) else [_linear.bind(tangents[0], *tables, kind=kind)], out)
 
 
-def _linear_transpose(cotangent, state, *tables, kind):
+def _linear_transpose(cotangent: Any, state: Any, *tables: Any, kind: Any) -> Any:
     rest = [None] * len(tables)
     if _is_zero(cotangent):
         return [None, *rest]
@@ -276,7 +276,7 @@ for _p, _jvp, _transpose in (
 
 
 def _batch_last(primitive: Primitive, operands: int) -> None:
-    def rule(args, dims, **params):
+    def rule(args: Any, dims: Any, **params: Any) -> Any:
         count = len(args) if isinstance(params.get("layer"), Rotations) else operands  # no tables
         if any(d is not None for d in dims[count:]):
             return _loop(primitive, args, dims, params)

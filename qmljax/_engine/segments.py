@@ -88,7 +88,7 @@ class Segment:
     def forward(self, angles: Sequence[Array], state: Array, slopes: Sequence[Slope] = ()) -> Array:
         """The state after the segment; with the `slopes` of its angles, the state and its derivatives (see `jet`)."""
 
-        def run_round(state, angles, turns, slopes, tables):
+        def run_round(state: Any, angles: Any, turns: Any, slopes: Any, tables: Any) -> Any:
             values, own = iter(angles), iter(slopes)
             for part, constants in zip(self.parts, self._merge(tables, turns), strict=True):
                 if part.kind in ("phases", "transform") or part.kind == "multiply" and constants[0].ndim == 2:
@@ -107,7 +107,7 @@ class Segment:
     def backward(self, angles: Sequence[Array], state: Array, cotangent: Array) -> tuple[Array, Array, list[Array]]:
         """From the segment's output and its cotangent: the input, its cotangent, and those of the angles."""
 
-        def run_round(carry, angles, turns, tables):
+        def run_round(carry: Any, angles: Any, turns: Any, tables: Any) -> Any:
             state, cotangent = carry
             values, cotangents = list(angles), []
             for part, constants in zip(reversed(self.parts), reversed(self._merge(tables, turns)), strict=True):

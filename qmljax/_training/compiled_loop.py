@@ -42,7 +42,7 @@ def take_steps(
     def shuffled(epoch: Array) -> Array:
         return jax.random.permutation(jax.random.fold_in(key, epoch), samples)
 
-    def step(k, carry):
+    def step(k: Any, carry: Any) -> Any:
         run, losses, order = carry
         rows = data
         if batch_size is not None:
