@@ -28,6 +28,7 @@ TASKS = {
     "train": "the loss after a number of steps of Adam",
     "values": "<O> at every point of a batch",
     "jacobian": "the gradient of <O> in the weights at every point of a batch",
+    "bound": "<O> of circuits without parameters, other ones in every call",
 }
 SHOTS = 10**6
 
@@ -46,6 +47,16 @@ Z0 = (Term(1.0, "Z", (0,)),)
 def ising_energy(n: int) -> tuple[Term, ...]:
     bonds = [Term(1.0, "ZZ", (q, q + 1)) for q in range(n - 1)]
     return (*bonds, *(Term(-1.0, "X", (q,)) for q in range(n)))
+
+
+def random_sum(n: int, terms: int) -> tuple[Term, ...]:
+    """Random Pauli strings with normal coefficients."""
+    rng = np.random.default_rng(terms)
+    letters = rng.choice(list("IXYZ"), (terms, n))
+    return tuple(
+        Term(float(c), "".join(row[row != "I"]), tuple(np.flatnonzero(row != "I").tolist()))
+        for c, row in zip(rng.normal(size=terms), letters, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ class Problem:
         w, x, y = self.arrays()
         gates = list(self.circuit(w.tolist(), x[0].tolist()))
         text = repr((self.task, self.num_qubits, self.batch, self.observable, gates))
-        if self.steps:
+        if self.steps or self.members > 1:
             text += repr((self.steps, self.members, self.starts().tobytes()))
         return hashlib.sha256(text.encode() + w.tobytes() + x.tobytes() + y.tobytes()).hexdigest()[:16]
 
@@ -309,6 +320,41 @@ CASES = (
         "qubits/points",
         WORK,
         _batched("primitives-backward", "jacobian", _circuits.qnn, ((4, 8), (8, 8))),
+    ),
+    Case(
+        "bound-circuits",
+        "p",
+        "How fast is an answer to circuits never seen?",
+        "7 circuits of RY and RZ on every qubit and a ring of CX, 6 times, with other numbers in every call, which "
+        "binds them; <Z> on qubit 0, by the Estimators of qmljax (`qmljax-primitives`) and of Qiskit (`qiskit-ml`), "
+        "and by qj.expectation (`qmljax`, in single precision).",
+        "qubits",
+        "amplitudes (2^qubits)",
+        tuple(
+            Problem("bound-circuits", str(n), "bound", n, _circuits.ring_ansatz(n, 6), scale=1 << n, members=7)
+            for n in (4, 6, 8, 10, 12)
+        ),
+    ),
+    Case(
+        "long-observables",
+        "q",
+        "How fast are long observables?",
+        "RY and RZ on every qubit and a ring of CX, 3 times, on 10 qubits; the gradient of the expectation value of a "
+        "sum of so many random Pauli strings.",
+        "strings",
+        "strings",
+        tuple(
+            Problem(
+                "long-observables",
+                str(terms),
+                "gradient",
+                10,
+                _circuits.ring_ansatz(10, 3),
+                scale=terms,
+                observable=random_sum(10, terms),
+            )
+            for terms in (1, 10, 100, 1000)
+        ),
     ),
     Case(
         "training-loop",

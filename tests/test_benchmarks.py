@@ -93,6 +93,7 @@ TINY = {
     "train": Problem("training-loop", "2/3", "train", 2, _circuits.qnn(2), 1, batch=3, steps=3, members=2),
     "values": Problem("primitives", "2/3", "values", 2, _circuits.qnn(2), 1, batch=3),
     "jacobian": Problem("primitives-backward", "2/3", "jacobian", 2, _circuits.qnn(2), 1, batch=3),
+    "bound": Problem("bound-circuits", "2", "bound", 2, _circuits.ring_ansatz(2, 1), 1, members=3),
     "sample": Problem("sampling", "2", "sample", 2, _circuits.ring_ansatz(2, 1), 1),
 }
 
@@ -141,6 +142,8 @@ def right(problem):
             return [loss(adam(lambda w: differences(lambda w: loss(w, x), w), w, problem.steps), x) for w in starts]
         case "values":
             return [value(w, row) for row in x]
+        case "bound":
+            return [value(row) for row in starts]
         case "jacobian":
             return [differences(lambda w, row=row: value(w, row), w) for row in x]
         case "hessian":

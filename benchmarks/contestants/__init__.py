@@ -12,7 +12,7 @@ from types import ModuleType
 
 ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
 TRAINING = ("train",)
-PRIMITIVES = ("values", "jacobian")
+PRIMITIVES = ("values", "jacobian", "bound")
 
 
 @dataclass(frozen=True)

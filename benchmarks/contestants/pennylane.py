@@ -55,7 +55,7 @@ def observable(problem: Problem) -> Any:
         (coefficient, qml.prod(*(getattr(qml, letter)(q) for letter, q in zip(letters, qubits, strict=True))))
         for coefficient, letters, qubits in problem.observable
     ]
-    return terms[0][1] if len(terms) == 1 else qml.dot(*zip(*terms, strict=True))
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else qml.dot(*zip(*terms, strict=True))
 
 
 def expectation(problem: Problem, device: Any, **options: Any) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 """Qiskit Machine Learning, with the exact primitives of Qiskit and its default gradient, parameter shift."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -115,6 +116,19 @@ def values(problem: Problem, primitive: Callable[[], BaseEstimatorV2] = Statevec
     estimator = primitive()
     bindings = {tuple(weights): np.tile(w, (len(x), 1)), tuple(inputs): x}
     return lambda: estimator.run([(circuit, observable(problem), bindings)]).result()[0].data.evs
+
+
+def bound(problem: Problem, primitive: Callable[[], BaseEstimatorV2] = StatevectorEstimator) -> Callable[[], Any]:
+    circuit, weights, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    starts, operator, estimator = problem.starts("float64"), observable(problem), primitive()
+    calls = itertools.count()
+
+    def run() -> list:
+        new = starts + 0.1 * next(calls)
+        pubs = [(circuit.assign_parameters(dict(zip(weights, row, strict=True))), operator) for row in new]
+        return [result.data.evs for result in estimator.run(pubs).result()]
+
+    return run
 
 
 def jacobian(problem: Problem, primitive: Callable[[], BaseEstimatorV2] = StatevectorEstimator) -> Callable[[], Any]:

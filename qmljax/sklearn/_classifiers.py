@@ -100,13 +100,13 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
                 f"`warm_start` goes on with the classes {self.classes_.tolist()}, but the labels are of "
                 f"{classes.tolist()}. Set it to False for others."
             )
+        self.classes_, self._one_hot = classes, columns is not None
+        if len(self.classes_) < 2:
+            raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
         if columns not in (None, len(classes)):
             raise ValueError(
                 f"`y` must be one-hot rows of {len(classes)} columns, one for each of the classes, but has {columns}."
             )
-        self.classes_, self._one_hot = classes, columns is not None
-        if len(self.classes_) < 2:
-            raise ValueError("A classifier needs at least two classes, but the labels are of one class.")
         index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (strange := self.classes_[index] != y).any():
             raise ValueError(

@@ -634,7 +634,9 @@ class Service:
 def run_chunks(service: Service, path: Any = None, count: int = 3, retries: int = 2, timeout: Any = None) -> np.ndarray:
     """The answers to chunks 0, ..., count - 1, each its own number, by a process that starts now."""
     chunks = [
-        Chunk(f"{k:02d}", lambda k=k: service.run(np.full((2, 1), float(k))), lambda rows: Answer(rows, rows / 10))
+        Chunk(
+            f"{k:02d}", lambda k=k: service.run(np.full((2, 1), float(k))), lambda rows: Answer(rows, rows / 10), (2, 1)
+        )
         for k in range(count)
     ]
     answers = Runner(service, Journal(path), retries, timeout, service).run(chunks)
