@@ -57,7 +57,8 @@ class OfParams(Compiled):
         if params is None and not self.program.parameters:
             params = np.zeros((0,), jnp.result_type(float))
         params = parameters(params, "params", self.program)
-        check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
+        if self.program.loads:
+            check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         found = None if self.program.parameters else self._bound(params)
         return self._run(params) if found is None else jnp.asarray(found)
 
