@@ -92,7 +92,7 @@ class Angles:
             if kinds:
                 groups[kinds.pop() if len(kinds) == 1 else 2].append(k)
             elif slots:  # numbers stay apart: under `vmap` over the weights, all that comes before these has no batch
-                numbers = np.array([_constant(slot, requests[k][1]) for slot in slots], self.values[0].dtype)
+                numbers = np.array([number(slot, requests[k][1]) for slot in slots], self.values[0].dtype)
                 shaped = jnp.asarray(numbers.reshape(-1, *(1,) * (self.values[0].ndim - 1)))
                 # XLA would compute what follows of them while it compiles, tables of the whole state included.
                 result[k] = lax.optimization_barrier(shaped) if self.large else shaped
@@ -106,7 +106,7 @@ class Angles:
             for slot, is_periodic in pairs:
                 own = [Affine(0.0, ((place[e], c),)) for e, c in sorted(slot.items()) if e >= 0 and c]
                 numbered = range(len(terms), len(terms) + len(own))
-                sums.append(Affine(_constant(slot, is_periodic), tuple((t, 1.0) for t in numbered)))
+                sums.append(Affine(number(slot, is_periodic), tuple((t, 1.0) for t in numbered)))
                 terms += own
                 periodic += [is_periodic] * len(own)
             angles = evaluate(tuple(terms), values)
@@ -120,9 +120,10 @@ class Angles:
         return result
 
 
-def _constant(slot: Combination, periodic: bool) -> float:
-    number = slot.get(-1, 0.0)
-    return math.remainder(number, 2 * math.pi) if periodic and math.isfinite(number) else number
+def number(slot: Combination, periodic: bool) -> float:
+    """The constant part of a slot, modulo turns of 2 pi if it is periodic."""
+    constant = slot.get(-1, 0.0)
+    return math.remainder(constant, 2 * math.pi) if periodic and math.isfinite(constant) else constant
 
 
 def _placed(positions: tuple[int, ...], values: Array, program: Program) -> Array:

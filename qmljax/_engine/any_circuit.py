@@ -7,7 +7,6 @@ its angles. Numbers of qubits and of levels are rounded up to few sizes, by qubi
 """
 
 import functools
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -17,7 +16,9 @@ from jax import Array, lax
 from qmljax._circuit.basis import Term
 from qmljax._circuit.program import Program
 from qmljax._engine import operations
-from qmljax._engine.layers import Combination, Scheduler
+from qmljax._engine.angles import number
+from qmljax._engine.layers import Scheduler
+from qmljax._engine.stacking import widen
 from qmljax._engine.state import PRECISION, cos_sin, join_complex, rotate, square, transform
 
 QUBITS = (6, 8, 10, 12)
@@ -69,30 +70,23 @@ def encode(program: Program) -> AnyCircuit | None:
             if parities is None:
                 return None
             masks, weights, integer = parities
-            spectrum[k, masks] += _number(combination, integer) * weights
+            spectrum[k, masks] += number(combination, integer) * weights
         for q, combination in draft.rotations.items():
-            halves[k, q] = _number(combination, True)
+            halves[k, q] = number(combination, True)
         if draft.monomial.moves():
             target[k] = draft.monomial.images()
             source[k][target[k]] = np.arange(size)
-    spectrum[0, 0] += _number(scheduler.phase, True)
+    spectrum[0, 0] += number(scheduler.phase, True)
     width = max((len(draft.dense) for draft in levels if draft.dense is not None), default=0)
     dense = np.zeros((count, 2 * width, 2 * width))
     for k in range(count if width else 0):
-        matrix = levels[k].dense if k < len(levels) else None
-        matrix = np.eye(width) if matrix is None else np.kron(matrix, np.eye(width // len(matrix)))
-        dense[k] = join_complex(matrix)
+        dense[k] = join_complex(widen(levels[k].dense if k < len(levels) else None, width))
     return AnyCircuit(spectrum, halves, source, target, dense)
 
 
 def rounded(count: int, sizes: tuple[int, ...]) -> int | None:
     """The least of some sizes that is not below a number; None if there is none."""
     return next((size for size in sizes if size >= count), None)
-
-
-def _number(combination: Combination, periodic: bool) -> float:
-    number = combination.get(-1, 0.0)
-    return math.remainder(number, 2 * math.pi) if periodic and math.isfinite(number) else number
 
 
 @functools.lru_cache(maxsize=4096)

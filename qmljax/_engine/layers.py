@@ -237,7 +237,7 @@ class _Monomial:
 
     def permute(self, op: Op) -> None:
         if self.image is None:
-            self.image = self.affine(np.arange(1 << self.n))
+            self.image = self.images()
         y = self.image
         if op.kind == "flip":
             met = np.ones(y.shape, np.int64)
@@ -324,7 +324,7 @@ class _Monomial:
     def permutation(self) -> Permutation | None:
         z = np.arange(1 << min(self.n, TABLE_QUBITS))
         if self.image is None:
-            if self.offset == 0 and self.rows == [1 << q for q in range(self.n)]:
+            if not self.moves():
                 return None
             if self.n > TABLE_QUBITS:
                 return self.halves()

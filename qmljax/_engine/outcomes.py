@@ -34,6 +34,15 @@ def marginal(p: Array, qubits: Sequence[int]) -> Array:
     return p.reshape(1 << len(order), *batch)
 
 
+def added_up(p: np.ndarray, places: Sequence[int | None]) -> np.ndarray:
+    """As `marginal`, of numbers (..., 2**n) -> (..., 2**k): bit j is the bit `places[j]`, or 0. Nothing is compiled."""
+    outcomes = np.arange(p.shape[-1])
+    index = sum((outcomes >> place & 1) << j for j, place in enumerate(places) if place is not None)
+    out = np.zeros((1 << len(places), *p.shape[:-1]), p.dtype)
+    np.add.at(out, np.broadcast_to(index, outcomes.shape), np.moveaxis(p, -1, 0))
+    return np.moveaxis(out, 0, -1)
+
+
 def sample_index(p: Array, key: Array, shots: int) -> Array:
     """(..., 2**n) unnormalised probabilities -> (..., shots) indices; -1 where their sum is zero or not finite."""
     batch, p = p.shape[:-1], lax.stop_gradient(p).reshape(-1, p.shape[-1])

@@ -58,7 +58,7 @@ def parts(levels: Sequence[Level], n: int, real: bool) -> list[Stack]:
         parts.append(Stack(operations.Rotations(qubits), (), slots))
     if any(level.dense is not None for level in levels):
         size = max(len(level.dense) for level in levels if level.dense is not None)
-        matrices = [_widen(level.dense, size) for level in levels]
+        matrices = [widen(level.dense, size) for level in levels]
         parts.append(Stack("transform", (tuple(m if real else join_complex(m) for m in matrices),)))
     return parts
 
@@ -72,7 +72,7 @@ def _padded(tables: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> tupl
     return tuple(np.zeros(shape) if table is None else pad(table) for table in tables)
 
 
-def _widen(matrix: np.ndarray | None, size: int) -> np.ndarray:
+def widen(matrix: np.ndarray | None, size: int) -> np.ndarray:
     """A matrix on the highest qubits, or none, as one on more of them."""
     return np.eye(size) if matrix is None else np.kron(matrix, np.eye(size // len(matrix)))
 

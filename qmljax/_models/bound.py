@@ -15,6 +15,7 @@ from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
 from qmljax._engine import any_circuit, pauli_sums
 from qmljax._engine.any_circuit import AnyCircuit, encode, rounded
+from qmljax._engine.outcomes import added_up
 from qmljax._engine.pauli_sums import PauliSums
 from qmljax._engine.state import square, to_complex
 
@@ -25,21 +26,18 @@ OBSERVABLES = tuple(4**k for k in range(7))
 
 def statevector(program: Program, params: Any) -> np.ndarray | None:
     """Parameters of shape (..., 0) to amplitudes (..., 2**n)."""
-    return _answered(program, params, _amplitudes)
+    return _of_qubits(program, _answered(program, params, _amplitudes))
 
 
 def probabilities(program: Program, qubits: tuple[int, ...], params: Any) -> np.ndarray | None:
     """Parameters of shape (..., 0) to the probabilities (..., 2**k) of the outcomes of some qubits."""
-    p = _answered(program, params, _probabilities)
-    if p is None or qubits == tuple(range(program.num_qubits)):
-        return p
-    z = np.arange(p.shape[-1])
-    index = np.zeros_like(z)
-    for j, q in enumerate(qubits):
-        index |= (z >> q & 1) << j
-    out = np.zeros((1 << len(qubits), *p.shape[:-1]), p.dtype)
-    np.add.at(out, index, np.moveaxis(p, -1, 0))
-    return np.moveaxis(out, 0, -1)
+    p = _of_qubits(program, _answered(program, params, _probabilities))
+    return p if p is None or qubits == tuple(range(program.num_qubits)) else added_up(p, qubits)
+
+
+def _of_qubits(program: Program, out: np.ndarray | None) -> np.ndarray | None:
+    """Without what is of qubits that the circuit does not have, which stay in 0."""
+    return None if out is None else out[..., : 1 << program.num_qubits]
 
 
 def expectation(program: Program, observables: tuple[Observable, ...], params: Any) -> np.ndarray | None:
@@ -53,7 +51,7 @@ def expectation(program: Program, observables: tuple[Observable, ...], params: A
 
 def _answered(program: Program, params: Any, answer: Any) -> np.ndarray | None:
     """None also inside of `jax.jit`, and for parameters elsewhere than on the default device."""
-    if program.parameters or isinstance(params, jax.core.Tracer):
+    if isinstance(params, jax.core.Tracer):
         return None
     if isinstance(params, jax.Array) and params.devices() != {jax.devices()[0]}:
         return None
@@ -64,10 +62,7 @@ def _answered(program: Program, params: Any, answer: Any) -> np.ndarray | None:
     out = answer(AnyCircuit(*(a.astype(dtype) if a.dtype.kind == "f" else a for a in map(np.asarray, circuit))))
     if isinstance(out, jax.core.Tracer):
         return None
-    out = np.asarray(out)
-    if answer in (_amplitudes, _probabilities):
-        out = out[: 1 << program.num_qubits]  # the others are of qubits that are not there
-    return np.broadcast_to(out, (*params.shape[:-1], *out.shape))
+    return np.broadcast_to(np.asarray(out), (*params.shape[:-1], *out.shape))
 
 
 @jax.jit

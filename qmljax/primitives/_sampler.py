@@ -20,6 +20,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qmljax._checks import check_flag
 from qmljax._circuit.program import Program
+from qmljax._engine.outcomes import added_up
 from qmljax._models.functions import OfParams, probabilities
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
 
@@ -161,7 +162,7 @@ class Sampler(BaseSamplerV2):
         if self._exact:
             joint = np.stack(exact) if exact else np.ones((pub.size, 1))
             metadata["probabilities"] = {
-                name: _marginal(joint, places).reshape(*pub.shape, -1) for name, places in task.registers.items()
+                name: added_up(joint, places).reshape(*pub.shape, -1) for name, places in task.registers.items()
             }
         return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata)
 
@@ -214,15 +215,6 @@ def _rounded(p: np.ndarray, shots: int) -> np.ndarray:
     counts = np.floor(share).astype(int)
     counts[np.argsort(counts - share, kind="stable")[: shots - counts.sum()]] += 1
     return counts
-
-
-def _marginal(joint: np.ndarray, places: list[int | None]) -> np.ndarray:
-    """(rows, outcomes) -> (rows, 2**bits): bit j is bit `places[j]` of the outcome, or 0."""
-    outcomes = np.arange(joint.shape[1])
-    index = sum((outcomes >> place & 1) << j for j, place in enumerate(places) if place is not None)
-    out = np.zeros((1 << len(places), len(joint)))
-    np.add.at(out, np.broadcast_to(index, outcomes.shape), joint.T)
-    return out.T
 
 
 def _packed(outcomes: np.ndarray, places: list[int | None]) -> np.ndarray:
