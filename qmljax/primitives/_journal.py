@@ -1,11 +1,13 @@
 """The journal: what has been asked and answered, as lines of JSON in a file that only grows.
 
-The first line says what the file is; every other is a record that ends in its checksum. A line is written in one piece
-while the file is locked, and is on the disk before the run goes on. So the only line that can be torn is the last, of a
-process that was killed: it is cut off. All else that is no record was put there by somebody else, and is refused.
+The first line says what the file is, and of which run; every other is a record that ends in its checksum. A line is
+written in one piece while the file is locked, and is on the disk before the run goes on. So the only line that can be
+torn is the last, of a process that was killed: it is cut off. All else that is no record was put there by somebody
+else, and is refused.
 """
 
 import base64
+import datetime
 import hashlib
 import json
 import math
@@ -13,6 +15,7 @@ import os
 import pathlib
 import stat
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -22,7 +25,8 @@ from qmljax._files.checks import check
 from qmljax._files.whole import flush, flush_folder, locked
 
 VERSION = 1
-HEADER = json.dumps({"format": "qmljax", "kind": "journal", "version": VERSION}).encode() + b"\n"
+# How a journal begins; the rest of the line is of the run that began it.
+HEADER = json.dumps({"format": "qmljax", "kind": "journal", "version": VERSION}).encode()[:-1] + b", "
 ARRAY = {"shape": [int], "float64": str}
 RECORDS = (  # an announcement, a submission, a failure, an answer
     {"chunk": str, "tag": str},
@@ -118,7 +122,7 @@ def _append(path: pathlib.Path, line: bytes) -> None:
         locked(descriptor, wait=True)  # closing the file unlocks it
         end = _end(path, file)
         if end is None:  # what is there is not even a whole first line
-            end, line = 0, HEADER + line
+            end, line = 0, _first_line() + line
         file.truncate(end)
         rest = memoryview(line)
         try:
@@ -132,6 +136,12 @@ def _append(path: pathlib.Path, line: bytes) -> None:
         flush_folder(str(path.parent))
 
 
+def _first_line() -> bytes:
+    """What the file is, and of which run: its name, and when it began."""
+    run = {"run": uuid.uuid4().hex, "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    return HEADER + json.dumps(run).encode()[1:] + b"\n"
+
+
 def _end(path: pathlib.Path, file: Any) -> int | None:
     """Where the last whole line ends, in the open journal; None if it has no first line yet."""
     file.seek(0)
@@ -141,13 +151,14 @@ def _end(path: pathlib.Path, file: Any) -> int | None:
             return None
         raise ValueError(_foreign(path, head))
     end = file.seek(0, os.SEEK_END)
-    while True:
+    while end:
         begin = max(0, end - 4096)
         file.seek(begin)
         cut = file.read(end - begin).rfind(b"\n")
         if cut >= 0:
             return int(begin + cut + 1)
         end = begin
+    return None
 
 
 def _check_kind(path: pathlib.Path, mode: int) -> None:

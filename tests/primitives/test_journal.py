@@ -49,7 +49,8 @@ def test_the_journal_is_plain_and_keeps_repetitions_apart(tmp_path):
     for k, key in enumerate(keys):
         journal.write(key, Answer(VALUES + k, VALUES), job="j")
     head, *records = [json.loads(line) for line in lines(path)]
-    assert head == {"format": "qmljax", "kind": "journal", "version": 1}
+    of_run = {"run": head["run"], "began": head["began"]}  # see below
+    assert head == {"format": "qmljax", "kind": "journal", "version": 1} | of_run
     assert [record["chunk"] for record in records] == ["q:1", "q:2", "r:1"]
     packed = np.frombuffer(base64.b64decode(records[1]["values"]["float64"])).reshape(records[1]["values"]["shape"])
     np.testing.assert_array_equal(packed, VALUES + 1)
@@ -121,7 +122,7 @@ def test_a_torn_first_line_begins_anew(length, tmp_path):
     path = tmp_path / "journal"
     path.write_bytes(_journal.HEADER[:length])
     Journal(path).write("q:1", job="j")
-    assert lines(path)[0] == _journal.HEADER and Journal(path).jobs == {"q:1": "j"}
+    assert lines(path)[0].startswith(_journal.HEADER) and Journal(path).jobs == {"q:1": "j"}
 
 
 def test_an_edited_value_is_seen(tmp_path):
@@ -255,6 +256,19 @@ def test_a_journal_behind_a_link_keeps_its_mode(tmp_path):
     link.symlink_to(path)
     Journal(link).write("r:1", job="j")
     assert link.is_symlink() and Journal(path).jobs == {"r:1": "j"} and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_first_line_says_of_which_run(tmp_path):
+    """Each file is of a run of its own; a line that was torn before its end is written anew."""
+    for name in ("a", "b"):
+        Journal(tmp_path / name).write("q:1", job="j")
+    first = [json.loads(lines(tmp_path / name)[0]) for name in ("a", "b")]
+    assert [about["kind"] for about in first] == ["journal", "journal"] and first[0]["run"] != first[1]["run"]
+    assert len(first[0]["run"]) == 32 and first[0]["began"].endswith("+00:00")
+    torn = tmp_path / "torn"
+    torn.write_bytes(lines(tmp_path / "a")[0][:-9])
+    Journal(torn).write("q:1", job="j")
+    assert len(lines(torn)) == 2 and Journal(torn).jobs == {"q:1": "j"}
 
 
 @pytest.mark.parametrize(
