@@ -33,6 +33,7 @@ FLOORS = {
     "_files": ["checks whole", "arrays", "__init__"],
     "_circuit": [
         "__init__ basis expressions observables openqasm self_descriptions",
+        "at_numbers",
         "program",
         "gates",
         "parse",
@@ -43,12 +44,12 @@ FLOORS = {
         "operations pauli_sums plan",
         "adjoint angles slopes stacking",
         "any_circuit segments start",
-        "jet run",
+        "answers jet run",
         "expectations",
     ],
     "_models": [
-        "__init__ arguments backend bound compiled interpret parts positions protocols qpy_limits trees",
-        "by_name circuit_bytes",
+        "__init__ arguments backend interpret parts positions protocols qpy_limits shared trees",
+        "by_name circuit_bytes compiled",
         "functions qnn",
         "metric on_backend state_fidelity",
         "networks",

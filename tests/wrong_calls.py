@@ -120,6 +120,7 @@ KIND_OF = {
         "positive": "C perturbation learning_rate",
         "not negative": "damping noise ridge epsilon alpha",
         "flag": "progress local centred warm_start",
+        "flag or none": "compile",
         "params": "params x",
         "parameters": "inputs weights",
         "key": "key",

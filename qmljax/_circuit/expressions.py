@@ -136,7 +136,7 @@ def evaluate(expressions: tuple[Expression, ...], params: jax.Array) -> jax.Arra
     for tape in expressions:
         if isinstance(tape, Tape):
             skeleton, forms = _split(tape)
-            groups.setdefault((skeleton, _returns(tape)), {})[tape] = forms
+            groups.setdefault((skeleton, comes_back(tape)), {})[tape] = forms
     blanks = [blank for group in groups.values() for blank in zip(*group.values(), strict=True)]  # a form of each tape
     values = _affine_values(affine + [form for blank in blanks for form in blank if form.terms], params)
 
@@ -182,7 +182,7 @@ def _run(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Arra
     return results[-1]
 
 
-def _returns(tape: Tape) -> bool:
+def comes_back(tape: Tape) -> bool:
     """Whether the tape may have a real value by way of complex ones, which logarithms and powers of negatives are."""
     complex_: set[int] = set()  # numbers of the instructions whose values may be complex ...
     positive: set[int] = set()  # ... and of those whose values are not negative

@@ -1,87 +1,175 @@
-"""One compiled program for all circuits of a size: a circuit without parameters is arrays, the program's arguments.
+"""One compiled program for all circuits of a size: the levels of a circuit are arrays, the program's arguments.
 
 What is new compiles for a second; this answers in milliseconds, whatever the circuit. A level is as in `layers`:
 phases, a permutation, RY on every qubit, a matrix on the highest qubits. A function of a basis state that multiplies an
 angle is a sum of parities, its Walsh-Hadamard transform, so that all phases of a level are one array, the spectrum of
-its angles. Numbers of qubits and of levels are rounded up to few sizes, by qubits and levels to which nothing happens.
+its angles. Numbers of qubits are rounded up to few sizes, by qubits to which nothing happens; the loop over levels runs
+as many rounds as there are, in arrays with room for more.
+
+Between the parameters and the angles of a circuit everything has a shape of its own, for which even a sum would have to
+be compiled: that is left to NumPy, also while a derivative is taken.
 """
 
 import functools
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._circuit.at_numbers import Formulas
 from qmljax._circuit.basis import Term
+from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
 from qmljax._engine import operations
-from qmljax._engine.angles import number
-from qmljax._engine.layers import Scheduler
+from qmljax._engine.angles import number, without_turns
+from qmljax._engine.layers import Combination, Scheduler
 from qmljax._engine.stacking import widen
-from qmljax._engine.state import PRECISION, cos_sin, join_complex, rotate, square, transform
+from qmljax._engine.state import PRECISION, cos_sin, join_complex, square, transform
 
 QUBITS = (6, 8, 10, 12)
-LEVELS = (16, 64, 256, 1024)
-WORK = 1 << 20  # amplitudes times levels: above, a program of its own is worth its compilation
+LEVELS = (32, 128, 512)
+WIDTHS = (0, 4, 16)  # rows of a matrix on the highest qubits
+SIZE = 1 << 20  # amplitudes times levels: above, a program of its own is worth its compilation
 PARITIES = 1 << 12  # of a function of a basis state
-DENSE_QUBITS = 4  # of a matrix
 
 
-class AnyCircuit(NamedTuple):
-    """A circuit without parameters: L levels on n qubits.
+class Tables(NamedTuple):
+    """What is not an angle, of L levels on n qubits.
 
     Attributes:
-        spectrum: Of the angles of the phases: that of each parity, by its mask, (L, 2**n).
-        halves: Half the RY angle of each qubit, (L, n).
+        count: How many levels there are; the others are room.
         source: Of each basis state, where it comes from, (L, 2**n).
         target: Where it goes to, (L, 2**n).
         dense: Matrices on the highest qubits, (L, 2 K, 2 K), which act on real and imaginary parts; K may be 0.
     """
 
-    spectrum: np.ndarray | Array
-    halves: np.ndarray | Array
-    source: np.ndarray | Array
-    target: np.ndarray | Array
-    dense: np.ndarray | Array
+    count: Any
+    source: np.ndarray
+    target: np.ndarray
+    dense: np.ndarray
 
 
-@functools.lru_cache(maxsize=16)
+@dataclass(frozen=True, eq=False)
+class AnyCircuit:
+    """A circuit as arrays. The angles of all levels stand in a row: L spectra of 2**n, then L times n halves of RY's.
+
+    They are sums of T terms ``weight * (scale * value)``, value being that of an expression, and of constants.
+
+    Attributes:
+        program: The circuit.
+        formulas: Its expressions.
+        tables: What is not an angle.
+        terms: Of each term its expression, scale, whether turns of 2 pi may be left out, weight and place.
+        starts: Terms are sorted by place: where those of each place begin.
+        constants: The places and the values of constants.
+    """
+
+    program: Program
+    formulas: Formulas
+    tables: Tables
+    terms: tuple[np.ndarray, ...]
+    starts: np.ndarray
+    constants: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def num_angles(self) -> int:
+        """How many angles there are, with those that are room."""
+        levels, size = self.tables.source.shape
+        return levels * (size + size.bit_length() - 1)
+
+    @property
+    def work(self) -> int:
+        """Amplitudes times levels."""
+        return int(self.tables.count) * self.tables.source.shape[1]
+
+    def angles(self, params: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
+        """(B, P) -> (rows, angles), those of rows above B being 0."""
+        expression, scale, periodic, weight, place = self.terms
+        with np.errstate(all="ignore"):
+            x = self.formulas.values(params.astype(np.float64))[:, expression] * scale
+            x = np.where(periodic, np.remainder(x + np.pi, 2 * np.pi) - np.pi, x)
+        out = self._placed(x * weight, rows, dtype)
+        at, fixed = self.constants
+        out[: len(params), at] += fixed.astype(dtype)
+        return out
+
+    def pushed(self, params: np.ndarray, tangents: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
+        """The derivative of `angles` in the direction of tangents (B, P)."""
+        expression, scale, _, weight, _ = self.terms
+        with np.errstate(all="ignore"):
+            values = np.einsum("bvp,bp->bv", self._slopes(params), tangents.astype(np.float64))
+        return self._placed(values[:, expression] * (scale * weight), rows, dtype)
+
+    def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Its transpose, (rows, angles) -> (B, P)."""
+        expression, scale, _, weight, place = self.terms
+        each = cotangents[: len(params), place] * (scale * weight)
+        values = np.zeros((len(self.formulas.constant), len(params)))
+        np.add.at(values, expression, each.T)
+        with np.errstate(all="ignore"):
+            return np.einsum("bvp,vb->bp", self._slopes(params), values)
+
+    def _slopes(self, params: np.ndarray) -> np.ndarray:
+        slopes = self.formulas.slopes(params.astype(np.float64))
+        return np.broadcast_to(slopes, (len(params), *slopes.shape[1:]))
+
+    def _placed(self, terms: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
+        """(B, T) -> (rows, angles): the terms of one place add up."""
+        out = np.zeros((rows, self.num_angles), dtype)
+        if len(self.starts):
+            out[: len(terms), self.terms[4][self.starts]] = np.add.reduceat(terms, self.starts, axis=1)
+        return out
+
+    def traced(self, params: Array) -> Array:
+        """`angles` as JAX computes them, (B, P) -> (B, angles)."""
+        expression, scale, periodic, weight, place = self.terms
+        values = evaluate(self.program.expressions, params.T).T if len(expression) else params
+        x = without_turns(values[:, expression] * scale[None].astype(params.dtype), periodic[None])
+        at, fixed = self.constants
+        out = jnp.zeros((len(params), self.num_angles), params.dtype).at[:, at].add(fixed[None].astype(params.dtype))
+        return out.at[:, place].add(x * weight[None].astype(params.dtype))
+
+
+@functools.lru_cache(maxsize=32)
 def encode(program: Program) -> AnyCircuit | None:
-    """The arrays of a program; None if it has parameters, loads amplitudes or is too large."""
+    """The arrays of a program; None if it is too large, loads amplitudes, or has expressions that are complex."""
     n = rounded(program.num_qubits, QUBITS)
-    if program.parameters or program.loads or not program.num_qubits or n is None:
+    if program.loads or not program.num_qubits or n is None:
         return None
     scheduler = Scheduler(n)
+    scheduler.level(0)  # which has the global phase
     for op in program.ops:
-        if op.kind == "dense" and len(op.qubits) > DENSE_QUBITS:
+        if op.kind == "dense" and len(op.array) > WIDTHS[-1]:
             return None
         scheduler.add(op)
-    levels = scheduler.levels
-    count, size = rounded(len(levels), LEVELS), 1 << n
-    if count is None or count * size > WORK:
+    levels, size = scheduler.levels, 1 << n
+    count = rounded(len(levels), LEVELS)
+    if count is None or len(levels) * size > SIZE:
         return None
-    spectrum, halves = np.zeros((count, size)), np.zeros((count, n))
-    source = np.tile(np.arange(size, dtype=np.int32), (count, 1))
-    target = source.copy()
+    terms = _Terms()
     for k, draft in enumerate(levels):
         for term, combination in draft.monomial.terms.items():
-            parities = _parities(term)
+            parities = ((term.mask,), (1.0,), True) if term.table is None else _parities(term)
             if parities is None:
                 return None
-            masks, weights, integer = parities
-            spectrum[k, masks] += number(combination, integer) * weights
+            terms.add(combination, k * size, *parities)
         for q, combination in draft.rotations.items():
-            halves[k, q] = number(combination, True)
-        if draft.monomial.moves():
-            target[k] = draft.monomial.images()
-            source[k][target[k]] = np.arange(size)
-    spectrum[0, 0] += number(scheduler.phase, True)
-    width = max((len(draft.dense) for draft in levels if draft.dense is not None), default=0)
+            terms.add(combination, count * size + k * n, (q,), (1.0,), True)
+    terms.add(scheduler.phase, 0, (0,), (1.0,), True)
+    try:
+        formulas = Formulas(program.expressions, program.num_parameters)
+    except NotImplementedError:
+        return None
+    width = rounded(max((len(draft.dense) for draft in levels if draft.dense is not None), default=0), WIDTHS)
+    assert width is not None
     dense = np.zeros((count, 2 * width, 2 * width))
-    for k in range(count if width else 0):
-        dense[k] = join_complex(widen(levels[k].dense if k < len(levels) else None, width))
-    return AnyCircuit(spectrum, halves, source, target, dense)
+    for k in range(len(levels) if width else 0):
+        dense[k] = join_complex(widen(levels[k].dense, width))
+    source, target = _permutations([draft.monomial for draft in levels], n, count)
+    return AnyCircuit(program, formulas, Tables(np.int32(len(levels)), source, target, dense), *terms.sorted())
 
 
 def rounded(count: int, sizes: tuple[int, ...]) -> int | None:
@@ -89,11 +177,55 @@ def rounded(count: int, sizes: tuple[int, ...]) -> int | None:
     return next((size for size in sizes if size >= count), None)
 
 
+class _Terms:
+    """The terms of the angles under construction."""
+
+    def __init__(self) -> None:
+        self.columns: tuple[list[Any], ...] = ([], [], [], [], [])
+        self.fixed: tuple[list[int], list[float]] = ([], [])
+
+    def add(self, combination: Combination, at: int, masks: Any, weights: Any, periodic: bool) -> None:
+        """A combination of expressions at some places from `at` on."""
+        for expression, scale in combination.items():
+            if expression < 0:
+                constant = number(combination, periodic)
+                self.fixed[0].extend([at + mask for mask in masks])
+                self.fixed[1].extend([constant * weight for weight in weights])
+                continue
+            for mask, weight in zip(masks, weights, strict=True):
+                for column, value in zip(self.columns, (expression, scale, periodic, weight, at + mask), strict=True):
+                    column.append(value)
+
+    def sorted(self) -> tuple[tuple[np.ndarray, ...], np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        kinds = (np.int32, np.float64, bool, np.float64, np.int64)
+        columns = [np.array(column, kind) for column, kind in zip(self.columns, kinds, strict=True)]
+        order = np.argsort(columns[4], kind="stable")
+        _, starts = np.unique(columns[4][order], return_index=True)
+        places, inverse = np.unique(np.array(self.fixed[0], np.int64), return_inverse=True)
+        constants = np.bincount(inverse, self.fixed[1], len(places)) if len(places) else np.zeros(0)
+        return tuple(column[order] for column in columns), starts, (places, constants)
+
+
+def _permutations(monomials: Any, n: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each basis state comes from and goes to, (count, 2**n) each, of monomial layers."""
+    rows = np.array([monomial.rows for monomial in monomials], np.int32).reshape(-1, n)
+    images = np.array([[monomial.offset] for monomial in monomials], np.int32).reshape(-1, 1)
+    for q in range(n):  # pi is affine: what a bit changes is the same everywhere
+        change = ((rows >> q & 1) << np.arange(n, dtype=np.int32)).sum(axis=1, dtype=np.int32)
+        images = np.concatenate([images, images ^ change[:, None]], axis=1)
+    for k, monomial in enumerate(monomials):
+        if monomial.image is not None:
+            images[k] = monomial.image
+    source, target = np.zeros((2, count, 1 << n), np.int32)
+    target[: len(images)] = images
+    np.put_along_axis(source[: len(images)], images, np.arange(1 << n, dtype=np.int32)[None], axis=1)
+    return source, target
+
+
 @functools.lru_cache(maxsize=4096)
 def _parities(term: Term) -> tuple[np.ndarray, np.ndarray, bool] | None:
     """A function of a basis state as a sum of parities: masks, weights; and whether its values are integers."""
-    if term.table is None:
-        return np.array([term.mask]), np.ones(1), True
+    assert term.table is not None
     spectrum = table = np.frombuffer(term.table)
     if len(table) > PARITIES:
         return None
@@ -105,35 +237,104 @@ def _parities(term: Term) -> tuple[np.ndarray, np.ndarray, bool] | None:
     # Masks that depend on each other give one parity several times.
     masks, place = np.unique(masks, return_inverse=True)
     weights = np.bincount(place, spectrum / len(table), len(masks))
-    return masks, weights, bool((table == np.round(table)).all())
+    kept = weights != 0
+    return masks[kept], weights[kept], bool((table == np.round(table)).all())
 
 
-def state(circuit: AnyCircuit) -> Array:
-    """The state (2, 2**n), in the precision of the arrays."""
-    size, n = circuit.spectrum.shape[1], circuit.halves.shape[1]
-    turns = cos_sin(_transformed(jnp.asarray(circuit.spectrum), n))
-    halves = jnp.cos(circuit.halves), jnp.sin(circuit.halves)
-    tables = jnp.asarray(circuit.source), jnp.asarray(circuit.target), jnp.asarray(circuit.dense)
-
-    def run(state: Array, level: tuple[Array, ...]) -> tuple[Array, None]:
-        cos, sin, cos_half, sin_half, source, target, matrix = level
-        real, imag = state
-        state = jnp.stack([cos * real - sin * imag, sin * real + cos * imag])
-        none = jnp.zeros(1, jnp.int32)
-        state = operations.run("permute", state, (none, source, none, target))
-        state = rotate(cos_half, sin_half, state, range(n))
-        return transform(state, matrix) if len(matrix) else state, None
-
-    start = jnp.zeros((2, size), circuit.spectrum.dtype).at[0, 0].set(1)
-    out, _ = lax.scan(run, start, (*turns, *halves, *tables))
-    return out * lax.rsqrt(square(out).sum())  # the rounding errors of many levels add up
+# What is compiled, for one row of angles.
 
 
-def _transformed(spectrum: Array, n: int) -> Array:
-    """sum_m spectrum[m] (-1)**parity(m & z): (L, 2**n) -> (L, 2**n)."""
+def state(tables: Tables, angles: Array) -> Array:
+    """The state (2, 2**n), in the precision of the angles."""
+    spectra, blocks = _split(tables, angles)
+
+    def run(k: Array, state: Array) -> Array:
+        return _level(state, *_of_level(k, tables, spectra, blocks))
+
+    size = tables.source.shape[1]
+    out = lax.fori_loop(0, tables.count, run, jnp.zeros((2, size), angles.dtype).at[0, 0].set(1))
+    return out
+
+
+def pull(tables: Tables, angles: Array, out: Array, cotangent: Array) -> Array:
+    """The cotangent of the angles, from the state and its cotangent: levels are undone one by one."""
+    (spectra, blocks), transpose = jax.vjp(lambda a: _split(tables, a), angles)
+
+    def undo(k: Array, carry: Any) -> Any:
+        state, cotangent, found = carry
+        level = _of_level(tables.count - 1 - k, tables, spectra, blocks)
+        state = _undone(state, *level)
+        _, back = jax.vjp(lambda s, spectrum, own: _level(s, spectrum, own, *level[2:]), state, level[0], level[1])
+        cotangent, *mine = back(cotangent)
+        at = tables.count - 1 - k
+        return state, cotangent, jax.tree.map(lambda all_, one: all_.at[at].set(one), found, tuple(mine))
+
+    nothing = jax.tree.map(jnp.zeros_like, (spectra, blocks))
+    _, _, found = lax.fori_loop(0, tables.count, undo, (out, cotangent, nothing))
+    return transpose(found)[0]
+
+
+def normalised(state: Array) -> Array:
+    """The rounding errors of many levels add up."""
+    return state * lax.rsqrt(square(state).sum())
+
+
+def _split(tables: Tables, angles: Array) -> tuple[Array, tuple[Array, ...]]:
+    """The spectra (L, 2**n), and the product layers as matrices (L, 2**w, 2**w) on blocks of qubits, highest first."""
+    levels, size = tables.source.shape
+    n = size.bit_length() - 1
+    spectra, halves = angles[: levels * size].reshape(levels, size), angles[levels * size :].reshape(levels, n)
+    cos, sin = jnp.cos(halves), jnp.sin(halves)
+    rotations = jnp.stack([jnp.stack([cos, -sin], axis=-1), jnp.stack([sin, cos], axis=-1)], axis=-2)  # (L, n, 2, 2)
+    blocks, count = [], 2 if n <= 10 else 3
+    for members in np.array_split(np.arange(n)[::-1], count):
+        block = jnp.ones((levels, 1, 1), angles.dtype)
+        for q in members:
+            block = (block[:, :, None, :, None] * rotations[:, q, None, :, None, :]).reshape(
+                levels, 2 * block.shape[1], -1
+            )
+        blocks.append(block)
+    return spectra, tuple(blocks)
+
+
+def _of_level(k: Array, tables: Tables, spectra: Array, blocks: tuple[Array, ...]) -> tuple[Any, ...]:
+    at = functools.partial(lax.dynamic_index_in_dim, index=k, keepdims=False)
+    own = [at(jnp.asarray(table)) for table in tables[1:]]
+    return at(spectra), tuple(at(block) for block in blocks), *own[:2], own[2].astype(spectra.dtype)
+
+
+def _level(state: Array, spectrum: Array, blocks: Any, source: Array, target: Array, dense: Array) -> Array:
+    cos, sin = cos_sin(_transformed(spectrum))
+    real, imag = state
+    state = jnp.stack([cos * real - sin * imag, sin * real + cos * imag])
+    state = _moved(state, source, target)
+    for block in reversed(blocks):  # the lowest, which is last, moves to the front; in the end all have
+        state = jnp.einsum("cxj,ij->cix", state.reshape(2, -1, len(block)), block, precision=PRECISION)
+    state = state.reshape(2, -1)
+    return transform(state, dense) if len(dense) else state
+
+
+def _undone(state: Array, spectrum: Array, blocks: Any, source: Array, target: Array, dense: Array) -> Array:
+    if len(dense):
+        state = transform(state, dense.T)
+    for block in reversed(blocks):
+        state = jnp.einsum("cxj,ji->cix", state.reshape(2, -1, len(block)), block, precision=PRECISION)
+    real, imag = _moved(state.reshape(2, -1), target, source)
+    cos, sin = cos_sin(_transformed(spectrum))
+    return jnp.stack([cos * real + sin * imag, cos * imag - sin * real])
+
+
+def _moved(state: Array, source: Array, target: Array) -> Array:
+    none = jnp.zeros(1, jnp.int32)
+    return operations.run("permute", state, (none, source, none, target))
+
+
+def _transformed(spectrum: Array) -> Array:
+    """sum_m spectrum[m] (-1)**parity(m & z), (2**n,)."""
+    n = len(spectrum).bit_length() - 1
     left, right = (_signs(k).astype(spectrum.dtype) for k in (n - n // 2, n // 2))
-    split = spectrum.reshape(len(spectrum), len(left), len(right))
-    return jnp.einsum("ah,lhk,ck->lac", left, split, right, precision=PRECISION).reshape(spectrum.shape)
+    split = spectrum.reshape(len(left), len(right))
+    return jnp.einsum("ah,hk,ck->ac", left, split, right, precision=PRECISION).reshape(-1)
 
 
 @functools.cache

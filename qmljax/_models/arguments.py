@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qmljax._checks import check_flag
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
 
@@ -96,3 +97,8 @@ def check_memory(memory: int) -> int:
     if not isinstance(memory, int | np.integer) or isinstance(memory, bool) or memory < 0:
         raise ValueError(f"`memory` must be a number of bytes, such as 2**30, but is {memory!r}.")
     return int(memory)
+
+
+def check_compile(compile: bool | None) -> bool | None:
+    """True, False or None. Refuses all else."""
+    return check_flag(compile, "compile", optional=True)

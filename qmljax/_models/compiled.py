@@ -1,8 +1,17 @@
-"""Frozen functions that are compiled once for all that are equal."""
+"""Frozen functions that are compiled once for all that are equal, and the rule by which a call is answered.
+
+A program of its own is the fastest, once it is compiled, which takes about a second. So **a function is compiled for
+itself when it is called for the ninth time with arguments of one shape; inside of the user's own `jax.jit`, `vmap` or
+`scan`; for derivatives of higher order; and wherever the call is a large one.** The calls before, values and first
+derivatives alike, are answered by a program that all circuits of a size share (`shared`).
+
+Rows of points are filled up to few numbers of them as long as such a call is new, so that not every number of rows is
+compiled for; the first number is taken as it is.
+"""
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import jax
@@ -10,26 +19,68 @@ from jax import Array
 
 from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
+from qmljax._models import shared
+from qmljax._models.parts import room
+from qmljax._models.shared import Question
+
+FIRST = 8  # calls of one shape that the shared program answers
 
 
 @dataclass(frozen=True, repr=False)
 class Compiled:
-    """A frozen dataclass with a method `_trace`, which is compiled once for all equal objects."""
+    """A frozen dataclass with a method `_trace`, which is compiled once for all equal objects.
+
+    Attributes:
+        compile: Whether to answer by a program of its own (True) or by a shared one, where there is one (False). By
+            default the first calls are answered by a shared program, and what is called again by its own.
+    """
 
     _trace: ClassVar[Callable[..., Array]]
+    _calls: ClassVar["_Calls"]  # of all that are equal
+
+    compile: bool | None = field(kw_only=True, default=None, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_run", _compile(self))
+        calls = _compile(self)
+        object.__setattr__(self, "_run", calls.run)
+        object.__setattr__(self, "_calls", calls)
 
     def _run(self, *args: Any) -> Array:  # each object has its own, which is compiled
         raise NotImplementedError
 
+    def _answer(self, *arrays: Any) -> Array:
+        """The value of a call, by whichever program."""
+        if self.compile is not None:
+            out = None if self.compile else self._first(*arrays)
+        elif not self._calls.is_new(arrays):
+            out = None
+        else:
+            out = self._first(*arrays) if self._fits(*arrays) else self._in_room(*arrays)
+        return self._run(*arrays) if out is None else out
+
+    def _first(self, *arrays: Any) -> Array | None:
+        """The value by a shared program, if there is one."""
+        asked = question(self)
+        return None if asked is None else shared.answer(asked, *arrays)
+
+    def _fits(self, *arrays: Any) -> bool:
+        """Whether a call is small enough for a shared program."""
+        return shared.fit(question(self), arrays)
+
+    def _question(self) -> Question | None:
+        """What a call asks of a circuit, if a shared program can be asked it."""
+        return None
+
+    def _in_room(self, *arrays: Any) -> Array | None:
+        """The value by a program of its own for some more rows, if there is one already for another number of them."""
+        return None
+
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_run"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_run", "_calls")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        Compiled.__post_init__(self)
+        self.__post_init__()
 
     def __deepcopy__(self, memo: Any) -> Self:
         return self  # nothing in it changes
@@ -47,6 +98,37 @@ def size(program: Program) -> dict[str, int]:
     return {"qubits": program.num_qubits, "levels": len(schedule(program).levels)}
 
 
+class _Calls:
+    """What equal functions share: a compiled function, and how often it was called with arguments of which shapes."""
+
+    def __init__(self, function: Compiled):
+        self.run = jax.jit(function._trace)
+        self.counts: dict[Any, int] = {}
+        self.rows: dict[Any, set[int]] = {}  # that programs were compiled for, by what else their arguments are
+
+    def is_new(self, arrays: Any) -> bool:
+        """Counts a call: whether it is one of the first of its shapes, outside of `jax.jit`."""
+        key = tuple([None if a is None else (a.shape, a.dtype) for a in arrays])
+        count = self.counts.get(key, 0)
+        if count >= FIRST or not shared.known(arrays):
+            return False
+        self.counts[key] = count + 1
+        return True
+
+    def room(self, kind: Any, rows: int) -> int:
+        """How many rows to compile for: the first number as it is, others filled up to one of few."""
+        known = self.rows.setdefault(kind, set())
+        size = rows if not known or rows in known else room(rows)
+        known.add(size)
+        return size
+
+
 @functools.lru_cache(maxsize=1024)
-def _compile(function: Compiled) -> Callable[..., Array]:
-    return jax.jit(function._trace)
+def _compile(function: Compiled) -> _Calls:
+    return _Calls(function)
+
+
+@functools.lru_cache(maxsize=32)  # each holds some megabytes
+def question(function: Compiled) -> Question | None:
+    """What a function asks of a circuit."""
+    return function._question()

@@ -4,11 +4,13 @@ Every builder returns a frozen callable that is equal by value: callables built 
 alike and share one compiled function. All checks are made here, in Python, before anything is traced.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -23,10 +25,12 @@ from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.run import columns, run
 from qmljax._engine.state import square, to_complex
-from qmljax._models import bound
-from qmljax._models.arguments import check_amplitudes, check_memory
+from qmljax._models import shared
+from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
-from qmljax._models.compiled import Compiled, size
+from qmljax._models.compiled import Compiled, question, size
+from qmljax._models.parts import cut, filled
+from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
 
 MAX_UNITARY_QUBITS = 15
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
@@ -59,12 +63,16 @@ class OfParams(Compiled):
         params = parameters(params, "params", self.program)
         if self.program.loads:
             check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
-        found = None if self.program.parameters else self._bound(params)
-        return self._run(params) if found is None else jnp.asarray(found)
+        return self._answer(params)
 
-    def _bound(self, params: Any) -> Any:
-        """The value of a circuit without parameters, (..., 0) -> (..., *out), if a program for all such has it."""
-        return None
+    def _in_room(self, params: Any) -> Array | None:
+        if (rows := math.prod(params.shape[:-1])) < 2 or isinstance(params, jax.core.Tracer):
+            return None
+        size = self._calls.room(params.dtype, rows)
+        if size == rows:
+            return None
+        out = cut(self._run(filled(np.asarray(params).reshape(rows, params.shape[-1]), size)), rows)
+        return out.reshape(*params.shape[:-1], *out.shape[1:])
 
     def _trace(self, params: Array) -> Array:
         batch = params.shape[:-1]
@@ -82,6 +90,10 @@ class OfParams(Compiled):
     def _facts(self) -> dict[str, Any]:
         return {"parameters": self.program.num_parameters, **size(self.program)}
 
+    @property
+    def _columns(self) -> tuple[int, ...]:
+        return tuple(range(self.program.num_parameters))
+
     def _state(self, params: Array, phase: bool = False) -> Array:
         none = jnp.zeros((0, *(1,) * (params.ndim - 1)), params.dtype)
         return run(plan(self.program, memory=self.memory), params, none, phase)
@@ -91,8 +103,8 @@ class OfParams(Compiled):
 class Statevector(OfParams):
     """`f(params)`: (..., P) -> complex amplitudes (..., 2**n)."""
 
-    def _bound(self, params: Any) -> Any:
-        return bound.statevector(self.program, params)
+    def _question(self) -> Question | None:
+        return of_amplitudes(self.program, self._columns)
 
     def _of(self, params: Array) -> Array:
         return to_complex(self._state(params, phase=True))
@@ -113,8 +125,8 @@ class Probabilities(OfParams):
 
     qubits: tuple[int, ...]
 
-    def _bound(self, params: Any) -> Any:
-        return bound.probabilities(self.program, self.qubits, params)
+    def _question(self) -> Question | None:
+        return of_probabilities(self.program, self.qubits, self._columns)
 
     def _of(self, params: Array) -> Array:
         return marginal(square(self._state(params)), self.qubits)
@@ -127,9 +139,9 @@ class Expectation(OfParams):
     observables: tuple[Observable, ...]
     single: bool
 
-    def _bound(self, params: Any) -> Any:
-        values = bound.expectation(self.program, self.observables, params)
-        return values[..., 0] if values is not None and self.single else values
+    def _question(self) -> Question | None:
+        shape = () if self.single else (len(self.observables),)
+        return of_expectations(self.program, self.observables, shape, self._columns)
 
     def _of(self, params: Array) -> Array:
         values = expectations(self.observables, self._state(params))
@@ -170,19 +182,30 @@ class Sample(Compiled):
                 "time. Draw them in parts, each with a key of its own."
             )
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
-        return self._run(params, key)
+        return self._answer(params, key)
+
+    def _question(self) -> Question | None:
+        return of_probabilities(self.program, self.qubits, tuple(range(self.program.num_parameters)))
+
+    def _first(self, params: Any, key: Array) -> Array | None:
+        asked = question(self)
+        return None if asked is None else _drawn(shared.answer(asked, params), key, self.shots)
 
     def _trace(self, params: Array, key: Array) -> Array:
         p = Probabilities(self.program, self.qubits, memory=MEMORY)._trace(params)  # (..., 2**k)
         return sample_index(p, key, self.shots)
 
 
-def statevector(circuit: Any, *, memory: int = MEMORY) -> Statevector:
+_drawn = functools.partial(jax.jit, static_argnums=2)(sample_index)
+
+
+def statevector(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Statevector:
     """The function that gives the state a circuit prepares from |0...0>.
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
         memory: Bytes of states that a gradient may keep, as for `expectation`.
+        compile: As for `expectation`.
 
     Returns:
         ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex
@@ -205,15 +228,16 @@ def statevector(circuit: Any, *, memory: int = MEMORY) -> Statevector:
         "Use `expectation` or `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches."
     )
     check_size(program.num_qubits, MAX_QUBITS, "The statevector", way_out)
-    return Statevector(program, memory=check_memory(memory))
+    return Statevector(program, memory=check_memory(memory), compile=check_compile(compile))
 
 
-def unitary(circuit: Any, *, memory: int = MEMORY) -> Unitary:
+def unitary(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Unitary:
     """The function that gives the unitary matrix of a circuit.
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
         memory: Bytes of states that a gradient may keep, as for `expectation`.
+        compile: As for `expectation`.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., 2**n, 2**n); column j is what
@@ -234,10 +258,12 @@ def unitary(circuit: Any, *, memory: int = MEMORY) -> Unitary:
     if program.loads:
         raise ValueError("A circuit that loads amplitudes has no unitary matrix. Use `statevector`.")
     check_size(program.num_qubits, MAX_UNITARY_QUBITS, "The unitary matrix", "Use `statevector` instead.")
-    return Unitary(program, memory=check_memory(memory))
+    return Unitary(program, memory=check_memory(memory), compile=check_compile(compile))
 
 
-def probabilities(circuit: Any, qubits: Sequence[int] | None = None, *, memory: int = MEMORY) -> Probabilities:
+def probabilities(
+    circuit: Any, qubits: Sequence[int] | None = None, *, memory: int = MEMORY, compile: bool | None = None
+) -> Probabilities:
     """The function that gives the probabilities of measurement outcomes.
 
     Args:
@@ -245,6 +271,7 @@ def probabilities(circuit: Any, qubits: Sequence[int] | None = None, *, memory: 
             says what is measured.
         qubits: The qubits to measure, all by default; bit j of an outcome is `qubits[j]`. Idle qubits read 0.
         memory: Bytes of states that a gradient may keep, as for `expectation`.
+        compile: As for `expectation`.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to probabilities of shape (..., 2**k).
@@ -262,10 +289,10 @@ def probabilities(circuit: Any, qubits: Sequence[int] | None = None, *, memory: 
     read = readout.of_qubits(circuit, qubits)
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Name fewer `qubits`.")
     small = read.reduced()
-    return Probabilities(small.program, small.qubits, memory=check_memory(memory))
+    return Probabilities(small.program, small.qubits, memory=check_memory(memory), compile=check_compile(compile))
 
 
-def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expectation:
+def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Expectation:
     """The function that gives expectation values in the state a circuit prepares from |0...0>.
 
     Args:
@@ -275,6 +302,8 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
             coefficients. A `PauliList` and an array are lists, too; what is nested is read in C order.
         memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one, as README says.
 
     Returns:
         ``f(params)``: parameters of shape (..., P), or a mapping of names to values, to values of shape (...) for one
@@ -298,15 +327,18 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY) -> Expe
         0.8776
     """
     read = readout.of_observables(circuit, observables).reduced()
-    return Expectation(read.program, read.observables, read.single, memory=check_memory(memory))
+    return Expectation(
+        read.program, read.observables, read.single, memory=check_memory(memory), compile=check_compile(compile)
+    )
 
 
-def sample(circuit: Any, shots: int) -> Sample:
+def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
     """The function that draws measurement outcomes.
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
         shots: The number of outcomes to draw for each set of parameters.
+        compile: As for `expectation`.
 
     Returns:
         ``f(params, key)``: parameters of shape (..., P) and a JAX random key to int32 outcomes of shape (..., shots).
@@ -334,4 +366,4 @@ def sample(circuit: Any, shots: int) -> Sample:
         )
     check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     small = read.reduced()
-    return Sample(small.program, small.qubits, int(shots))
+    return Sample(small.program, small.qubits, int(shots), compile=check_compile(compile))

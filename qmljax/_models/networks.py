@@ -11,7 +11,7 @@ from qmljax._circuit.parse import own, parse
 from qmljax._circuit.program import Table
 from qmljax._circuit.readout import check_size
 from qmljax._engine.plan import MEMORY
-from qmljax._models.arguments import check_memory
+from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasExpectation, HasProbabilities, check_backend
 from qmljax._models.interpret import interpretation
 from qmljax._models.on_backend import BackendQNN
@@ -29,6 +29,7 @@ def estimator_qnn(
     weights: Sequence[Any] | None = None,
     backend: None = None,
     memory: int = MEMORY,
+    compile: bool | None = None,
 ) -> Model: ...
 @overload
 def estimator_qnn(
@@ -39,6 +40,7 @@ def estimator_qnn(
     weights: Sequence[Any] | None = None,
     backend: HasExpectation,
     memory: int = MEMORY,
+    compile: bool | None = None,
 ) -> MeasuredModel: ...
 def estimator_qnn(
     circuit: Any,
@@ -48,6 +50,7 @@ def estimator_qnn(
     weights: Sequence[Any] | None = None,
     backend: HasExpectation | None = None,
     memory: int = MEMORY,
+    compile: bool | None = None,
 ) -> Model:
     """A QNN whose outputs are expectation values.
 
@@ -62,6 +65,7 @@ def estimator_qnn(
             like that of `qmljax.expectation`. Default: the simulator.
         memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
             the batch alone take more, it is computed by parts.
+        compile: As for `expectation`.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to values of shape (..., n_obs),
@@ -85,7 +89,12 @@ def estimator_qnn(
     memory = check_memory(memory)
     each = listed("Z" * program.num_qubits if observables is None else observables)
     read = readout.of_observables(program, each)
-    about: Any = {"memory": memory, "normalised": False, "source": Source(circuit, read.observables)}
+    about: Any = {
+        "memory": memory,
+        "compile": check_compile(compile),
+        "normalised": False,
+        "source": Source(circuit, read.observables),
+    }
     shape = (len(read.observables),)
     if backend is not None:
         check_backend(backend, "expectation")
@@ -104,6 +113,7 @@ def sampler_qnn(
     output_shape: int | tuple[int, ...] | None = None,
     backend: None = None,
     memory: int = MEMORY,
+    compile: bool | None = None,
 ) -> Model: ...
 @overload
 def sampler_qnn(
@@ -115,6 +125,7 @@ def sampler_qnn(
     output_shape: int | tuple[int, ...] | None = None,
     backend: HasProbabilities,
     memory: int = MEMORY,
+    compile: bool | None = None,
 ) -> MeasuredModel: ...
 def sampler_qnn(
     circuit: Any,
@@ -125,6 +136,7 @@ def sampler_qnn(
     output_shape: int | tuple[int, ...] | None = None,
     backend: HasProbabilities | None = None,
     memory: int = MEMORY,
+    compile: bool | None = None,
 ) -> Model:
     """A QNN whose outputs are the probabilities of measurement outcomes, or of what these are interpreted as.
 
@@ -142,6 +154,7 @@ def sampler_qnn(
             like that of `qmljax.probabilities`. Default: the simulator.
         memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
             the batch alone take more, it is computed by parts.
+        compile: As for `expectation`.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to probabilities of shape (...,
@@ -166,7 +179,12 @@ def sampler_qnn(
     qubits = read.qubits
     check_size(len(qubits), 24, "The distribution", "Measure fewer qubits.")
     index, shape = interpretation(interpret, output_shape, 1 << len(qubits))
-    about: Any = {"memory": memory, "normalised": True, "source": Source(circuit, ())}
+    about: Any = {
+        "memory": memory,
+        "compile": check_compile(compile),
+        "normalised": True,
+        "source": Source(circuit, ()),
+    }
     if backend is not None:
         check_backend(backend, "probabilities")
         distinct, bits = tuple(dict.fromkeys(qubits)), None

@@ -1,9 +1,11 @@
-"""Rows by parts, where the states of all of them would not fit."""
+"""Numbers of rows: by parts, where the states of all of them would not fit, and filled up to one of few numbers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 
@@ -12,3 +14,21 @@ def in_parts(function: Callable[[Array], Array], rows: Array, size: int) -> Arra
     padded = jnp.pad(rows, ((0, -len(rows) % size), *((0, 0),) * (rows.ndim - 1)), mode="edge")
     out = lax.map(jax.checkpoint(function), padded.reshape(-1, size, *rows.shape[1:]))
     return out.reshape(-1, *out.shape[2:])[: len(rows)]
+
+
+def room(samples: int) -> int:
+    """The number of samples or at most an eighth more: few different lengths, so that few are compiled for."""
+    grain = 1 << max(samples.bit_length() - 4, 0)
+    return -(-samples // grain) * grain
+
+
+def filled(rows: Any, size: int) -> Any:
+    """Rows (N, ...) that are numbers as (size, ...), by more of the last one. Nothing is compiled for it."""
+    rows = np.asarray(rows)
+    return np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)])
+
+
+def cut(values: Any, *sizes: int) -> Any:
+    """The first elements of the first axes; of numbers, without a program for it."""
+    at = tuple(slice(size) for size in sizes)
+    return values[at] if isinstance(values, jax.core.Tracer) else jax.device_put(np.asarray(values)[at])

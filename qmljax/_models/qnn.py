@@ -8,7 +8,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from qmljax._circuit.observables import Observable
@@ -19,9 +21,10 @@ from qmljax._engine.plan import plan
 from qmljax._engine.run import run
 from qmljax._engine.state import square
 from qmljax._models.arguments import check_amplitudes, real_array
-from qmljax._models.compiled import Compiled, size
+from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.interpret import interpreted
-from qmljax._models.parts import in_parts
+from qmljax._models.parts import cut, filled, in_parts
+from qmljax._models.shared import Question, fit, of_expectations, of_probabilities
 
 
 class Source(NamedTuple):
@@ -78,7 +81,19 @@ class QNN(Compiled):
             TypeError: An argument is not real.
             ValueError: An argument has another shape, or a row of amplitudes is zero.
         """
-        return self._run(*self._arguments(weights, x))
+        return self._answer(*self._arguments(weights, x))
+
+    def _fits(self, weights: Any, x: Any) -> bool:
+        return fit(question(self), (weights, x), self.memory)
+
+    def _in_room(self, weights: Any, x: Any) -> Array | None:
+        if (rows := math.prod(x.shape[:-1])) < 2 or isinstance(x, jax.core.Tracer):
+            return None
+        size = self._calls.room((x.dtype, weights.dtype), rows)
+        if size == rows:
+            return None
+        out = self._run(weights, filled(np.asarray(x).reshape(rows, -1), size))
+        return cut(out, rows).reshape(*x.shape[:-1], *self.output_shape)
 
     def _facts(self) -> dict[str, Any]:
         about = {"inputs": self.num_inputs, "weights": self.num_weights, "outputs": self.output_shape}
@@ -136,6 +151,9 @@ class EstimatorQNN(QNN):
 
     observables: tuple[Observable, ...]
 
+    def _question(self) -> Question | None:
+        return of_expectations(self.program, self.observables, self.output_shape, self.weights, self.inputs)
+
     def _read(self, state: Array) -> Array:
         return expectations(self.observables, state)
 
@@ -150,6 +168,11 @@ class SamplerQNN(QNN):
 
     qubits: tuple[int, ...]
     index: Table | None  # outcome -> flat index of the output it contributes to
+
+    def _question(self) -> Question | None:
+        index = None if self.index is None else self.index.array
+        columns = self.weights, self.inputs
+        return of_probabilities(self.program, self.qubits, *columns, index=index, shape=self.output_shape)
 
     def _read(self, state: Array) -> Array:
         return interpreted(marginal(square(state), self.qubits), self.index, self.output_shape)

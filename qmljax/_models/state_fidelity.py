@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from qmljax._circuit.parse import check_circuit
-from qmljax._models.arguments import check_amplitudes
+from qmljax._models import shared
+from qmljax._models.arguments import check_amplitudes, check_compile
 from qmljax._models.by_name import parameters
-from qmljax._models.compiled import Compiled, size
+from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.functions import Statevector, statevector
+from qmljax._models.shared import Question
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,20 +45,35 @@ class Fidelity(Compiled):
         ]
         for array, name, f in zip(arrays, ("params_a", "params_b"), (self.left, self.right), strict=True):
             check_amplitudes(f.program, **{name: (range(len(f.program.parameters)), array)})
-        return self._run(*arrays)
+        return self._answer(*arrays)
 
     def _trace(self, params_a: Array, params_b: Array) -> Array:
-        left, right = jnp.broadcast_arrays(self.left._trace(params_a), self.right._trace(params_b))
-        overlap = jnp.sum(left.conj() * right, axis=-1)
-        return overlap.real**2 + overlap.imag**2
+        return _overlap(self.left._trace(params_a), self.right._trace(params_b))
+
+    def _question(self) -> Question | None:
+        return question(self.left) and question(self.right)
+
+    def _first(self, params_a: Any, params_b: Any) -> Array | None:
+        left, right = question(self.left), question(self.right)
+        if left is None or right is None:
+            return None
+        return _overlap(shared.answer(left, params_a), shared.answer(right, params_b))
 
 
-def fidelity(circuit_a: Any, circuit_b: Any) -> Fidelity:
+@jax.jit
+def _overlap(left: Array, right: Array) -> Array:
+    left, right = jnp.broadcast_arrays(left, right)
+    overlap = jnp.sum(left.conj() * right, axis=-1)
+    return overlap.real**2 + overlap.imag**2
+
+
+def fidelity(circuit_a: Any, circuit_b: Any, *, compile: bool | None = None) -> Fidelity:
     """The function that gives the fidelity of the states of two circuits: ``|<psi_a|psi_b>|**2``.
 
     Args:
         circuit_a: A `QuantumCircuit`, or anything else that `parse` takes.
         circuit_b: Another, on as many qubits.
+        compile: As for `expectation`.
 
     Returns:
         ``f(params_a, params_b)``: parameters of shape (..., P_a) and (..., P_b), whose leading dimensions broadcast, to
@@ -79,4 +97,4 @@ def fidelity(circuit_a: Any, circuit_b: Any) -> Fidelity:
             "The circuits must act on as many qubits as each other, but have "
             f"{left.program.num_qubits} and {right.program.num_qubits}."
         )
-    return Fidelity(left, right)
+    return Fidelity(left, right, compile=check_compile(compile))

@@ -12,6 +12,7 @@ import optax
 from jax import Array
 
 from qmljax import losses
+from qmljax._models.parts import room
 
 ERRORS: dict[str, Callable[[Array, Array], Array]] = {
     "squared_error": optax.losses.squared_error,
@@ -88,12 +89,6 @@ class Objective:
 @functools.partial(jax.jit, static_argnums=0)
 def evaluate(outputs: Outputs, weights: Array, x: Array) -> Array:
     return outputs(weights, x)
-
-
-def room(samples: int) -> int:
-    """The number of samples or at most an eighth more: few different lengths, so that few are compiled for."""
-    grain = 1 << max(samples.bit_length() - 4, 0)
-    return -(-samples // grain) * grain
 
 
 Samples = tuple[np.ndarray, np.ndarray, np.ndarray]  # points (N, d), targets (N, k), weights (N,)

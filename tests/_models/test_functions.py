@@ -427,7 +427,7 @@ def test_equal_builders_share_one_trace(monkeypatch):
     def build() -> Callable:
         circuit = QuantumCircuit(2, name=str(len(traces)))
         circuit.ry(Parameter(fresh.name), 0)
-        return qj.statevector(circuit)
+        return qj.statevector(circuit, compile=True)
 
     for _ in range(3):
         for value in ([0.1], np.float32([0.2]), jnp.array([0.3])):

@@ -281,8 +281,8 @@ def test_equal_models_share_one_trace(monkeypatch):
         circuit = QuantumCircuit(1, name=name)
         circuit.ry(x, 0), circuit.rx(w, 0), circuit.ry(0.1234, 0)
         circuits.append(circuit)
-    first = qj.estimator_qnn(circuits[0], inputs=["x"])
-    second = qj.estimator_qnn(circuits[1], inputs=[x], weights=[w])
+    first = qj.estimator_qnn(circuits[0], inputs=["x"], compile=True)
+    second = qj.estimator_qnn(circuits[1], inputs=[x], weights=[w], compile=True)
     assert first == second and hash(first) == hash(second) and first is not second
     copy = pickle.loads(pickle.dumps(first))
     assert copy == first

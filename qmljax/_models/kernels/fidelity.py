@@ -7,7 +7,7 @@ from qmljax._checks import check_flag
 from qmljax._circuit import readout
 from qmljax._circuit.parse import check_circuit, own
 from qmljax._engine.plan import MEMORY
-from qmljax._models.arguments import check_memory
+from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasFidelity, check_backend
 from qmljax._models.kernels.local import LocalFidelityKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
@@ -29,6 +29,7 @@ def fidelity_kernel(
     evaluate_duplicates: str = "off_diagonal",
     memory: int = MEMORY,
     progress: bool = False,
+    compile: bool | None = None,
 ) -> Kernel:
     """The fidelity kernel of a feature map: ``k(x, y) = |<psi(x)|psi(y)>|**2``.
 
@@ -49,6 +50,7 @@ def fidelity_kernel(
             matrix is computed by tiles, and a gradient computes states again.
         progress: Whether to show a progress bar of tiles, if there are any, or of columns of local fidelities (needs
             tqdm: the extra `progress`).
+        compile: As for `expectation`.
 
     Returns:
         ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M),
@@ -87,7 +89,14 @@ def fidelity_kernel(
         raise ValueError("A backend measures the fidelity of whole states. Leave out `local`.")
     if local and program.loads:
         raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
-    common: Any = {"program": program, "features": features, "weights": trained, "memory": memory, "progress": progress}
+    common: Any = {
+        "program": program,
+        "features": features,
+        "weights": trained,
+        "memory": memory,
+        "progress": progress,
+        "compile": check_compile(compile),
+    }
     common["source"] = Source(feature_map, ())
     if device is not None:
         check_backend(device, "fidelity")

@@ -18,9 +18,10 @@ from qmljax._engine.plan import plan
 from qmljax._engine.run import run
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.backend import Part
-from qmljax._models.compiled import Compiled, size
-from qmljax._models.parts import in_parts
+from qmljax._models.compiled import Compiled, question, size
+from qmljax._models.parts import cut, filled, in_parts
 from qmljax._models.qnn import Source
+from qmljax._models.shared import fit
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +69,7 @@ class BaseKernel(Compiled):
             TypeError: An argument is not real.
             ValueError: An argument has another shape, weights are missing, or a row of amplitudes is zero.
         """
-        return self._gram(self._run, *self._arguments(x, y, weights))
+        return self._gram(self._answer, *self._arguments(x, y, weights))
 
     def _gram(self, run: Callable[..., Array], x: Any, y: Any, weights: Any, *more: Any) -> Array:
         """The matrix of points; a single point (d,) has no axis in it."""
@@ -119,6 +120,25 @@ class BaseKernel(Compiled):
         if len(x) <= size:
             return function(x, y)
         return in_parts(lambda both: function(both[:, 0], both[:, 1]), jnp.stack([x, y], axis=1), size)
+
+    def _fits(self, x: Any, y: Any, weights: Any, *more: Any) -> bool:
+        asked = question(self)
+        return all(fit(asked, (points, weights), self.memory) for points in (x, y) if points is not None)
+
+    def _in_room(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
+        """By a program for some more points, if there is one already for another number of them."""
+        points = x if y is None else y
+        if isinstance(x, jax.core.Tracer) or isinstance(points, jax.core.Tracer) or not len(x) or not len(points):
+            return None
+        kind = x.dtype, weights.dtype
+        if y is None:
+            height = width = self._calls.room(kind, len(x))
+        else:
+            height, width = self._calls.room((kind, "x"), len(x)), self._calls.room((kind, y.dtype), len(y))
+        if (height, width) == (len(x), len(points)):
+            return None
+        both = filled(x, height), None if y is None else filled(y, width)
+        return cut(self._run(*both, weights, *more), len(x), len(points))
 
     def _arguments(self, x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
         x = self._points(x, "x")

@@ -1,6 +1,7 @@
 """Fidelities of all points at once: N states and one matrix product, instead of N**2 circuits."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,11 @@ import numpy as np
 from jax import Array, lax
 
 from qmljax._engine.state import PRECISION
+from qmljax._models import shared
+from qmljax._models.compiled import question
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import equal
+from qmljax._models.shared import Question, of_amplitudes
 from qmljax._progress import CompiledBar
 
 
@@ -35,16 +39,20 @@ class FidelityKernel(BaseKernel):
         return self._tiles(x, y, weights, dtype, tile)
 
     def _block(self, x: Array, y: Array | None, weights: Array, dtype: Any) -> Array:
-        left = self._states(x, weights, dtype)
-        same = equal(x.astype(dtype), None if y is None else y.astype(dtype))
-        if y is not None:
-            gram = _fidelities(left, self._states(y, weights, dtype))
-        else:
-            gram = _fidelities(left, left)
-            gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
-            same = same | jnp.eye(len(x), dtype=bool)
-        missing = jnp.where(same & (gram > 1 - 1e-4), 1 - gram, 0)  # a point that is NaN stays visible
-        return gram + lax.stop_gradient(missing)
+        states = [self._state_of(points, weights, dtype) for points in (x, y) if points is not None]
+        return _gram(states, x.astype(dtype), None if y is None else y.astype(dtype))
+
+    def _question(self) -> Question | None:
+        return of_amplitudes(self.program, self.features, self.weights)
+
+    def _first(self, x: Any, y: Any, weights: Any) -> Array | None:
+        asked = question(self)
+        if asked is None:
+            return None
+        points = [x] if y is None else [x, y]
+        dtype = common_dtype(x, y, weights)
+        states = [shared.answer(asked, p.astype(dtype), weights.astype(dtype)) for p in points]
+        return _gram_of_amplitudes(states, *(p.astype(dtype) for p in points))
 
     def _tiles(self, x: Array, y: Array | None, weights: Array, dtype: Any, tile: int) -> Array:
         """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again.
@@ -92,16 +100,35 @@ class FidelityKernel(BaseKernel):
         return fidelities + lax.stop_gradient(missing)
 
     def _overlaps(self, x: Array, y: Array, weights: Array, dtype: Any) -> Array:
-        left, right = self._states(x, weights, dtype), self._states(y, weights, dtype)
+        left, right = (_normalised(self._state_of(points, weights, dtype)) for points in (x, y))
         fidelities = jnp.sum(left * right, axis=(0, 1)) ** 2
         if len(left) == 2:
             fidelities = fidelities + jnp.sum(left[0] * right[1] - left[1] * right[0], axis=0) ** 2
         return fidelities - lax.stop_gradient(jnp.maximum(fidelities - 1, 0))
 
-    def _states(self, x: Array, weights: Array, dtype: Any) -> Array:
-        states = self._state_of(x, weights, dtype)
-        # Norms a few roundings above 1 would cost a Gram matrix of unit diagonal its positive eigenvalues.
-        return states * lax.stop_gradient(lax.rsqrt(jnp.sum(states * states, axis=(0, 1), keepdims=True)))
+
+def _gram(states: Sequence[Array], x: Array, y: Array | None = None) -> Array:
+    """The matrix of points, from the states (C, 2**n, N) of x, and those of y if there is any."""
+    left, right = _normalised(states[0]), _normalised(states[-1])
+    same = equal(x, y)
+    if y is not None:
+        gram = _fidelities(left, right)
+    else:
+        gram = _fidelities(left, left)
+        gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
+        same = same | jnp.eye(len(x), dtype=bool)
+    missing = jnp.where(same & (gram > 1 - 1e-4), 1 - gram, 0)  # a point that is NaN stays visible
+    return gram + lax.stop_gradient(missing)
+
+
+@jax.jit
+def _gram_of_amplitudes(amplitudes: Sequence[Array], x: Array, y: Array | None = None) -> Array:
+    return _gram([jnp.stack([a.real.T, a.imag.T]) for a in amplitudes], x, y)
+
+
+def _normalised(states: Array) -> Array:
+    """Norms a few roundings above 1 would cost a Gram matrix of unit diagonal its positive eigenvalues."""
+    return states * lax.stop_gradient(lax.rsqrt(jnp.sum(states * states, axis=(0, 1), keepdims=True)))
 
 
 def _fidelities(left: Array, right: Array) -> Array:

@@ -9,7 +9,8 @@ def equal(x: Array, y: Array | None) -> Array:
     """Which points (N, d) and (M, d) are equal, (N, M): by sums of their bits, which few others share."""
 
     def code(points: Array) -> Array:
-        bits = lax.bitcast_convert_type(points, np.uint32).reshape(len(points), -1)
+        words = points.shape[1] * points.dtype.itemsize // 4
+        bits = lax.bitcast_convert_type(points, np.uint32).reshape(len(points), words)
         odd = np.random.default_rng(0).integers(1 << 31, size=bits.shape[1], dtype=np.uint32) * np.uint32(2) + 1
         return jnp.sum((bits ^ bits >> 15) * odd[None].astype(np.uint32), axis=1, dtype=np.uint32)
 

@@ -1,6 +1,5 @@
 """Projected kernels: distances of expectation values in the states of points."""
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,17 @@ from qmljax._circuit.parse import check_circuit, own, parse
 from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
-from qmljax._models.arguments import check_memory
+from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasExpectation, check_backend
-from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, compiled_pairs, rows
+from qmljax._models.compiled import Compiled, question
+from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, rows
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
+from qmljax._models.parts import cut, filled
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source
+from qmljax._models.shared import Question, fit, of_expectations
 from qmljax._progress import CompiledBar, load_tqdm
 
 
@@ -52,8 +54,8 @@ class ProjectedKernel(BaseKernel):
             ValueError: An argument has another shape, weights are missing, or `gamma` is no finite number from 0 on.
         """
         gamma = self._width(gamma)
-        run = self._run if self.project is None else self._trace  # so that errors of a backend are raised as they are
-        return self._gram(run, *self._arguments(x, y, weights), gamma)
+        answer = self._answer if self.project is None else self._trace
+        return self._gram(answer, *self._arguments(x, y, weights), gamma)
 
     def pairs(self, x: Any, y: Any, *, weights: Any = None, gamma: Any = None) -> Array:
         """The entries of pairs of points, (N, d) and (N, d) -> (N,), without the matrix of all; `gamma` as in a call.
@@ -65,8 +67,7 @@ class ProjectedKernel(BaseKernel):
         gamma = self._width(gamma)
         x, y, weights = self._arguments(x, y, weights)
         check_pairs(x, y)
-        run = compiled_pairs(self) if self.project is None else self._trace_pairs
-        values = run(rows(x), rows(y), weights, gamma)
+        values = self._trace_pairs(rows(x), rows(y), weights, gamma)
         return values if x.ndim == 2 else values[0]
 
     def _width(self, gamma: Any) -> Array | None:
@@ -81,10 +82,7 @@ class ProjectedKernel(BaseKernel):
     def projections(self, x: Any, *, weights: Any = None) -> Array:
         """The representation of points: (N, d) -> (N, number of observables), or (d,) -> (number of observables,)."""
         x, _, weights = self._arguments(x, None, weights)
-        if self.project is not None:
-            values = self._project(rows(x), weights, common_dtype(x, None, weights)).T
-        else:
-            values = _projector(self)(rows(x), weights)
+        values = self._values(rows(x), weights, common_dtype(x, None, weights), "_answer")
         return values if x.ndim == 2 else values[0]
 
     def as_qnn(self) -> Model:
@@ -98,32 +96,38 @@ class ProjectedKernel(BaseKernel):
             return BackendQNN(*common, self.project, None, **about)
         return EstimatorQNN(*common, self.observables, **about)
 
-    def _trace(self, x: Array, y: Array | None, weights: Array, gamma: Array | None) -> Array:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_run", self._trace)  # its parts are compiled: `projections` is one of them
+
+    def _question(self) -> Question | None:
+        return question(Projections(self))
+
+    def _first(self, x: Any, y: Any, weights: Any, gamma: Array | None) -> Array | None:
+        return None if question(self) is None else self._matrix(x, y, weights, gamma, "_first")
+
+    def _trace(self, x: Array, y: Array | None, weights: Array, gamma: Array | None = None) -> Array:
+        return self._matrix(x, y, weights, gamma, "_run")
+
+    def _matrix(self, x: Any, y: Any, weights: Any, gamma: Array | None, how: str) -> Array:
         dtype = common_dtype(x, y, weights)
-        left = self._project(x, weights, dtype)
-        right = left if y is None else self._project(y, weights, dtype)
-        products = jnp.matmul(left.T, right, precision=PRECISION)
-        if gamma is None:
-            return products
-        distances = jnp.sum(left * left, axis=0)[:, None] + jnp.sum(right * right, axis=0)[None] - 2 * products
-        if y is None:
-            distances = (distances + distances.T) / 2
-        same = equal(x.astype(dtype), None if y is None else y.astype(dtype)) & (distances < 1e-3)
-        rounding = jnp.where(same, distances, jnp.minimum(distances, 0))
-        distances = distances - lax.stop_gradient(rounding)
-        return jnp.exp(-gamma.astype(dtype) * distances)
+        left = self._values(x, weights, dtype, how)
+        right = left if y is None else self._values(y, weights, dtype, how)
+        return _gram(left, right, x.astype(dtype), None if y is None else y.astype(dtype), gamma)
 
     def _trace_pairs(self, x: Array, y: Array, weights: Array, gamma: Array | None = None) -> Array:
         dtype = common_dtype(x, y, weights)
-        left, right = self._project(x, weights, dtype), self._project(y, weights, dtype)
-        if gamma is None:
-            return jnp.sum(left * right, axis=0)
-        return jnp.exp(-gamma.astype(dtype) * jnp.sum((left - right) ** 2, axis=0))
+        return _of_pairs(*(self._values(points, weights, dtype, "_answer") for points in (x, y)), gamma)
+
+    def _values(self, x: Array, weights: Array, dtype: Any, how: str) -> Array:
+        """(N, d) -> (N, number of observables), by the method `how` of the projections."""
+        if self.project is not None:  # not compiled, so that errors of a backend are raised as they are
+            return of_parts(self.project, *self._given(x, weights, dtype))
+        values: Array = getattr(Projections(self, compile=self.compile), how)(x.astype(dtype), weights.astype(dtype))
+        return values
 
     def _project(self, x: Array, weights: Array, dtype: Any) -> Array:
         """(N, d) -> (number of observables, N)."""
-        if self.project is not None:
-            return of_parts(self.project, *self._given(x, weights, dtype)).T
         # The states of some points at a time; products of amplitudes take some copies of them.
         size = max(1, self.memory // (8 * (2 * dtype.itemsize << self.program.num_qubits)))
 
@@ -140,9 +144,48 @@ class ProjectedKernel(BaseKernel):
         return jnp.moveaxis(values, 0, 1).reshape(len(self.observables), -1)[:, : len(x)]
 
 
-@functools.lru_cache(maxsize=256)
-def _projector(kernel: ProjectedKernel) -> Callable[[Array, Array], Array]:
-    return jax.jit(lambda x, weights: kernel._project(x, weights, common_dtype(x, None, weights)).T)
+@dataclass(frozen=True, repr=False)
+class Projections(Compiled):
+    """The expectation values that a kernel compares, (N, d) and (W,) -> (N, number of observables)."""
+
+    kernel: ProjectedKernel
+
+    def _question(self) -> Question | None:
+        k = self.kernel
+        return of_expectations(k.program, k.observables, (len(k.observables),), k.features, k.weights)
+
+    def _fits(self, x: Any, weights: Any) -> bool:
+        return fit(question(self), (x, weights), self.kernel.memory)
+
+    def _in_room(self, x: Any, weights: Any) -> Array | None:
+        size = len(x) if isinstance(x, jax.core.Tracer) else self._calls.room((x.dtype, weights.dtype), len(x))
+        return None if size == len(x) or not len(x) else cut(self._run(filled(x, size), weights), len(x))
+
+    def _trace(self, x: Array, weights: Array) -> Array:
+        return self.kernel._project(x, weights, x.dtype).T
+
+
+@jax.jit
+def _gram(left: Array, right: Array, x: Array, y: Array | None, gamma: Array | None) -> Array:
+    """The matrix of points x and y, or x and x, from their projections (N, observables) and (M, observables)."""
+    products = jnp.matmul(left, right.T, precision=PRECISION)
+    if gamma is None:
+        return products
+    distances = jnp.sum(left * left, axis=1)[:, None] + jnp.sum(right * right, axis=1)[None] - 2 * products
+    if y is None:
+        distances = (distances + distances.T) / 2
+    same = equal(x, y) & (distances < 1e-3)
+    rounding = jnp.where(same, distances, jnp.minimum(distances, 0))
+    distances = distances - lax.stop_gradient(rounding)
+    return jnp.exp(-gamma.astype(left.dtype) * distances)
+
+
+@jax.jit
+def _of_pairs(left: Array, right: Array, gamma: Array | None) -> Array:
+    """The entries of pairs, from their projections (N, observables) each."""
+    if gamma is None:
+        return jnp.sum(left * right, axis=1)
+    return jnp.exp(-gamma.astype(left.dtype) * jnp.sum((left - right) ** 2, axis=1))
 
 
 def projected_kernel(
@@ -155,6 +198,7 @@ def projected_kernel(
     backend: HasExpectation | None = None,
     memory: int = MEMORY,
     progress: bool = False,
+    compile: bool | None = None,
 ) -> ProjectedKernel:
     """The kernel of expectation values p(x) in a feature map's states: ``exp(-gamma |p(x) - p(y)|**2)``.
 
@@ -174,6 +218,7 @@ def projected_kernel(
         memory: About how many bytes the states may take; 512 MiB by default. More states are computed one part after
             the other.
         progress: Whether to show a progress bar of those parts (needs tqdm: the extra `progress`).
+        compile: As for `expectation`.
 
     Returns:
         ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
@@ -211,7 +256,7 @@ def projected_kernel(
     read, project = (read.reduced(), None) if backend is None else (read, backend.expectation(feature_map, each))
     features, trained = features_and_weights(read.program, weights, inputs)
     width = None if gamma is None else float(gamma)
-    options: Any = {"memory": memory, "progress": progress, "source": source}
+    options: Any = {"memory": memory, "progress": progress, "source": source, "compile": check_compile(compile)}
     return ProjectedKernel(read.program, features, trained, read.observables, width, project, **options)
 
 

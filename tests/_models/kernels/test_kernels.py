@@ -340,7 +340,7 @@ def test_equal_kernels_share_one_trace(monkeypatch):
     def make() -> Any:
         circuit, a = trainable(), Parameter("u")
         circuit.rx(a + 0.777, 0)
-        return qj.fidelity_kernel(circuit, weights=["a", "w", a])
+        return qj.fidelity_kernel(circuit, weights=["a", "w", a], compile=True)
 
     first, second = make(), make()
     copy = pickle.loads(pickle.dumps(first))

@@ -1,0 +1,91 @@
+"""The expressions of a circuit at numbers, and their derivatives there, by NumPy: nothing is traced or compiled.
+
+What `expressions.evaluate` compiles for each circuit takes some ten milliseconds; a circuit that is run once or twice
+is rather looked at row by row. It is the same arithmetic, in double precision.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from qmljax._circuit.expressions import Affine, Expression, Tape, comes_back
+
+# The derivatives of a function in its arguments, from the arguments and the value.
+_SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "add": lambda x, y, f: (1.0, 1.0),
+    "multiply": lambda x, y, f: (y, x),
+    "divide": lambda x, y, f: (1 / y, -f / y),
+    "pow": lambda x, y, f: (y * x ** (y - 1), f * np.log(x)),
+    "sin": lambda x, f: (np.cos(x),),
+    "cos": lambda x, f: (-np.sin(x),),
+    "tan": lambda x, f: (1 + f * f,),
+    "asin": lambda x, f: (1 / np.sqrt(1 - x * x),),
+    "acos": lambda x, f: (-1 / np.sqrt(1 - x * x),),
+    "atan": lambda x, f: (1 / (1 + x * x),),
+    "exp": lambda x, f: (f,),
+    "log": lambda x, f: (1 / x,),
+    "sign": lambda x, f: (0.0,),
+    "abs": lambda x, f: (np.sign(x),),
+}
+
+
+class Formulas:
+    """V expressions of P parameters: those that are affine as one matrix, others one by one.
+
+    Raises:
+        NotImplementedError: One is complex on the way to its value, or has an operation that is not known here.
+    """
+
+    def __init__(self, expressions: tuple[Expression, ...], parameters: int):
+        self.matrix, self.constant = np.zeros((len(expressions), parameters)), np.zeros(len(expressions))
+        self.tapes: list[tuple[int, Tape]] = []
+        for row, expression in enumerate(expressions):
+            if isinstance(expression, Affine):
+                self.constant[row] = expression.const
+                for column, coefficient in expression.terms:
+                    self.matrix[row, column] += coefficient
+                continue
+            if comes_back(expression) or not all(operation in _SLOPES for operation, *_ in expression.instructions):
+                raise NotImplementedError
+            self.tapes.append((row, expression))
+
+    def values(self, params: np.ndarray) -> np.ndarray:
+        """(B, P) -> (B, V)."""
+        out = params @ self.matrix.T + self.constant
+        for row, tape in self.tapes:
+            out[:, row] = _run(tape, params, slopes=False)[0]
+        return out
+
+    def slopes(self, params: np.ndarray) -> np.ndarray:
+        """(B, P) -> (B, V, P), or (1, V, P) where they are the same everywhere."""
+        if not self.tapes:
+            return self.matrix[None]
+        out = np.repeat(self.matrix[None], len(params), axis=0)
+        for row, tape in self.tapes:
+            out[:, row] = _run(tape, params, slopes=True)[1]
+        return out
+
+
+def _run(tape: Tape, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, Any]:
+    """The value of a tape, (B,), and its derivatives, (B, P), or 0 if nobody asks for them."""
+    results: list[tuple[np.ndarray, Any]] = []
+
+    def operand(x: int | Affine) -> tuple[np.ndarray, Any]:
+        if isinstance(x, int):
+            return results[x]
+        value, slope = np.full(len(params), x.const), np.zeros(params.shape[1])
+        for index, c in x.terms:
+            value += c * params[:, index]
+            slope[index] = c
+        return value, slope[None] if slopes and x.terms else 0.0
+
+    for operation, *operands in tape.instructions:
+        values, changes = zip(*map(operand, operands), strict=True)
+        value = getattr(np, operation)(*values)
+        total: Any = 0.0
+        for slope, change in zip(_SLOPES[operation](*values, value) if slopes else (), changes, strict=slopes):
+            if np.ndim(change):
+                total = total + np.reshape(slope, (-1, 1)) * change
+        results.append((value, total))
+    return results[-1]

@@ -1,0 +1,322 @@
+"""Questions to circuits that are answered by programs which all circuits of a size share.
+
+A circuit is data there (`any_circuit`), and so are Pauli strings. Whatever has a shape of its own stands outside of
+them, in NumPy: parameters become angles, rows are filled up to few numbers of them, outputs are cut out. Two primitives
+say so to JAX: `answer`, and its derivative `push`, which is linear; the transpose of that is `pull`.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from qmljax._circuit.observables import Observable
+from qmljax._circuit.program import Program
+from qmljax._engine import answers, pauli_sums
+from qmljax._engine.any_circuit import AnyCircuit, encode, rounded
+from qmljax._engine.pauli_sums import PauliSums
+
+ROWS = (1, 16, 128)
+STRINGS = tuple(4**k for k in range(2, 8))  # entries of a sum
+WIDTHS = (4, 16)  # strings in an entry
+OBSERVABLES = tuple(4**k for k in range(1, 7))
+COPIES = 8  # of the states, which reading them takes
+WORK = 1 << 20  # amplitudes times levels times rows of a call: above, a program of its own is worth its compilation
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of a circuit, whose parameters are the columns of some arrays.
+
+    Attributes:
+        circuit: The circuit.
+        columns: Which parameters the columns of each array are.
+        kind: What the shared program reads: amplitudes, probabilities, or so many expectation values.
+        data: Its arguments: Pauli sums, if these are asked for.
+        index: To which output each element of what it reads is added; those beyond the last are left out.
+        shape: Of the output for a row.
+    """
+
+    circuit: AnyCircuit
+    columns: tuple[tuple[int, ...], ...]
+    kind: answers.Kind
+    data: PauliSums | None
+    index: np.ndarray
+    shape: tuple[int, ...]
+
+    def value(self, arrays: Sequence[Any]) -> np.ndarray:
+        """Arrays (*batch, columns), whose batch dimensions broadcast, to outputs (*batch, *shape)."""
+        at = At(self, arrays)
+        return at.cut(answers.value(self.kind, at.tables, self.data, at.angles))
+
+    def traced(self, *arrays: Array) -> Array:
+        """As `value`, as JAX computes it."""
+        batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
+        dtype = jnp.result_type(*arrays)
+        params = jnp.zeros((*batch, self.circuit.program.num_parameters), dtype)
+        for columns, array in zip(self.columns, arrays, strict=True):
+            params = params.at[..., np.array(columns, int)].set(jnp.broadcast_to(array, (*batch, len(columns))))
+        rows = params.reshape(math.prod(batch), params.shape[-1])
+        tables = self.circuit.tables._replace(count=int(self.circuit.tables.count))  # so that the loop has a transpose
+        raw = answers.traced(self.kind, tables, self.data, self.circuit.traced(rows))
+        out = jnp.zeros((len(rows), math.prod(self.shape)), raw.dtype).at[:, self.index].add(raw, mode="drop")
+        return out.reshape((*batch, *self.shape))
+
+
+class At:
+    """A question at numbers: what is linear there, between shapes of its own and those of the shared program."""
+
+    def __init__(self, question: Question, arrays: Sequence[Any]):
+        self.question, self.given = question, arrays
+        self.shapes = [a.shape for a in arrays]
+        self.batch = np.broadcast_shapes(*(shape[:-1] for shape in self.shapes))
+        self.dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
+        self.params = self._params(arrays)
+        rows = rounded(len(self.params), ROWS)
+        self.size = len(self.params) if rows is None else rows
+        self.tables = question.circuit.tables._replace(dense=question.circuit.tables.dense.astype(self.dtype))
+        self.angles = question.circuit.angles(self.params, self.size, self.dtype)
+
+    def _params(self, arrays: Sequence[Any]) -> np.ndarray:
+        params = np.zeros((*self.batch, self.question.circuit.program.num_parameters))
+        for columns, array in zip(self.question.columns, arrays, strict=True):
+            if array is not None:
+                params[..., columns] = np.asarray(array)
+        return params.reshape(math.prod(self.batch), params.shape[-1])
+
+    def push(self, tangents: Sequence[Any]) -> np.ndarray:
+        """The derivative in the direction of tangents of the arrays, of which some may be None."""
+        q = self.question
+        moved = q.circuit.pushed(self.params, self._params(tangents), self.size, self.dtype)
+        return self.cut(answers.push(q.kind, self.tables, q.data, self.angles, moved))
+
+    def pull(self, cotangent: Any) -> list[np.ndarray]:
+        """Cotangents of the arrays."""
+        q = self.question
+        raw = answers.pull(q.kind, self.tables, q.data, self.angles, self._uncut(np.asarray(cotangent)))
+        params = q.circuit.pulled(self.params, np.asarray(raw)).reshape((*self.batch, q.circuit.program.num_parameters))
+        found = []
+        for columns, shape in zip(q.columns, self.shapes, strict=True):
+            own, extra = params[..., columns], len(self.batch) - len(shape) + 1
+            own = own.sum(axis=tuple(range(extra)))
+            spread = tuple(k for k, size in enumerate(shape[:-1]) if size != own.shape[k])
+            found.append(own.sum(axis=spread, keepdims=True).astype(self.dtype))
+        return found
+
+    def cut(self, raw: Any) -> np.ndarray:
+        """(rows, raw outputs) -> (*batch, *shape)."""
+        q, raw = self.question, np.asarray(raw)[: len(self.params)]
+        size = math.prod(q.shape)
+        if _is_cut(q.index, size):
+            out = raw[:, :size]
+        else:
+            added = np.zeros((size + 1, len(raw)), raw.dtype)
+            np.add.at(added, np.minimum(q.index, size), raw.T)
+            out = added[:size].T
+        return out.reshape((*self.batch, *q.shape))
+
+    def _uncut(self, cotangent: np.ndarray) -> np.ndarray:
+        """Its transpose."""
+        q, size = self.question, math.prod(self.question.shape)
+        out = np.zeros((self.size, len(q.index)), cotangent.dtype)
+        flat = cotangent.reshape(len(self.params), size)
+        used = q.index < size
+        out[: len(flat), used] = flat[:, q.index[used]]
+        return out
+
+
+def _is_cut(index: np.ndarray, size: int) -> bool:
+    return len(index) >= size and bool((index[:size] == np.arange(size)).all() and (index[size:] >= size).all())
+
+
+# The questions that there are.
+
+
+def of_amplitudes(program: Program, *columns: tuple[int, ...]) -> Question | None:
+    """Amplitudes (2**n,)."""
+    circuit = encode(program)
+    size = 1 << program.num_qubits
+    return None if circuit is None else Question(circuit, columns, "amplitudes", None, _states(circuit), (size,))
+
+
+def of_probabilities(
+    program: Program, qubits: Sequence[int], *columns: tuple[int, ...], index: Any = None, shape: Any = None
+) -> Question | None:
+    """Probabilities of the outcomes of some qubits (2**k,), or of what these are interpreted as."""
+    circuit = encode(program)
+    if circuit is None:
+        return None
+    z = _states(circuit)
+    outcome = sum(((z >> q & 1) << j for j, q in enumerate(qubits)), np.zeros_like(z))
+    shape = (1 << len(qubits),) if shape is None else shape
+    outcome = outcome if index is None else index[outcome]
+    # Qubits that the circuit does not have stay in 0.
+    outcome = np.where(z < 1 << program.num_qubits, outcome, math.prod(shape))
+    return Question(circuit, columns, "probabilities", None, outcome, shape)
+
+
+def of_expectations(
+    program: Program, observables: tuple[Observable, ...], shape: tuple[int, ...], *columns: tuple[int, ...]
+) -> Question | None:
+    """Expectation values, of as many observables as the shape has elements."""
+    sums, count, circuit = _padded(observables), rounded(len(observables), OBSERVABLES), encode(program)
+    if sums is None or count is None or circuit is None:
+        return None
+    return Question(circuit, columns, count, sums, np.arange(count), shape)
+
+
+def _states(circuit: AnyCircuit) -> np.ndarray:
+    return np.arange(circuit.tables.source.shape[1])
+
+
+@functools.lru_cache(maxsize=64)
+def _padded(observables: tuple[Observable, ...]) -> PauliSums | None:
+    """Their strings, filled up to the size of others."""
+    sums = pauli_sums.pauli_sums(observables)
+    if sums is None:
+        return None
+    x, z, coefficients, imaginary, owner = map(np.asarray, sums)
+    rows, width = rounded(len(x), STRINGS), rounded(z.shape[1], WIDTHS)
+    if rows is None or width is None:
+        return None
+    more, wider = (0, rows - len(x)), (0, width - z.shape[1])
+    return PauliSums(
+        np.pad(x, more),
+        np.pad(z, [more, wider]),
+        np.pad(coefficients, [more, wider]),
+        np.pad(imaginary, more),
+        np.pad(owner, more),
+    )
+
+
+# What JAX knows of them.
+
+
+def known(arrays: Sequence[Any]) -> bool:
+    """Whether the numbers are there, on the default device, and no more than one derivative is being taken."""
+    for array in arrays:
+        if isinstance(array, jax.core.Tracer):
+            array = getattr(array, "primal", array)
+            if isinstance(array, jax.core.Tracer):
+                return False
+        if isinstance(array, jax.Array) and array.devices() != {jax.devices()[0]}:
+            return False
+    return not isinstance(_here.bind(), jax.core.Tracer)  # not within `jax.jit`
+
+
+def fit(question: Question | None, arrays: Sequence[Any], memory: int | None = None) -> bool:
+    """Whether there is a question, and a call small enough for the shared program, and for some bytes if need be."""
+    if question is None:
+        return False
+    count = math.prod(np.broadcast_shapes(*(a.shape[:-1] for a in arrays)))
+    rows = rounded(count, ROWS)
+    if rows is None or not count or rows * question.circuit.work > WORK:
+        return False
+    return memory is None or COPIES * count * (16 << question.circuit.program.num_qubits) <= memory
+
+
+def answer(question: Question, *arrays: Any) -> Array:
+    """`question.value`, which has derivatives; where numbers are not there, as of any other function of arrays."""
+    return _answer.bind(*arrays, question=question) if known(arrays) else _traced(question, *arrays)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _traced(question: Question, *arrays: Array) -> Array:
+    return question.traced(*arrays)
+
+
+def _of_answer(*arrays: Any, question: Question) -> Any:
+    batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
+    dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
+    kind = np.result_type(dtype, np.complex64) if question.kind == "amplitudes" else dtype
+    return jax.core.ShapedArray((*batch, *question.shape), kind)
+
+
+def _answer_jvp(primals: Any, tangents: Any, *, question: Question) -> Any:
+    if any(isinstance(x, jax.core.Tracer) for x in primals):  # of another derivative, or of jit
+        return jax.jvp(question.traced, primals, tuple(map(ad.instantiate_zeros, tangents)))
+    out = _answer.bind(*primals, question=question)
+    live = tuple(not isinstance(t, ad.Zero) for t in tangents)
+    if not any(live):
+        return out, ad.Zero(jax.typeof(out).to_tangent_aval())
+    at = At(question, primals)
+    return out, _push.bind(*(t for t, alive in zip(tangents, live, strict=True) if alive), at=at, live=live)
+
+
+def _all(given: Sequence[Any], live: tuple[bool, ...]) -> list[Any]:
+    """The tangents of all arrays, None for those that are not varied."""
+    left = iter(given)
+    return [next(left) if alive else None for alive in live]
+
+
+def _push_traced(*tangents: Any, at: At, live: tuple[bool, ...]) -> Array:
+    primals = [jnp.asarray(x) for x in at.given]
+    full = [jnp.zeros_like(p) if t is None else t for p, t in zip(primals, _all(tangents, live), strict=True)]
+    return jax.jvp(at.question.traced, primals, full)[1]
+
+
+def _pull_traced(cotangent: Any, *, at: At, live: tuple[bool, ...]) -> list[Array]:
+    found = jax.vjp(at.question.traced, *(jnp.asarray(x) for x in at.given))[1](cotangent)
+    return [x for x, alive in zip(found, live, strict=True) if alive]
+
+
+def _push_now(*tangents: Any, at: At, live: tuple[bool, ...]) -> Array:
+    return jax.device_put(at.push(_all(tangents, live)))
+
+
+def _pull_now(cotangent: Any, *, at: At, live: tuple[bool, ...]) -> list[Array]:
+    return [jax.device_put(x) for x, alive in zip(at.pull(cotangent), live, strict=True) if alive]
+
+
+def _one_by_one(primitive: Primitive, args: Any, dims: Any, **params: Any) -> Any:
+    """Elements of a batch of tangents or cotangents, of which the shared program takes one."""
+    (size,) = {x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None}
+    there = not any(isinstance(x, jax.core.Tracer) for x in args)
+    xp: Any = np if there else jnp
+    moved = [x if d is None else xp.moveaxis(xp.asarray(x), d, 0) for x, d in zip(args, dims, strict=True)]
+    each = [
+        primitive.bind(*(x if d is None else x[k] for x, d in zip(moved, dims, strict=True)), **params)
+        for k in range(size)
+    ]
+
+    def stack(*elements: Any) -> Any:
+        return jax.device_put(np.stack(elements)) if there else jnp.stack(elements)
+
+    out = jax.tree.map(stack, *each)
+    return out, [0] * len(out) if primitive.multiple_results else 0
+
+
+_here, _answer, _push, _pull = (Primitive(f"qmljax_{name}") for name in ("here", "answer", "push", "pull"))
+_pull.multiple_results = True
+
+_here.def_impl(lambda: np.zeros(()))
+_here.def_abstract_eval(lambda: jax.core.ShapedArray((), np.dtype(np.float32)))
+mlir.register_lowering(_here, mlir.lower_fun(lambda: jnp.zeros((), np.float32), multiple_results=False))
+
+_answer.def_impl(lambda *arrays, question: jax.device_put(question.value(arrays)))
+_answer.def_abstract_eval(_of_answer)
+ad.primitive_jvps[_answer] = _answer_jvp
+
+_push.def_impl(_push_now)
+_push.def_abstract_eval(lambda *tangents, at, live: _of_answer(*at.given, question=at.question))
+ad.deflinear2(_push, lambda cotangent, *tangents, **params: _pull.bind(cotangent, **params))
+mlir.register_lowering(_push, mlir.lower_fun(_push_traced, multiple_results=False))
+
+_pull.def_impl(_pull_now)
+_pull.def_abstract_eval(
+    lambda cotangent, *, at, live: [
+        jax.core.ShapedArray(x.shape, at.dtype) for x, alive in zip(at.given, live, strict=True) if alive
+    ]
+)
+ad.deflinear2(_pull, lambda cotangents, _, **params: [_push.bind(*map(ad.instantiate_zeros, cotangents), **params)])
+mlir.register_lowering(_pull, mlir.lower_fun(_pull_traced, multiple_results=True))
+for _p in (_push, _pull):
+    batching.primitive_batchers[_p] = functools.partial(_one_by_one, _p)

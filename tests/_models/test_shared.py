@@ -1,0 +1,346 @@
+"""Answers by a program that circuits share. Oracles: Qiskit's `Statevector` and `Operator`, and own programs."""
+
+import gc
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import qiskit.circuit.library as lib
+from circuits import ATOL, STANDARD, standard
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.random import random_circuit
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
+
+import qmljax as qj
+from qmljax._circuit.at_numbers import Formulas
+from qmljax._circuit.expressions import evaluate
+from qmljax._engine import answers, any_circuit
+from qmljax._models import compiled, shared
+from qmljax._models.compiled import FIRST, question
+from qmljax._models.functions import Expectation
+
+NONE = np.zeros(0, np.float32)
+
+
+def close(a, b, dtype=np.float64) -> None:
+    np.testing.assert_allclose(a, b, rtol=0, atol=10 * ATOL[dtype])
+
+
+def turned(n: int, gates: int, seed: int) -> QuantumCircuit:
+    """Rotations, some of which share parameters, and gates that entangle."""
+    rng = np.random.default_rng(seed)
+    circuit, p = QuantumCircuit(n, global_phase=0.3), ParameterVector("p", gates)
+    for k in range(gates):
+        a, b = (int(q) for q in rng.permutation(n)[:2])
+        match rng.integers(6):
+            case 0:
+                circuit.rx(2 * p[k] - p[k // 2], a)
+            case 1:
+                circuit.ry(p[k] * p[k // 3] + 0.2, a)
+            case 2:
+                circuit.rz(p[k].sin() * 3, a)
+            case 3:
+                circuit.cx(a, b), circuit.rz(p[k], a), circuit.cx(a, b)
+            case 4:
+                circuit.rzz(p[k], a, b)
+            case 5:
+                circuit.cp(p[k] / 2, a, b)
+    return circuit
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_random_circuits(seed, dtype):
+    n = seed % 6 + 1
+    circuit = random_circuit(n, 8, max_operands=min(n, 4), seed=seed)
+    circuit.global_phase = 0.3
+    psi, rng = Statevector(circuit), np.random.default_rng(seed)
+    labels = ["".join(row) for row in rng.choice(list("IXYZ"), (5, n))]
+    qubits = [int(q) for q in rng.permutation(n)[: n // 2 + 1]]
+    with jax.enable_x64(dtype == np.float64):
+        none = np.zeros((2, 0), dtype)
+        states = qj.statevector(circuit, compile=False)(none)
+        close(states, [psi.data, psi.data], dtype)
+        assert states.dtype == np.result_type(dtype, np.complex64)
+        close(qj.probabilities(circuit, qubits, compile=False)(none[0]), psi.probabilities(qubits), dtype)
+        expected = [psi.expectation_value(SparsePauliOp(label)).real for label in labels]
+        close(qj.expectation(circuit, labels, compile=False)(none[0]), expected, dtype)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", STANDARD)
+def test_every_standard_gate(name):
+    """With parameters, and with numbers; under a control, too, on a state that is no product."""
+    p = [Parameter(f"p{k}") for k in range(len(STANDARD[name].params))]
+    values = [0.7 + k for k in range(len(p))]
+    for given in [values, p] if p else [values]:
+        gate = standard(name, given)
+        circuit = QuantumCircuit(gate.num_qubits + 1)
+        circuit.h(range(gate.num_qubits + 1))
+        for q in range(gate.num_qubits):
+            circuit.rz(0.3 + q, q)
+            circuit.cx(q, q + 1)
+        circuit.append(gate, range(gate.num_qubits))
+        circuit.append(gate.control(annotated=True), range(gate.num_qubits + 1))
+        f = qj.statevector(circuit, compile=False)
+        assert question(f) is not None
+        bound = circuit.assign_parameters(dict(zip(p, values, strict=True))) if circuit.parameters else circuit
+        close(f({x: v for x, v in zip(p, values, strict=True) if circuit.parameters}), Statevector(bound).data)
+
+
+@pytest.mark.usefixtures("x64")
+def test_tables_matrices_and_permutations_that_are_not_affine():
+    circuit, p = QuantumCircuit(5), Parameter("p")
+    circuit.h(range(5))
+    circuit.append(lib.DiagonalGate(np.exp(1j * np.arange(8))), [0, 2, 4])
+    circuit.ccx(0, 1, 2)
+    circuit.append(lib.MCPhaseGate(p, 3), [2, 1, 0, 3])  # phases after a permutation that is no XOR
+    circuit.unitary(random_unitary(8, seed=0), [3, 0, 1])
+    circuit.unitary(random_unitary(4, seed=1), [4, 2])
+    circuit.append(lib.PermutationGate([2, 0, 1]), [0, 1, 2])
+    close(qj.statevector(circuit, compile=False)([0.7]), Statevector(circuit.assign_parameters([0.7])).data)
+
+
+MODELS = {
+    "expectation": (lambda c: qj.expectation(turned(4, 40, 0), ["ZZII", "XIYZ"], compile=c), [(40,)]),
+    "one expectation": (lambda c: qj.expectation(turned(3, 30, 1), "XYZ", compile=c), [(2, 3, 30)]),
+    "statevector": (lambda c: qj.statevector(turned(3, 30, 2), compile=c), [(30,)]),
+    "probabilities": (lambda c: qj.probabilities(turned(4, 40, 3), [2, 0], compile=c), [(3, 40)]),
+    "estimator_qnn": (lambda c: network(qj.estimator_qnn, c, observables=["ZZZ", "XXI"]), [(12,), (5, 3)]),
+    "sampler_qnn": (lambda c: network(qj.sampler_qnn, c, interpret=lambda z: z % 3), [(12,), (2, 2, 3)]),
+    "one point": (lambda c: network(qj.sampler_qnn, c, interpret=lambda z: (z % 2, z // 4)), [(12,), (3,)]),
+    "fidelity": (lambda c: qj.fidelity(turned(3, 20, 4), lib.zz_feature_map(3), compile=c), [(20,), (4, 3)]),
+    "fidelity_kernel": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3), compile=c), [(5, 3), (4, 3)]),
+    "symmetric": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3), compile=c), [(5, 3)]),
+    "projected_kernel": (lambda c: qj.projected_kernel(lib.zz_feature_map(3), compile=c), [(5, 3), (4, 3)]),
+    "projections": (lambda c: qj.projected_kernel(lib.zz_feature_map(3), compile=c).projections, [(5, 3)]),
+}
+
+
+def network(make, how, **given):
+    feature_map = lib.zz_feature_map(3)
+    circuit = feature_map.compose(lib.real_amplitudes(3))
+    return make(circuit, inputs=feature_map.parameters, compile=how, **given)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", MODELS)
+def test_derivatives_are_those_of_a_program_of_its_own(name):
+    """Values, shapes and types, too; eagerly, under jit and vmap, in both modes, and those of second order."""
+    make, shapes = MODELS[name]
+    own, other = make(True), make(False)
+    rng = np.random.default_rng(0)
+    args = [rng.normal(size=shape) for shape in shapes]
+
+    def same(a, b):
+        close(b, a)
+        assert a.dtype == b.dtype and a.shape == b.shape
+
+    same(own(*args), other(*args))
+    weigh = rng.normal(size=own(*args).shape)
+
+    def loss(f):
+        return lambda *args: jnp.sum(weigh * jnp.abs(f(*args)) ** 2)
+
+    for k in range(len(args)):
+        same(jax.grad(loss(own), k)(*args), jax.grad(loss(other), k)(*args))
+        same(jax.jacfwd(own, k)(*args), jax.jacfwd(other, k)(*args))
+        if own(*args).dtype == np.float64:
+            same(jax.jacrev(own, k)(*args), jax.jacrev(other, k)(*args))
+        same(jax.jit(jax.grad(loss(own), k))(*args), jax.jit(jax.grad(loss(other), k))(*args))
+    if name in ("expectation", "statevector", "estimator_qnn", "fidelity"):
+        same(jax.hessian(loss(own))(*args), jax.hessian(loss(other))(*args))
+    axes = (0, *(None,) * (len(args) - 1))
+    batch = (rng.normal(size=(2, *shapes[0])), *args[1:])
+    same(jax.vmap(own, axes)(*batch), jax.vmap(other, axes)(*batch))
+    value, pushed = jax.linearize(other, *args)
+    same(value, own(*args))
+    same(jax.jit(pushed)(*args), pushed(*args))
+    _, pulled = jax.vjp(other, *args)
+    for a, b in zip(jax.jit(pulled)(value), pulled(value), strict=True):
+        same(a, b)
+
+
+def test_draws_are_those_of_a_program_of_its_own():
+    circuit = turned(3, 20, 5)
+    x = np.random.default_rng(0).normal(size=(4, 20)).astype(np.float32)
+    drawn = [qj.sample(circuit, 500, compile=how)(x, jax.random.key(0)) for how in (True, False)]
+    assert drawn[0].shape == drawn[1].shape == (4, 500)
+    assert (drawn[0] == drawn[1]).mean() > 0.999  # a rounding error decides hardly ever
+
+
+FUNCTIONS = ["sin", "cos", "tan", "arcsin", "arccos", "arctan", "exp", "log", "abs", "sign"]
+
+
+@pytest.mark.usefixtures("x64")
+def test_formulas_and_their_slopes():
+    a, b = Parameter("a"), Parameter("b")
+    each = [getattr(0.3 * a + 0.1, name)() * b for name in FUNCTIONS]
+    each += [a * b, a / b, a**2, a**3 * b, (a + b) ** 0.5, a**b, (a * b).sin() / (1 + b), 2 * a - 1, a * 0 + 1]
+    circuit = QuantumCircuit(1)
+    for expression in each:
+        circuit.rx(expression, 0)
+        circuit.ry(1.0, 0)
+    expressions = qj.parse(circuit).expressions
+    params = np.random.default_rng(0).uniform(0.2, 1, (7, 2))
+    formulas = Formulas(expressions, 2)
+    close(formulas.values(params), evaluate(expressions, params.T).T)
+    slopes = jax.vmap(jax.jacrev(lambda p: evaluate(expressions, p)))(params)
+    close(np.broadcast_to(formulas.slopes(params), slopes.shape), slopes)
+
+
+def test_circuits_of_a_size_share_a_program():
+    """Whatever their gates, numbers of qubits, of parameters and of observables are: so a first answer is quick."""
+    jax.clear_caches()
+    for seed in range(20):
+        n = seed % 4 + 2
+        circuit = turned(n, 10 + seed, seed)
+        x = np.random.default_rng(seed).normal(size=circuit.num_parameters).astype(np.float32)
+        f = qj.expectation(circuit, ["Z" * n, "X" * n])
+        jax.jacrev(f)(x), jax.jvp(f, (x,), (x,))
+        qj.statevector(circuit)(x), qj.probabilities(circuit)(x)
+        assert f._run._cache_size() == 0
+    assert [f._cache_size() for f in (answers.value, answers.push, answers.pull)] == [3, 1, 1]
+
+
+def test_the_rule():
+    """The first calls of a shape are shared; those under jit and vmap, of second order and large ones are not."""
+    circuit = turned(3, 20, 6)
+    x = np.random.default_rng(0).normal(size=20).astype(np.float32)
+    f, equal = qj.expectation(circuit, "ZZZ"), qj.expectation(circuit.copy(), "ZZZ")
+    for k in range(FIRST):
+        (f if k % 2 else equal)(x + k), jax.grad
+    assert f._run._cache_size() == 0
+    close(equal(x), f(x), np.float32)
+    assert f._run._cache_size() == 1
+    f(np.stack([x, x]))  # another shape, and new
+    assert f._run._cache_size() == 1
+    fresh = qj.expectation(turned(3, 20, 7), "ZZZ")
+    for transformed, given in ((jax.jit(fresh), x), (jax.vmap(fresh), np.stack([x, x])), (jax.hessian(fresh), x)):
+        before = fresh._run._cache_size()
+        transformed(given)
+        assert before < fresh._run._cache_size() or transformed is not fresh
+    many = np.zeros((200, 20), np.float32)
+    before = fresh._run._cache_size()
+    fresh(many)
+    assert fresh._run._cache_size() == before + 1
+
+
+def test_what_has_a_program_of_its_own(monkeypatch):
+    """Values that are asked for inside of jit, large circuits, projectors, and amplitudes that are loaded."""
+    monkeypatch.setattr(any_circuit, "SIZE", 1 << 12)
+    any_circuit.encode.cache_clear()
+    compiled.question.cache_clear()
+    f = qj.expectation(lib.real_amplitudes(3, reps=1).assign_parameters([0.1] * 6), "ZZZ")
+    assert question(f) is not None
+    assert jax.jit(lambda x: x * f([]))(2.0) == pytest.approx(2 * float(f([])), abs=1e-6)
+    assert "while" not in str(jax.make_jaxpr(lambda x: x * f([]))(2.0))  # the loop of the shared program
+    deep = qj.statevector(lib.real_amplitudes(6, reps=70).assign_parameters([0.1] * 426))
+    wide, matrix = QuantumCircuit(13), QuantumCircuit(5)
+    wide.h(range(13))
+    matrix.unitary(random_unitary(32, seed=0), range(5))
+    projector = qj.expectation(lib.real_amplitudes(2), "0Z")
+    for g in (deep, qj.statevector(wide), qj.statevector(matrix), projector, qj.statevector(qj.circuits.raw_feature_vector(4))):
+        assert question(g) is None
+    assert projector(np.zeros(8)).shape == ()
+    any_circuit.encode.cache_clear()
+    compiled.question.cache_clear()
+
+
+def test_shapes_and_types():
+    circuit = lib.real_amplitudes(2).assign_parameters([0.1] * 8)
+    assert qj.expectation(circuit, "ZZ")().shape == ()
+    assert qj.expectation(circuit, ["ZZ"])(np.zeros((3, 2, 0))).shape == (3, 2, 1)
+    assert qj.probabilities(circuit, [1])(jnp.zeros((3, 0))).shape == (3, 2)
+    assert isinstance(qj.statevector(circuit)(), jax.Array)
+    assert qj.statevector(circuit)(np.zeros((0, 0))).shape == (0, 4)
+    assert jax.vmap(qj.expectation(circuit, "ZZ"))(jnp.zeros((3, 0))).shape == (3,)
+    assert jax.grad(lambda p: qj.expectation(circuit, "ZZ")(p))(jnp.zeros(0)).shape == (0,)
+    model = network(qj.estimator_qnn, False, observables=["ZZZ"])
+    assert model(np.zeros(12), np.zeros((0, 3))).shape == (0, 1)
+    assert qj.fidelity_kernel(lib.zz_feature_map(3), compile=False)(np.zeros((0, 3))).shape == (0, 0)
+    with pytest.raises(TypeError, match="`compile` must be True, False or None"):
+        qj.expectation(circuit, "ZZ", compile="yes")
+
+
+def test_parameters_that_are_not_finite():
+    f = qj.expectation(turned(3, 20, 6), "ZZZ", compile=False)
+    x = np.zeros((2, 20), np.float32)
+    x[1] = np.nan
+    values = f(x)
+    assert np.isfinite(values[0]) and np.isnan(values[1])
+
+
+@pytest.mark.usefixtures("x64")
+def test_large_angles():
+    circuit, p = QuantumCircuit(1), Parameter("p")
+    circuit.ry(1e5 * p, 0)
+    f = qj.expectation(circuit, "Z", compile=False)
+    with jax.enable_x64(False):
+        close(f(np.float32([3.3])), np.cos(1e5 * np.float64(np.float32(3.3))), np.float32)
+
+
+def test_rows_are_filled_up_to_few_numbers(monkeypatch):
+    """The first number is taken as it is. What is compiled is counted where nothing is small enough to be shared."""
+    monkeypatch.setattr(shared, "WORK", 0)
+    model = network(qj.estimator_qnn, None, observables=["ZYX"])
+    f = qj.expectation(turned(3, 20, 8), "ZZZ")
+    rng = np.random.default_rng(0)
+    kernels = [qj.fidelity_kernel(lib.zz_feature_map(3, reps=1)), qj.projected_kernel(lib.z_feature_map(3))]
+    sizes = [100, *range(101, 129)]
+    for rows in sizes:
+        x = rng.normal(size=(rows, 3)).astype(np.float32)
+        w = rng.normal(size=12).astype(np.float32)
+        values = model(w, x)
+        assert values.shape == (rows, 1)
+        close(values[-1], model(w, x[-1]), np.float32)
+        assert f(rng.normal(size=(rows // 4, 4, 20)).astype(np.float32)).shape == (rows // 4, 4)
+        for kernel in kernels:
+            gram = kernel(x, x[:7])
+            assert gram.shape == (rows, 7) and (np.diagonal(gram) == 1).all()
+    assert model._run._cache_size() == 1 + 5  # one point; 100, then 104, 112, 120, 128
+    assert kernels[0]._run._cache_size() == 5
+    models = model, network(qj.estimator_qnn, True, observables=["ZYX"])
+    close(*(jax.grad(lambda w, m=m: m(w, x[:110]).mean())(w) for m in models), np.float32)
+
+
+def test_memory_stays_bounded_over_many_circuits():
+    """What is kept of 500 circuits does not grow with their number; nor do the mappings that compiled programs take."""
+
+    def run(seeds):
+        for seed in seeds:
+            circuit = turned(4, 30, seed)
+            jax.grad(qj.expectation(circuit, "ZZZZ"))(np.full(circuit.num_parameters, 0.1, np.float32))
+        gc.collect()
+        with open("/proc/self/statm") as memory, open("/proc/self/maps") as maps:
+            return int(memory.read().split()[1]) * 4096, len(maps.readlines())
+
+    run(range(100, 150))
+    before, mappings = run(range(150, 200))
+    after, more = run(range(200, 500))
+    assert after - before < 64 << 20 and more - mappings < 50
+
+
+def test_equal_circuits_are_encoded_once(monkeypatch):
+    encoded, encode = [], shared.encode
+    monkeypatch.setattr(shared, "encode", lambda program: encoded.append(1) or encode(program))
+    for _, f in itertools.product(range(3), [lambda: qj.expectation(turned(3, 25, 9), "ZZZ")]):
+        assert isinstance(f(), Expectation)
+        f()(np.zeros(f().program.num_parameters, np.float32))
+    assert len(encoded) == 1
+
+
+def test_the_operator_of_a_circuit_with_parameters():
+    """All columns: the state from each basis state, X gates being part of the circuit."""
+    circuit = turned(3, 25, 10)
+    x = np.random.default_rng(0).normal(size=circuit.num_parameters).astype(np.float32)
+    matrix = Operator(circuit.assign_parameters(x.astype(float))).data
+    for z in range(8):
+        start = QuantumCircuit(3)
+        for q in range(3):
+            if z >> q & 1:
+                start.x(q)
+        close(qj.statevector(start.compose(circuit), compile=False)(x), matrix[:, z], np.float32)
