@@ -5,9 +5,11 @@ function of the task's name.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +30,15 @@ TASKS = {
     "train": "the loss after a number of steps of Adam",
     "values": "<O> at every point of a batch",
     "jacobian": "the gradient of <O> in the weights at every point of a batch",
+    "first_value": "<O> of a circuit of numbers, another one in every call, which builds it",
+    "first_gradient": "<O> of a circuit and its gradient, another circuit in every call, which builds it",
+    "grid": "the losses on the folds left out, after training by each of some learning rates",
     "bound": "<O> of circuits without parameters, other ones in every call",
 }
 SHOTS = 10**6
+UNSEEN = 60  # circuits that are asked about one after the other
+RATES = (0.003, 0.01, 0.03, 0.1, 0.3)  # of learning
+FOLDS = 4
 
 
 class Term(NamedTuple):
@@ -57,6 +65,19 @@ def random_sum(n: int, terms: int) -> tuple[Term, ...]:
         Term(float(c), "".join(row[row != "I"]), tuple(np.flatnonzero(row != "I").tolist()))
         for c, row in zip(rng.normal(size=terms), letters, strict=True)
     )
+
+
+def lithium_hydride() -> tuple[Term, ...]:
+    """The molecule LiH on 10 qubits: 2 electrons in 5 orbitals of the basis STO-3G, at 1.5949 angstrom, Jordan-Wigner.
+
+    Its lowest eigenvalue is -7.88218 hartree. `lih.json` has been computed once, by PennyLane's qchem.
+    """
+    labels = json.loads((Path(__file__).parent / "lih.json").read_text())
+    terms = []
+    for label, coefficient in labels.items():
+        qubits = [q for q, letter in enumerate(reversed(label)) if letter != "I"]
+        terms.append(Term(coefficient, "".join(label[-1 - q] for q in qubits), tuple(qubits)))
+    return tuple(terms)
 
 
 @dataclass(frozen=True)
@@ -95,6 +116,20 @@ class Problem:
         """The weights that each member starts from, (members, W)."""
         w = np.random.default_rng(0).uniform(-np.pi, np.pi, (self.members, self.num_weights))
         return w.astype(np.float32).astype(dtype)
+
+    def unseen(self) -> list["Problem"]:
+        """The same question to other circuits, the first of which is its own."""
+        others = [self]
+        for seed in range(1, UNSEEN):
+            circuit = _circuits.recorded(_circuits.random_circuit(self.num_qubits, int(self.scale), seed))
+            others.append(replace(self, circuit=circuit))
+            others[-1].num_weights  # noqa: B018 - which is counted now, not when time is taken
+        return others
+
+    def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Which samples to train with, and which to test with."""
+        each = np.arange(self.batch)
+        return [(each[each % FOLDS != k], each[each % FOLDS == k]) for k in range(FOLDS)]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -142,6 +177,19 @@ def _training(case: str, sizes: Sequence[tuple[int, int]], **options: int) -> tu
 
 def _single(case: str, task: str, layers: int, qubits: Sequence[int]) -> tuple[Problem, ...]:
     return tuple(Problem(case, str(n), task, n, _circuits.ring_ansatz(n, layers), scale=1 << n) for n in qubits)
+
+
+def _first(case: str) -> tuple[Problem, ...]:
+    task = case.replace("-", "_")
+    sizes = (4, 30), (6, 100), (8, 200), (10, 300), (12, 300)
+    return tuple(
+        Problem(case, f"{n}/{gates}", task, n, _circuits.recorded(_circuits.random_circuit(n, gates, 0)), scale=gates)
+        for n, gates in sizes
+    )
+
+
+def _batched_grid(sizes: Sequence[tuple[int, int]]) -> tuple[Problem, ...]:
+    return tuple(replace(p, steps=100) for p in _batched("grid-search", "grid", _circuits.qnn, sizes))
 
 
 QNN_SIZES = ((4, 32), (8, 32), (8, 256), (10, 64), (12, 32), (14, 32))
@@ -340,7 +388,7 @@ CASES = (
         "q",
         "How fast are long observables?",
         "RY and RZ on every qubit and a ring of CX, 3 times, on 10 qubits; the gradient of the expectation value of a "
-        "sum of so many random Pauli strings.",
+        "sum of so many random Pauli strings, and of a molecule of 276.",
         "strings",
         "strings",
         tuple(
@@ -353,8 +401,49 @@ CASES = (
                 scale=terms,
                 observable=random_sum(10, terms),
             )
-            for terms in (1, 10, 100, 1000)
+            for terms in (1, 10, 100, 1000, 2000)
+        )
+        + (
+            Problem(
+                "long-observables",
+                "LiH",
+                "gradient",
+                10,
+                _circuits.ring_ansatz(10, 3),
+                scale=len(lithium_hydride()),
+                observable=lithium_hydride(),
+            ),
         ),
+    ),
+    Case(
+        "first-value",
+        "r",
+        "How fast is the first value of a circuit?",
+        f"Random circuits of {len(_circuits.KINDS)} kinds of gates, another one in every call, which builds it of "
+        "numbers: <Z> on qubit 0. No contestant is told to compile; the time of a call is the median of 50 circuits.",
+        "qubits/gates",
+        "gates",
+        _first("first-value"),
+    ),
+    Case(
+        "first-gradient",
+        "s",
+        "How fast is the first gradient of a circuit?",
+        "The same circuits with parameters: value and gradient, by each library's fastest way that compiles nothing.",
+        "qubits/gates",
+        "gates",
+        _first("first-gradient"),
+    ),
+    Case(
+        "grid-search",
+        "t",
+        "How fast is a grid search?",
+        f"{QNN}; 100 steps of Adam by each of {len(RATES)} learning rates on each of {FOLDS} folds. `qmljax` calls "
+        "qj.fit with a loss and an optimizer made anew each time, others step by a jitted function of rate and data.",
+        "qubits/batch",
+        WORK,
+        _batched_grid(((4, 60), (8, 60))),
+        tolerance=LOOSE,
     ),
     Case(
         "training-loop",

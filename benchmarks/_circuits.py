@@ -135,11 +135,11 @@ KINDS = {
 }
 
 
-def random_circuit(n: int, gates: int) -> Circuit:
+def random_circuit(n: int, gates: int, seed: int | None = None) -> Circuit:
     """Gates of all kinds, equally likely, on random qubits; each angle is a weight of its own."""
 
     def circuit(w: Any, x: Any) -> Gates:
-        rng = np.random.default_rng(gates)
+        rng = np.random.default_rng(gates if seed is None else [gates, seed])
         used = 0
         for name in rng.choice(list(KINDS), gates):
             qubits, angles = KINDS[name]
@@ -148,6 +148,17 @@ def random_circuit(n: int, gates: int) -> Circuit:
             used += angles
 
     return circuit
+
+
+def recorded(circuit: Circuit) -> Circuit:
+    """A circuit whose angles are weights, as a list that was drawn before: what is left is to build it."""
+    gates = list(circuit(range(1 << 20), ()))
+
+    def again(w: Any, x: Any) -> Gates:
+        for name, qubits, angles in gates:
+            yield Gate(name, qubits, tuple([w[k] for k in angles]))
+
+    return again
 
 
 # For contestants that lack a gate: equal up to a global phase.
@@ -224,6 +235,16 @@ def placed(circuit: Circuit) -> tuple[list[Gate], list[list[int]], list[int]]:
                 computed.append(count)
             count += 1
     return gates, places, computed
+
+
+def bound_qiskit(n: int, circuit: Circuit, w: Any) -> Any:
+    """A `QuantumCircuit` of numbers."""
+    from qiskit import QuantumCircuit
+
+    result = QuantumCircuit(n)
+    for name, qubits, angles in circuit(w.tolist(), ()):
+        getattr(result, name)(*angles, *qubits)
+    return result
 
 
 def to_qiskit(n: int, circuit: Circuit) -> tuple[Any, list, list]:

@@ -28,6 +28,8 @@ STYLES = {
     "qujax": ("#009E73", "P"),
     "qulacs": ("#CC79A7", "X"),
     "qiskit-ml": ("#999999", "*"),
+    "qiskit": ("#56B4E9", "p"),
+    "fastqml": ("#CC79A7", "<"),
     "aer": ("#F0E442", "h"),
 }
 

@@ -4,6 +4,7 @@ The oracle is Qiskit's `Statevector` and `Operator`, with finite differences in 
 installed are skipped.
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def test_the_sizes_asked_for():
 
 # Contestants.
 
+RANDOM = _circuits.recorded(_circuits.random_circuit(3, 9, 0))
 TINY = {
     "step": Problem("training-step", "2/3", "step", 2, _circuits.qnn(2), 1, batch=3),
     "step_with_inputs": Problem("input-gradients", "2/3", "step_with_inputs", 2, _circuits.qnn(2), 1, batch=3),
@@ -94,6 +96,9 @@ TINY = {
     "values": Problem("primitives", "2/3", "values", 2, _circuits.qnn(2), 1, batch=3),
     "jacobian": Problem("primitives-backward", "2/3", "jacobian", 2, _circuits.qnn(2), 1, batch=3),
     "bound": Problem("bound-circuits", "2", "bound", 2, _circuits.ring_ansatz(2, 1), 1, members=3),
+    "first_value": Problem("first-value", "3/9", "first_value", 3, RANDOM, 9),
+    "first_gradient": Problem("first-gradient", "3/9", "first_gradient", 3, RANDOM, 9),
+    "grid": Problem("grid-search", "2/8", "grid", 2, _circuits.qnn(2), 1, batch=8, steps=3),
     "sample": Problem("sampling", "2", "sample", 2, _circuits.ring_ansatz(2, 1), 1),
 }
 
@@ -134,12 +139,22 @@ def right(problem):
         case "gram":
             psi = np.array([state((), row).data for row in x])
             return np.abs(psi.conj() @ psi.T) ** 2
-        case "forward":
+        case "forward" | "first_value":
             return value(w)
-        case "gradient":
+        case "gradient" | "first_gradient":
             return value(w), differences(value, w)
         case "train":
             return [loss(adam(lambda w: differences(lambda w: loss(w, x), w), w, problem.steps), x) for w in starts]
+        case "grid":
+            losses = []
+            for rate, (train, test) in itertools.product(_cases.RATES, problem.folds()):
+
+                def slope(w, chosen=train):
+                    return differences(lambda w: np.mean([(value(w, x[k]) - y[k]) ** 2 for k in chosen]), w)
+
+                new = adam(slope, w, problem.steps, rate)
+                losses.append(np.mean([(value(new, x[k]) - y[k]) ** 2 for k in test]))
+            return losses
         case "values":
             return [value(w, row) for row in x]
         case "bound":

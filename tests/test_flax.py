@@ -261,7 +261,7 @@ def test_jax_grad_through_split_is_nnx_grad():
     assert jax.tree.structure(by_split) == jax.tree.structure(by_nnx)
     assert len(jax.tree.leaves(by_nnx)) == 5 and all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(by_nnx))
     for one, other in zip(jax.tree.leaves(by_split), jax.tree.leaves(by_nnx), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-7)
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_split_is_hashed_and_compared_by_the_value_of_the_model():
@@ -397,9 +397,9 @@ def test_copies_are_equal_and_apart(copy_of):
     before = module(x)
     other = copy_of(module)
     assert other.model == module.model
-    np.testing.assert_array_equal(other(x), before)
+    np.testing.assert_allclose(other(x), before, rtol=0, atol=1e-6)
     other.weights[...] = other.weights[...] + 1
-    np.testing.assert_array_equal(module(x), before)
+    np.testing.assert_allclose(module(x), before, rtol=0, atol=1e-6)
     assert np.abs(other(x) - before).max() > 0.1
 
 

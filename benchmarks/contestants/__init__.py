@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import ModuleType
 
 ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
-TRAINING = ("train",)
+TRAINING = ("train", "grid")
+FIRST = ("first_value", "first_gradient")
 PRIMITIVES = ("values", "jacobian", "bound")
 
 
@@ -42,7 +43,7 @@ CONTESTANTS = {
             "qmljax",
             ("qmljax", "jax"),
             "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls; TorchConnector.",
-            tasks=(*ALL, *TRAINING, *PRIMITIVES, "torch_step"),
+            tasks=(*ALL, *TRAINING, *PRIMITIVES, *FIRST, "torch_step"),
             peer=False,
         ),
         Contestant(
@@ -71,8 +72,8 @@ CONTESTANTS = {
         Contestant(
             "tensorcircuit",
             ("tensorcircuit", "jax"),
-            "JAX backend, complex64; jit of vmap.",
-            tasks=ALL + TRAINING,
+            "JAX backend, complex64; jit of vmap, but for first answers.",
+            tasks=ALL + TRAINING + FIRST,
             compiles=True,
         ),
         Contestant(
@@ -86,15 +87,16 @@ CONTESTANTS = {
         Contestant(
             "pennylane",
             ("pennylane", "jax"),
-            "default.qubit with JAX backpropagation, complex64; jit. TorchLayer with PyTorch's backpropagation.",
-            tasks=(*ALL, *TRAINING, "torch_step"),
+            "default.qubit with JAX backpropagation, complex64; jit; first answers by its adjoint method without. "
+            "TorchLayer with PyTorch's backpropagation.",
+            tasks=(*ALL, *TRAINING, *FIRST, "torch_step"),
             compiles=True,
         ),
         Contestant(
             "lightning",
             ("pennylane", "pennylane_lightning", "jax"),
             "lightning.qubit, c_dtype complex64, adjoint gradients; the Hessian by parameter shifts.",
-            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "sample"),
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "sample", *FIRST),
         ),
         Contestant(
             "qujax",
@@ -107,7 +109,20 @@ CONTESTANTS = {
             "qulacs",
             ("qulacs",),
             "complex128, the only precision it has; ParametricQuantumCircuit.backprop, samples in a loop.",
-            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "sample"),
+            tasks=("step", "step_with_inputs", "gram", "forward", "gradient", "sample", *FIRST),
+        ),
+        Contestant(
+            "fastqml",
+            ("fastqml", "torch"),
+            "float32 real and imaginary parts; fused layers; torch.compile.",
+            tasks=("step", "step_with_inputs"),
+            compiles=True,
+        ),
+        Contestant(
+            "qiskit",
+            ("qiskit",),
+            "Statevector and its expectation_value; complex128.",
+            tasks=("forward", "first_value"),
         ),
         Contestant(
             "qiskit-ml",

@@ -13,6 +13,7 @@ import pennylane as qml
 
 from benchmarks._cases import SHOTS, Problem
 from benchmarks.contestants import _jax, pennylane
+from benchmarks.contestants._first import first
 
 
 def device(problem: Problem) -> Any:
@@ -81,3 +82,6 @@ def sample(problem: Problem) -> Callable[[], np.ndarray]:
 
     w, _, _ = problem.arrays()
     return lambda: of(w)
+
+
+first_value, first_gradient = first(lambda p: forward(p)()), first(lambda p: gradient(p)())

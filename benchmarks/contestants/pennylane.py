@@ -10,6 +10,7 @@ from jax import Array
 from benchmarks._cases import SHOTS, Problem
 from benchmarks._circuits import Gates
 from benchmarks.contestants import _jax
+from benchmarks.contestants._first import first
 from benchmarks.contestants._jax import Call
 
 GATES = {
@@ -96,6 +97,10 @@ def train(problem: Problem) -> Callable[[], Any]:
     return _jax.train(problem, values(problem))
 
 
+def grid(problem: Problem) -> Callable[[], Any]:
+    return _jax.grid(problem, values(problem))
+
+
 def step_with_inputs(problem: Problem) -> Call:
     return _jax.step_with_inputs(problem, values(problem))
 
@@ -149,3 +154,18 @@ def sample(problem: Problem) -> Call:
         return of(w)
 
     return Call(jax.jit(outcomes), (_jax.arrays(problem)[0], jax.random.key(0)))
+
+
+def _without_jit(problem: Problem) -> Callable[..., Any]:
+    device = qml.device("default.qubit", wires=problem.num_qubits)
+    return expectation(problem, device, interface="autograd", diff_method="adjoint")
+
+
+def _first_gradient(problem: Problem) -> tuple:
+    gradient = qml.grad(_without_jit(problem))
+    in_weights = gradient(qml.numpy.array(problem.arrays()[0], requires_grad=True))
+    return gradient.forward, in_weights
+
+
+first_value = first(lambda p: _without_jit(p)(p.arrays()[0]))
+first_gradient = first(_first_gradient)

@@ -6,18 +6,13 @@ from typing import Any
 
 import numpy as np
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator, StatevectorSampler
-from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.gradients import DerivativeType, LinCombQGT, ParamShiftEstimatorGradient
 from qiskit_machine_learning.kernels import FidelityStatevectorKernel
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from benchmarks._cases import SHOTS, Problem
 from benchmarks._circuits import to_qiskit
-
-
-def observable(problem: Problem) -> SparsePauliOp:
-    terms = [(letters, list(qubits), coefficient) for coefficient, letters, qubits in problem.observable]
-    return SparsePauliOp.from_sparse_list(terms, problem.num_qubits)
+from benchmarks.contestants.qiskit import observable
 
 
 def model(

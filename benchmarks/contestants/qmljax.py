@@ -9,9 +9,10 @@ import optax
 from jax import Array
 
 import qmljax as qj
-from benchmarks._cases import SHOTS, Problem, Term
-from benchmarks._circuits import to_qiskit
+from benchmarks._cases import RATES, SHOTS, Problem, Term
+from benchmarks._circuits import bound_qiskit, to_qiskit
 from benchmarks.contestants import _jax
+from benchmarks.contestants._first import first
 from benchmarks.contestants._jax import Call
 
 
@@ -105,6 +106,38 @@ def values(problem: Problem) -> Call:
 
 def jacobian(problem: Problem) -> Call:
     return Call(jax.jit(jax.jacobian(model(problem))), _jax.arrays(problem)[:2])
+
+
+def grid(problem: Problem) -> Callable[[], Array]:
+    qnn = model(problem)
+    w, x, y = problem.arrays(_jax.dtype())
+
+    def run() -> Array:
+        losses = []
+        for rate in RATES:
+            for train, test in problem.folds():
+
+                def loss(w: Array, x: Array, y: Array) -> Array:
+                    return jnp.mean((qnn(w, x)[:, 0] - y) ** 2)
+
+                adam = optax.adam(rate)
+                found = qj.fit(loss, w, (x[train], y[train]), optimizer=adam, steps=problem.steps)
+                losses.append(jnp.mean((qnn(found.weights, x[test])[:, 0] - y[test]) ** 2))
+        return jax.block_until_ready(jnp.stack(losses))
+
+    return run
+
+
+def _first_value(problem: Problem) -> Array:
+    circuit = bound_qiskit(problem.num_qubits, problem.circuit, problem.arrays("float64")[0])
+    return jax.block_until_ready(qj.expectation(circuit, observable(problem))())
+
+
+def _first_gradient(problem: Problem) -> tuple[Array, Array]:
+    return jax.block_until_ready(jax.value_and_grad(value(problem))(problem.arrays(_jax.dtype())[0]))
+
+
+first_value, first_gradient = first(_first_value), first(_first_gradient)
 
 
 def bound(problem: Problem) -> Callable[[], list]:

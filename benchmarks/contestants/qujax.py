@@ -70,6 +70,10 @@ def train(problem: Problem) -> Callable[[], Any]:
     return _jax.train(problem, values(problem))
 
 
+def grid(problem: Problem) -> Callable[[], Any]:
+    return _jax.grid(problem, values(problem))
+
+
 def step_with_inputs(problem: Problem) -> Call:
     return _jax.step_with_inputs(problem, values(problem))
 

@@ -13,6 +13,7 @@ from qulacs import gate
 
 from benchmarks._cases import SHOTS, Problem
 from benchmarks._circuits import Gate, lowered
+from benchmarks.contestants._first import first
 
 LACKING = ("p", "u", "cy", "ch", "iswap", "cp", "crx", "cry", "crz")
 FIXED = {
@@ -212,3 +213,6 @@ def sample(problem: Problem) -> Callable[[], list[int]]:
         return at.state.sampling(SHOTS)
 
     return run
+
+
+first_value, first_gradient = first(lambda p: forward(p)()), first(lambda p: gradient(p)())

@@ -13,6 +13,7 @@ from tensorcircuit import experimental
 from benchmarks._cases import SHOTS, Problem
 from benchmarks._circuits import Gate, Gates, lowered
 from benchmarks.contestants import _jax
+from benchmarks.contestants._first import first
 from benchmarks.contestants._jax import Call
 
 tc.set_backend("jax")
@@ -72,6 +73,10 @@ def train(problem: Problem) -> Callable[[], Any]:
     return _jax.train(problem, values(problem))
 
 
+def grid(problem: Problem) -> Callable[[], Any]:
+    return _jax.grid(problem, values(problem))
+
+
 def step_with_inputs(problem: Problem) -> Call:
     return _jax.step_with_inputs(problem, values(problem))
 
@@ -108,3 +113,7 @@ def sample(problem: Problem) -> Call:
 
     drawn = jax.jit(lambda w, key: outcomes(w, jax.random.uniform(key, (SHOTS,))))
     return Call(drawn, (_jax.arrays(problem)[0], jax.random.key(0)))
+
+
+first_value = first(lambda p: jax.block_until_ready(value(p)(p.arrays()[0])))
+first_gradient = first(lambda p: jax.block_until_ready(jax.value_and_grad(value(p))(p.arrays()[0])))

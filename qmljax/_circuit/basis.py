@@ -7,6 +7,7 @@ projector.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,7 @@ def parity(mask: int, z: np.ndarray) -> np.ndarray:
     return (np.bitwise_count(z & mask) & 1).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """A function of z: (-1)**parity(mask & z) * table[j], bit k of j being the parity of masks[k] & z.
 
     `table` holds ``2**len(masks)`` float64 numbers, or is None for the number 1. With an indicator as table this is a

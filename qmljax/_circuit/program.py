@@ -84,6 +84,8 @@ class Op(NamedTuple):
 
     def on(self, qubits: tuple[int, ...]) -> "Op":
         """This op, a template on local qubits 0, 1, ..., placed on real ones."""
+        if len(self.qubits) == 1 and not self.controls:  # most are of this kind
+            return Op(self.kind, (qubits[self.qubits[0]],), (), self.pattern, self.angle, self.table)
         places = tuple([qubits[q] for q in self.qubits])
         return Op(self.kind, places, tuple([qubits[q] for q in self.controls]), self.pattern, self.angle, self.table)
 
@@ -222,8 +224,11 @@ class Program:
             reads: The qubits that the observables act on; True for those of which they read the bit alone, as Z does.
         """
         reads = dict(reads)
-        kept = []
-        for op in reversed(self.ops):
+        kept: list[Op] = []
+        for k, op in enumerate(reversed(self.ops)):
+            if len(reads) == self.num_qubits and not any(reads.values()):  # all others matter
+                kept.extend(self.ops[len(self.ops) - 1 - k :: -1])
+                break
             qubits = op.qubits + op.controls
             diagonal = qubits if op.kind in ("phase", "diagonal") else op.controls
             if all(reads.get(q, True) and q in diagonal for q in qubits if q in reads):

@@ -90,7 +90,8 @@ class AnyCircuit:
         expression, scale, periodic, weight, place = self.terms
         with np.errstate(all="ignore"):
             x = self.formulas.values(params.astype(np.float64))[:, expression] * scale
-            x = np.where(periodic, np.remainder(x + np.pi, 2 * np.pi) - np.pi, x)
+            # Sine and cosine know 2 pi to more digits than a float has.
+            x = np.where(periodic & (np.abs(x) > np.pi), np.arctan2(np.sin(x), np.cos(x)), x)
         out = self._placed(x * weight, rows, dtype)
         at, fixed = self.constants
         out[: len(params), at] += fixed.astype(dtype)
@@ -139,7 +140,7 @@ def encode(program: Program) -> AnyCircuit | None:
     n = rounded(program.num_qubits, QUBITS)
     if program.loads or not program.num_qubits or n is None:
         return None
-    scheduler = Scheduler(n)
+    scheduler = Scheduler(n, parities=True)
     scheduler.level(0)  # which has the global phase
     for op in program.ops:
         if op.kind == "dense" and len(op.array) > WIDTHS[-1]:
@@ -152,13 +153,16 @@ def encode(program: Program) -> AnyCircuit | None:
     terms = _Terms()
     for k, draft in enumerate(levels):
         for term, combination in draft.monomial.terms.items():
-            parities = ((term.mask,), (1.0,), True) if term.table is None else _parities(term)
+            if term.table is None:
+                terms.add_one(combination, k * size + term.mask)
+                continue
+            parities = _parities(term)
             if parities is None:
                 return None
             terms.add(combination, k * size, *parities)
         for q, combination in draft.rotations.items():
-            terms.add(combination, count * size + k * n, (q,), (1.0,), True)
-    terms.add(scheduler.phase, 0, (0,), (1.0,), True)
+            terms.add_one(combination, count * size + k * n + q)
+    terms.add_one(scheduler.phase, 0)
     try:
         formulas = Formulas(program.expressions, program.num_parameters)
     except NotImplementedError:
@@ -186,15 +190,28 @@ class _Terms:
 
     def add(self, combination: Combination, at: int, masks: Any, weights: Any, periodic: bool) -> None:
         """A combination of expressions at some places from `at` on."""
+        count, columns = len(masks), self.columns
         for expression, scale in combination.items():
             if expression < 0:
                 constant = number(combination, periodic)
                 self.fixed[0].extend([at + mask for mask in masks])
                 self.fixed[1].extend([constant * weight for weight in weights])
                 continue
-            for mask, weight in zip(masks, weights, strict=True):
-                for column, value in zip(self.columns, (expression, scale, periodic, weight, at + mask), strict=True):
-                    column.append(value)
+            columns[0].extend([expression] * count)
+            columns[1].extend([scale] * count)
+            columns[2].extend([periodic] * count)
+            columns[3].extend(weights)
+            columns[4].extend([at + mask for mask in masks])
+
+    def add_one(self, combination: Combination, place: int) -> None:
+        """A combination at one place, which knows it modulo 2 pi: by far the most are of this kind."""
+        for expression, scale in combination.items():
+            if expression < 0:
+                self.fixed[0].append(place)
+                self.fixed[1].append(number(combination, True))
+                continue
+            for column, value in zip(self.columns, (expression, scale, True, 1.0, place), strict=True):
+                column.append(value)
 
     def sorted(self) -> tuple[tuple[np.ndarray, ...], np.ndarray, tuple[np.ndarray, np.ndarray]]:
         kinds = (np.int32, np.float64, bool, np.float64, np.int64)
@@ -210,20 +227,22 @@ def _permutations(monomials: Any, n: int, count: int) -> tuple[np.ndarray, np.nd
     """Where each basis state comes from and goes to, (count, 2**n) each, of monomial layers."""
     rows = np.array([monomial.rows for monomial in monomials], np.int32).reshape(-1, n)
     images = np.array([[monomial.offset] for monomial in monomials], np.int32).reshape(-1, 1)
+    bits = rows[:, :, None] >> np.arange(n, dtype=np.int32) & 1
+    changes = (bits << np.arange(n, dtype=np.int32)[:, None]).sum(axis=1, dtype=np.int32)
     for q in range(n):  # pi is affine: what a bit changes is the same everywhere
-        change = ((rows >> q & 1) << np.arange(n, dtype=np.int32)).sum(axis=1, dtype=np.int32)
-        images = np.concatenate([images, images ^ change[:, None]], axis=1)
+        images = np.concatenate([images, images ^ changes[:, q, None]], axis=1)
     for k, monomial in enumerate(monomials):
         if monomial.image is not None:
             images[k] = monomial.image
     source, target = np.zeros((2, count, 1 << n), np.int32)
     target[: len(images)] = images
-    np.put_along_axis(source[: len(images)], images, np.arange(1 << n, dtype=np.int32)[None], axis=1)
+    flat = images + (np.arange(len(images), dtype=np.int32) << n)[:, None]
+    source.reshape(-1)[flat] = np.arange(1 << n, dtype=np.int32)
     return source, target
 
 
 @functools.lru_cache(maxsize=4096)
-def _parities(term: Term) -> tuple[np.ndarray, np.ndarray, bool] | None:
+def _parities(term: Term) -> tuple[list[int], list[float], bool] | None:
     """A function of a basis state as a sum of parities: masks, weights; and whether its values are integers."""
     assert term.table is not None
     spectrum = table = np.frombuffer(term.table)
@@ -238,7 +257,7 @@ def _parities(term: Term) -> tuple[np.ndarray, np.ndarray, bool] | None:
     masks, place = np.unique(masks, return_inverse=True)
     weights = np.bincount(place, spectrum / len(table), len(masks))
     kept = weights != 0
-    return masks[kept], weights[kept], bool((table == np.round(table)).all())
+    return masks[kept].tolist(), weights[kept].tolist(), bool((table == np.round(table)).all())
 
 
 # What is compiled, for one row of angles.

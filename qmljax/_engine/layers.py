@@ -108,10 +108,17 @@ def schedule(program: Program, from_zero: bool = True) -> Layers:
 
 
 class Scheduler:
-    """Sinks ops. `front[q]` is the last slot that acts on qubit q; slots 3l, 3l+1, 3l+2 are the layers of level l."""
+    """Sinks ops. `front[q]` is the last slot that acts on qubit q; slots 3l, 3l+1, 3l+2 are the layers of level l.
 
-    def __init__(self, n: int):
+    Args:
+        n: The number of qubits.
+        parities: Whether phases shall be parities and functions of few bits: then none stands after a permutation that
+            is not affine in one level. Else it does on few qubits, as a table of all basis states.
+    """
+
+    def __init__(self, n: int, parities: bool = False):
         self.n = n
+        self.parities = parities or n > FACTOR_QUBITS
         self.levels: list[_Draft] = []
         self.front = [0] * n
         self.phase: Combination = {}
@@ -130,21 +137,21 @@ class Scheduler:
             for part in _without_index(op):
                 self.add(part)
             return
+        front = self.front
         if op.kind == "ry":
             (q,) = qubits
-            index = self.front[q] // 3 + (self.front[q] % 3 == 2)
-            _accumulate(self.level(index).rotations.setdefault(q, {}), op.angle.times(0.5))
-            self.front[q] = 3 * index + 1
+            index = (front[q] + 1) // 3
+            _accumulate(self.level(index).rotations.setdefault(q, {}), op.angle, 0.5)
+            front[q] = 3 * index + 1
         elif op.kind == "dense":
             self.add_dense(op)
         else:
-            latest = max(self.front[q] for q in qubits)
-            index = -(-latest // 3)
-            while not self.level(index).monomial.takes(op):
+            index = -(-max([front[q] for q in qubits]) // 3)
+            while not (monomial := self.level(index).monomial).takes(op, self.parities):
                 index += 1
-            self.levels[index].monomial.add(op, self.phase)
+            monomial.add(op, self.phase)
             for q in qubits:
-                self.front[q] = 3 * index
+                front[q] = 3 * index
 
     def add_dense(self, op: Op) -> None:
         """A dense layer acts on the highest qubits: swaps, swallowed by the monomial layers, bring its qubits there."""
@@ -216,9 +223,9 @@ class _Monomial:
         self.image: np.ndarray | None = None  # pi as a table, once it is no longer affine
         self.terms: dict[Term, Combination] = {}
 
-    def takes(self, op: Op) -> bool:
-        """Whether `op` may follow. Phases after a permutation that is not affine need tables, which must be small."""
-        return self.image is None or op.kind in ("flip", "permutation") or self.n <= FACTOR_QUBITS
+    def takes(self, op: Op, parities: bool) -> bool:
+        """Whether `op` may follow. Phases after a permutation that is not affine are tables, and no parities."""
+        return self.image is None or op.kind in ("flip", "permutation") or not parities
 
     def add(self, op: Op, phase: Combination) -> None:
         if op.kind == "flip" and len(op.controls) <= 1 and self.image is None:
@@ -268,11 +275,12 @@ class _Monomial:
         mask, sign = 0, 1.0
         for q in op.qubits if op.kind == "phase" else ():
             mask ^= self.rows[q]
-            sign *= 1.0 - 2.0 * (self.offset >> q & 1)
-        inputs = op.controls + (op.qubits if op.kind == "diagonal" else ())
-        if not inputs:
+            if self.offset >> q & 1:
+                sign = -sign
+        if not op.controls and op.kind == "phase":
             _accumulate(self.terms.setdefault(Term(mask), {}) if mask else phase, op.angle, sign)
             return
+        inputs = op.controls + (op.qubits if op.kind == "diagonal" else ())
         table = np.zeros(1 << len(inputs))
         size = 1 << len(op.controls)
         table[op.pattern :: size] = op.array if op.kind == "diagonal" else 1.0

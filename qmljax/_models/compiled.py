@@ -41,12 +41,12 @@ class Compiled:
     compile: bool | None = field(kw_only=True, default=None, compare=False)
 
     def __post_init__(self) -> None:
-        calls = _compile(self)
-        object.__setattr__(self, "_run", calls.run)
-        object.__setattr__(self, "_calls", calls)
+        object.__setattr__(self, "_calls", _compile(self))
 
-    def _run(self, *args: Any) -> Array:  # each object has its own, which is compiled
-        raise NotImplementedError
+    @property
+    def _run(self) -> Callable[..., Array]:
+        """`_trace`, compiled."""
+        return self._calls.run
 
     def _answer(self, *arrays: Any) -> Array:
         """The value of a call, by whichever program."""
@@ -76,7 +76,7 @@ class Compiled:
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_run", "_calls")}
+        return {k: v for k, v in self.__dict__.items() if k != "_calls"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -102,9 +102,13 @@ class _Calls:
     """What equal functions share: a compiled function, and how often it was called with arguments of which shapes."""
 
     def __init__(self, function: Compiled):
-        self.run = jax.jit(function._trace)
+        self.function = function
         self.counts: dict[Any, int] = {}
         self.rows: dict[Any, set[int]] = {}  # that programs were compiled for, by what else their arguments are
+
+    @functools.cached_property
+    def run(self) -> Callable[..., Array]:
+        return jax.jit(self.function._trace)
 
     def is_new(self, arrays: Any) -> bool:
         """Counts a call: whether it is one of the first of its shapes, outside of `jax.jit`."""

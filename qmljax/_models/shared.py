@@ -77,6 +77,7 @@ class At:
     def __init__(self, question: Question, arrays: Sequence[Any]):
         self.question, self.given = question, arrays
         self.shapes = [a.shape for a in arrays]
+        self.dtypes = [jax.dtypes.canonicalize_dtype(a.dtype) for a in arrays]
         self.batch = np.broadcast_shapes(*(shape[:-1] for shape in self.shapes))
         self.dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
         self.params = self._params(arrays)
@@ -104,11 +105,11 @@ class At:
         raw = answers.pull(q.kind, self.tables, q.data, self.angles, self._uncut(np.asarray(cotangent)))
         params = q.circuit.pulled(self.params, np.asarray(raw)).reshape((*self.batch, q.circuit.program.num_parameters))
         found = []
-        for columns, shape in zip(q.columns, self.shapes, strict=True):
+        for columns, shape, dtype in zip(q.columns, self.shapes, self.dtypes, strict=True):
             own, extra = params[..., columns], len(self.batch) - len(shape) + 1
             own = own.sum(axis=tuple(range(extra)))
             spread = tuple(k for k, size in enumerate(shape[:-1]) if size != own.shape[k])
-            found.append(own.sum(axis=spread, keepdims=True).astype(self.dtype))
+            found.append(own.sum(axis=spread, keepdims=True).astype(dtype))
         return found
 
     def cut(self, raw: Any) -> np.ndarray:
@@ -183,18 +184,17 @@ def _padded(observables: tuple[Observable, ...]) -> PauliSums | None:
     sums = pauli_sums.pauli_sums(observables)
     if sums is None:
         return None
-    x, z, coefficients, imaginary, owner = map(np.asarray, sums)
-    rows, width = rounded(len(x), STRINGS), rounded(z.shape[1], WIDTHS)
+    arrays = list(map(np.asarray, sums))
+    rows, width = rounded(len(sums.x), STRINGS), rounded(sums.z.shape[1], WIDTHS)
     if rows is None or width is None:
         return None
-    more, wider = (0, rows - len(x)), (0, width - z.shape[1])
-    return PauliSums(
-        np.pad(x, more),
-        np.pad(z, [more, wider]),
-        np.pad(coefficients, [more, wider]),
-        np.pad(imaginary, more),
-        np.pad(owner, more),
-    )
+
+    def pad(array: np.ndarray) -> np.ndarray:
+        out = np.zeros((rows, width)[: array.ndim], array.dtype)
+        out[tuple(map(slice, array.shape))] = array
+        return out
+
+    return PauliSums(*map(pad, arrays))
 
 
 # What JAX knows of them.
@@ -313,7 +313,9 @@ mlir.register_lowering(_push, mlir.lower_fun(_push_traced, multiple_results=Fals
 _pull.def_impl(_pull_now)
 _pull.def_abstract_eval(
     lambda cotangent, *, at, live: [
-        jax.core.ShapedArray(x.shape, at.dtype) for x, alive in zip(at.given, live, strict=True) if alive
+        jax.core.ShapedArray(shape, dtype)
+        for shape, dtype, alive in zip(at.shapes, at.dtypes, live, strict=True)
+        if alive
     ]
 )
 ad.deflinear2(_pull, lambda cotangents, _, **params: [_push.bind(*map(ad.instantiate_zeros, cotangents), **params)])

@@ -243,7 +243,13 @@ def test_what_has_a_program_of_its_own(monkeypatch):
     wide.h(range(13))
     matrix.unitary(random_unitary(32, seed=0), range(5))
     projector = qj.expectation(lib.real_amplitudes(2), "0Z")
-    for g in (deep, qj.statevector(wide), qj.statevector(matrix), projector, qj.statevector(qj.circuits.raw_feature_vector(4))):
+    for g in (
+        deep,
+        qj.statevector(wide),
+        qj.statevector(matrix),
+        projector,
+        qj.statevector(qj.circuits.raw_feature_vector(4)),
+    ):
         assert question(g) is None
     assert projector(np.zeros(8)).shape == ()
     any_circuit.encode.cache_clear()

@@ -96,9 +96,9 @@ class ProjectedKernel(BaseKernel):
             return BackendQNN(*common, self.project, None, **about)
         return EstimatorQNN(*common, self.observables, **about)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "_run", self._trace)  # its parts are compiled: `projections` is one of them
+    @property
+    def _run(self) -> Callable[..., Array]:
+        return self._trace  # its parts are compiled: `projections` is one of them
 
     def _question(self) -> Question | None:
         return question(Projections(self))
