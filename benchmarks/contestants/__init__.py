@@ -114,9 +114,8 @@ CONTESTANTS = {
         Contestant(
             "fastqml",
             ("fastqml", "torch"),
-            "float32 real and imaginary parts; fused layers; torch.compile.",
+            "float32 real and imaginary parts; fused layers, eagerly.",
             tasks=("step", "step_with_inputs"),
-            compiles=True,
         ),
         Contestant(
             "qiskit",

@@ -1,7 +1,8 @@
 """fastQML: circuits in PyTorch, whose layers of gates that the batch shares are fused into one matrix.
 
 Gates that differ from sample to sample have no fused layer; `CX P CX`, of which its feature map is made, is the RZZ
-that it is up to a global phase. Compiled by `torch.compile`.
+that it is up to a global phase. It is not
+compiled: `torch.compile` takes more than a minute for 4 qubits.
 """
 
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def values(problem: Problem) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _step(problem: Problem, with_inputs: bool) -> Callable[[], Any]:
-    of = torch.compile(values(problem))
+    of = values(problem)
     w, x, y = map(torch.tensor, problem.arrays())
     w.requires_grad_(), x.requires_grad_(with_inputs)
     arguments = (w, x) if with_inputs else (w,)

@@ -226,16 +226,16 @@ class _Terms:
 def _permutations(monomials: Any, n: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Where each basis state comes from and goes to, (count, 2**n) each, of monomial layers."""
     rows = np.array([monomial.rows for monomial in monomials], np.int32).reshape(-1, n)
-    images = np.array([[monomial.offset] for monomial in monomials], np.int32).reshape(-1, 1)
+    source, target = np.zeros((2, count, 1 << n), np.int32)
+    images = target[: len(rows)]
+    images[:, 0] = [monomial.offset for monomial in monomials]
     bits = rows[:, :, None] >> np.arange(n, dtype=np.int32) & 1
     changes = (bits << np.arange(n, dtype=np.int32)[:, None]).sum(axis=1, dtype=np.int32)
     for q in range(n):  # pi is affine: what a bit changes is the same everywhere
-        images = np.concatenate([images, images ^ changes[:, q, None]], axis=1)
+        np.bitwise_xor(images[:, : 1 << q], changes[:, q, None], out=images[:, 1 << q : 2 << q])
     for k, monomial in enumerate(monomials):
         if monomial.image is not None:
             images[k] = monomial.image
-    source, target = np.zeros((2, count, 1 << n), np.int32)
-    target[: len(images)] = images
     flat = images + (np.arange(len(images), dtype=np.int32) << n)[:, None]
     source.reshape(-1)[flat] = np.arange(1 << n, dtype=np.int32)
     return source, target

@@ -149,7 +149,10 @@ class Scheduler:
             index = -(-max([front[q] for q in qubits]) // 3)
             while not (monomial := self.level(index).monomial).takes(op, self.parities):
                 index += 1
-            monomial.add(op, self.phase)
+            if op.kind == "phase" and not op.controls and monomial.image is None:  # most are of this kind
+                monomial.add_parity(op, self.phase)
+            else:
+                monomial.add(op, self.phase)
             for q in qubits:
                 front[q] = 3 * index
 
@@ -272,14 +275,10 @@ class _Monomial:
                 key = Term(0, tuple(1 << q for q in range(self.n)), term.values(0, y).tobytes())
                 _merge(self.terms.setdefault(key, {}), combination)
             return
-        mask, sign = 0, 1.0
-        for q in op.qubits if op.kind == "phase" else ():
-            mask ^= self.rows[q]
-            if self.offset >> q & 1:
-                sign = -sign
-        if not op.controls and op.kind == "phase":
-            _accumulate(self.terms.setdefault(Term(mask), {}) if mask else phase, op.angle, sign)
+        if op.kind == "phase" and not op.controls:
+            self.add_parity(op, phase)
             return
+        mask, sign = self.parity(op.qubits if op.kind == "phase" else ())
         inputs = op.controls + (op.qubits if op.kind == "diagonal" else ())
         table = np.zeros(1 << len(inputs))
         size = 1 << len(op.controls)
@@ -288,6 +287,22 @@ class _Monomial:
         table = table[np.arange(len(table)) ^ flipped]
         term = Term(mask, tuple(self.rows[q] for q in inputs), table.tobytes())
         _accumulate(self.terms.setdefault(term, {}), op.angle, sign)
+
+    def add_parity(self, op: Op, phase: Combination) -> None:
+        """A phase without controls, before any permutation that is not affine."""
+        mask, sign = self.parity(op.qubits)
+        combination = self.terms.setdefault(Term(mask), {}) if mask else phase
+        expression, scale = op.angle
+        combination[expression] = combination.get(expression, 0.0) + scale * sign
+
+    def parity(self, qubits: Sequence[int]) -> tuple[int, float]:
+        """The parity of some qubits of pi(z), as the mask of one of z and its sign."""
+        mask, sign = 0, 1.0
+        for q in qubits:
+            mask ^= self.rows[q]
+            if self.offset >> q & 1:
+                sign = -sign
+        return mask, sign
 
     def moves(self) -> bool:
         """Whether the permutation is another one than the identity."""
