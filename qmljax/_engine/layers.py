@@ -3,8 +3,7 @@
 A level is, in this order,
 
 1. a monomial layer, ``|z> -> exp(i phi(z)) |pi(z)>``: phases whose angles depend on parameters, a constant diagonal,
-and a
-   permutation of the basis. Any sequence of "phase", "diagonal", "flip" and "permutation" ops is one such layer;
+   a permutation of the basis. Any sequence of "phase", "diagonal", "flip" and "permutation" ops is one such layer;
 2. a product layer: RY on every qubit, each by its own angle;
 3. a dense layer: a constant matrix on the highest qubits, for what is neither. Absent from nearly all circuits.
 
@@ -292,8 +291,7 @@ class _Monomial:
         """A phase without controls, before any permutation that is not affine."""
         mask, sign = self.parity(op.qubits)
         combination = self.terms.setdefault(Term(mask), {}) if mask else phase
-        expression, scale = op.angle
-        combination[expression] = combination.get(expression, 0.0) + scale * sign
+        _accumulate(combination, op.angle, sign)
 
     def parity(self, qubits: Sequence[int]) -> tuple[int, float]:
         """The parity of some qubits of pi(z), as the mask of one of z and its sign."""
