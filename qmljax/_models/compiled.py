@@ -112,7 +112,7 @@ class _Calls:
 
     def is_new(self, arrays: Any) -> bool:
         """Counts a call: whether it is one of the first of its shapes, outside of `jax.jit`."""
-        key = tuple([None if a is None else (a.shape, a.dtype) for a in arrays])
+        key = tuple([None if a is None else a.shape for a in arrays])
         count = self.counts.get(key, 0)
         if count >= FIRST or not shared.known(arrays):
             return False
