@@ -119,9 +119,9 @@ class Problem:
 
     def unseen(self) -> list["Problem"]:
         """The same question to other circuits, the first of which is its own."""
-        others = [self]
+        others, gates = [self], int(self.size.partition("/")[2])
         for seed in range(1, UNSEEN):
-            circuit = _circuits.recorded(_circuits.random_circuit(self.num_qubits, int(self.scale), seed))
+            circuit = _circuits.recorded(_circuits.random_circuit(self.num_qubits, gates, seed))
             others.append(replace(self, circuit=circuit))
             others[-1].num_weights  # noqa: B018 - which is counted now, not when time is taken
         return others
@@ -183,7 +183,9 @@ def _first(case: str) -> tuple[Problem, ...]:
     task = case.replace("-", "_")
     sizes = (4, 30), (6, 100), (8, 200), (10, 300), (12, 300)
     return tuple(
-        Problem(case, f"{n}/{gates}", task, n, _circuits.recorded(_circuits.random_circuit(n, gates, 0)), scale=gates)
+        Problem(
+            case, f"{n}/{gates}", task, n, _circuits.recorded(_circuits.random_circuit(n, gates, 0)), scale=gates << n
+        )
         for n, gates in sizes
     )
 
@@ -422,7 +424,7 @@ CASES = (
         f"Random circuits of {len(_circuits.KINDS)} kinds of gates, another one in every call, which builds it of "
         "numbers: <Z> on qubit 0. No contestant is told to compile; the time of a call is the median of 50 circuits.",
         "qubits/gates",
-        "gates",
+        "gates x 2^qubits",
         _first("first-value"),
     ),
     Case(
@@ -431,7 +433,7 @@ CASES = (
         "How fast is the first gradient of a circuit?",
         "The same circuits with parameters: value and gradient, by each library's fastest way that compiles nothing.",
         "qubits/gates",
-        "gates",
+        "gates x 2^qubits",
         _first("first-gradient"),
     ),
     Case(

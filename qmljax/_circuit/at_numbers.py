@@ -16,7 +16,7 @@ _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "add": lambda x, y, f: (1.0, 1.0),
     "multiply": lambda x, y, f: (y, x),
     "divide": lambda x, y, f: (1 / y, -f / y),
-    "pow": lambda x, y, f: (y * x ** (y - 1), f * np.log(x)),
+    "pow": lambda x, y, f: (y * x ** np.where(y == 0, 1, y - 1), f * np.log(np.where(x == 0, 1, x))),
     "sin": lambda x, f: (np.cos(x),),
     "cos": lambda x, f: (-np.sin(x),),
     "tan": lambda x, f: (1 + f * f,),
@@ -85,7 +85,7 @@ def _run(tape: Tape, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, Any]
         value = getattr(np, operation)(*values)
         total: Any = 0.0
         for slope, change in zip(_SLOPES[operation](*values, value) if slopes else (), changes, strict=slopes):
-            if np.ndim(change):
-                total = total + np.reshape(slope, (-1, 1)) * change
+            if np.ndim(change):  # a slope may be infinite, which is no matter to a parameter that is not in it
+                total = total + np.where(change == 0, 0, np.reshape(slope, (-1, 1)) * change)
         results.append((value, total))
     return results[-1]

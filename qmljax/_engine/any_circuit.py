@@ -270,9 +270,8 @@ def state(tables: Tables, angles: Array) -> Array:
     def run(k: Array, state: Array) -> Array:
         return _level(state, *_of_level(k, tables, spectra, blocks))
 
-    size = tables.source.shape[1]
-    out = lax.fori_loop(0, tables.count, run, jnp.zeros((2, size), angles.dtype).at[0, 0].set(1))
-    return out
+    start = jnp.zeros((2, tables.source.shape[1]), angles.dtype).at[0, 0].set(1)
+    return lax.fori_loop(0, tables.count, run, start + 0 * angles[0])  # which varies over a mesh as the angles do
 
 
 def pull(tables: Tables, angles: Array, out: Array, cotangent: Array) -> Array:

@@ -276,9 +276,18 @@ def _pull_now(cotangent: Any, *, at: At, live: tuple[bool, ...]) -> list[Array]:
     return [jax.device_put(x) for x, alive in zip(at.pull(cotangent), live, strict=True) if alive]
 
 
+def _element(x: Any, axis: int | None) -> Any:
+    shape = x.shape if axis is None else x.shape[:axis] + x.shape[axis + 1 :]
+    return jax.ShapeDtypeStruct(shape, x.dtype)
+
+
 def _one_by_one(primitive: Primitive, args: Any, dims: Any, **params: Any) -> Any:
     """Elements of a batch of tangents or cotangents, of which the shared program takes one."""
     (size,) = {x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None}
+    if not size:
+        shapes = jax.eval_shape(lambda *args: primitive.bind(*args, **params), *map(_element, args, dims))
+        empty = jax.tree.map(lambda s: jnp.zeros((0, *s.shape), s.dtype), shapes)
+        return empty, [0] * len(empty) if primitive.multiple_results else 0
     there = not any(isinstance(x, jax.core.Tracer) for x in args)
     xp: Any = np if there else jnp
     moved = [x if d is None else xp.moveaxis(xp.asarray(x), d, 0) for x, d in zip(args, dims, strict=True)]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import qiskit.circuit.library as lib
 from circuits import ATOL, STANDARD, standard
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.random import random_circuit
@@ -162,6 +164,25 @@ def test_derivatives_are_those_of_a_program_of_its_own(name):
     _, pulled = jax.vjp(other, *args)
     for a, b in zip(jax.jit(pulled)(value), pulled(value), strict=True):
         same(a, b)
+
+
+def test_edges_of_derivatives():
+    """Of no directions; at points where a slope is infinite or has no logarithm; and of devices' own shares."""
+    circuit, p, x = QuantumCircuit(2), Parameter("p"), Parameter("x")
+    circuit.h(0), circuit.ry(x, 0)
+    model = qj.estimator_qnn(circuit, "IZ", inputs=["x"], compile=False)
+    assert jax.jacfwd(model)(jnp.zeros(0), jnp.ones((3, 1))).shape == (3, 1, 0)
+    assert jax.jacfwd(qj.expectation(circuit, "IZ"))(jnp.zeros((0, 1))).shape == (0, 0, 1)
+    assert jax.jacrev(qj.expectation(circuit, "IZ", compile=False))(jnp.zeros((0, 1))).shape == (0, 0, 1)
+    circuit.ry(p**x, 1), circuit.cx(0, 1), circuit.rx(p**0.5, 1)
+    own, other = (qj.expectation(circuit, "ZZ", compile=how) for how in (True, False))
+    for at in ([-0.5, 2.0], [0.0, 2.0], [0.0, 1.0], [0.0, 0.5], [1.0, 0.5]):
+        at = np.float32(at)
+        np.testing.assert_allclose(jax.grad(other)(at), jax.grad(own)(at), rtol=1e-4, atol=1e-5)
+    split = jax.shard_map(
+        lambda x: model(jnp.zeros(0), x), mesh=Mesh(jax.devices()[:1], ("b",)), in_specs=P("b"), out_specs=P("b")
+    )
+    np.testing.assert_allclose(split(jnp.ones((4, 1))), model(np.zeros(0), np.ones((4, 1))), rtol=0, atol=1e-6)
 
 
 def test_draws_are_those_of_a_program_of_its_own():
