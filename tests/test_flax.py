@@ -254,14 +254,14 @@ def test_a_training_step_is_traced_once():
 
 
 def test_jax_grad_through_split_is_nnx_grad():
-    module, x, y = network(), points(8, 3), points(8, 1)
+    module, x, y = network(model=estimator(compile=True)), points(8, 3), points(8, 1)
     graphdef, state = nnx.split(module)
     by_split = jax.jit(jax.grad(lambda state: squares(nnx.merge(graphdef, state), x, y)))(state)
     by_nnx = nnx.grad(squares)(module, x, y)
     assert jax.tree.structure(by_split) == jax.tree.structure(by_nnx)
     assert len(jax.tree.leaves(by_nnx)) == 5 and all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(by_nnx))
     for one, other in zip(jax.tree.leaves(by_split), jax.tree.leaves(by_nnx), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        np.testing.assert_allclose(one, other, atol=1e-7)
 
 
 def test_split_is_hashed_and_compared_by_the_value_of_the_model():
@@ -393,13 +393,13 @@ def through_pickle(module: nnx.Module) -> nnx.Module:
 
 @pytest.mark.parametrize("copy_of", [merged, nnx.clone, copy.deepcopy, through_pickle])
 def test_copies_are_equal_and_apart(copy_of):
-    module, x = layer(), points(3, 2)
+    module, x = layer(estimator(compile=True)), points(3, 2)  # by one program, whoever called an equal one before
     before = module(x)
     other = copy_of(module)
     assert other.model == module.model
-    np.testing.assert_allclose(other(x), before, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(other(x), before)
     other.weights[...] = other.weights[...] + 1
-    np.testing.assert_allclose(module(x), before, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(module(x), before)
     assert np.abs(other(x) - before).max() > 0.1
 
 
