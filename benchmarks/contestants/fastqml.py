@@ -1,8 +1,7 @@
 """fastQML: circuits in PyTorch, whose layers of gates that the batch shares are fused into one matrix.
 
 Gates that differ from sample to sample have no fused layer; `CX P CX`, of which its feature map is made, is the RZZ
-that it is up to a global phase. It is not
-compiled: `torch.compile` takes more than a minute for 4 qubits.
+that it is up to a global phase. It is not compiled: `torch.compile` takes more than a minute for 4 qubits.
 """
 
 from collections.abc import Callable

@@ -10,17 +10,19 @@ compiled for; the first number is taken as it is.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import jax
+import numpy as np
 from jax import Array
 
 from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
 from qmljax._models import shared
-from qmljax._models.parts import room
+from qmljax._models.parts import cut, filled, room
 from qmljax._models.shared import Question
 
 FIRST = 8  # calls of one shape that the shared program answers
@@ -74,6 +76,14 @@ class Compiled:
     def _in_room(self, *arrays: Any) -> Array | None:
         """The value by a program of its own for some more rows, if there is one already for another number of them."""
         return None
+
+    def _by_rows(self, points: Any, kind: Any, run: Callable[[Any], Array]) -> Array | None:
+        """`_in_room` of points (*batch, d), by `run`, which takes rows (N, d); `kind` is what else it depends on."""
+        rows = math.prod(points.shape[:-1])
+        if rows < 2 or isinstance(points, jax.core.Tracer) or (size := self._calls.room(kind, rows)) == rows:
+            return None
+        out = cut(run(filled(np.asarray(points).reshape(rows, points.shape[-1]), size)), rows)
+        return out.reshape(*points.shape[:-1], *out.shape[1:])
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_calls"}

@@ -29,7 +29,6 @@ from qmljax._models import shared
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import FIRST, Compiled, question, size
-from qmljax._models.parts import cut, filled
 from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
 
 MAX_UNITARY_QUBITS = 15
@@ -69,13 +68,7 @@ class OfParams(Compiled):
         return self._answer(params)
 
     def _in_room(self, params: Any) -> Array | None:
-        if (rows := math.prod(params.shape[:-1])) < 2 or isinstance(params, jax.core.Tracer):
-            return None
-        size = self._calls.room(params.dtype, rows)
-        if size == rows:
-            return None
-        out = cut(self._run(filled(np.asarray(params).reshape(rows, params.shape[-1]), size)), rows)
-        return out.reshape(*params.shape[:-1], *out.shape[1:])
+        return self._by_rows(params, params.dtype, self._run)
 
     def _trace(self, params: Array) -> Array:
         batch = params.shape[:-1]

@@ -8,9 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from qmljax._circuit.observables import Observable
@@ -23,7 +21,7 @@ from qmljax._engine.state import square
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.interpret import interpreted
-from qmljax._models.parts import cut, filled, in_parts
+from qmljax._models.parts import in_parts
 from qmljax._models.shared import Question, fit, of_expectations, of_probabilities
 
 
@@ -87,13 +85,7 @@ class QNN(Compiled):
         return fit(question(self), (weights, x), self.memory)
 
     def _in_room(self, weights: Any, x: Any) -> Array | None:
-        if (rows := math.prod(x.shape[:-1])) < 2 or isinstance(x, jax.core.Tracer):
-            return None
-        size = self._calls.room((x.dtype, weights.dtype), rows)
-        if size == rows:
-            return None
-        out = self._run(weights, filled(np.asarray(x).reshape(rows, -1), size))
-        return cut(out, rows).reshape(*x.shape[:-1], *self.output_shape)
+        return self._by_rows(x, (x.dtype, weights.dtype), lambda rows: self._run(weights, rows))
 
     def _facts(self) -> dict[str, Any]:
         about = {"inputs": self.num_inputs, "weights": self.num_weights, "outputs": self.output_shape}

@@ -52,13 +52,8 @@ class Question:
     index: np.ndarray
     shape: tuple[int, ...]
 
-    def value(self, arrays: Sequence[Any]) -> np.ndarray:
-        """Arrays (*batch, columns), whose batch dimensions broadcast, to outputs (*batch, *shape)."""
-        at = At(self, arrays)
-        return at.cut(answers.value(self.kind, at.tables, self.data, at.angles))
-
     def traced(self, *arrays: Array) -> Array:
-        """As `value`, as JAX computes it."""
+        """Arrays (*batch, columns), whose batch dimensions broadcast, to outputs (*batch, *shape), computed by JAX."""
         batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
         dtype = jnp.result_type(*arrays)
         params = jnp.zeros((*batch, self.circuit.program.num_parameters), dtype)
@@ -92,6 +87,11 @@ class At:
             if array is not None:
                 params[..., columns] = np.asarray(array)
         return params.reshape(math.prod(self.batch), params.shape[-1])
+
+    def value(self) -> np.ndarray:
+        """What `Question.traced` gives."""
+        q = self.question
+        return self.cut(answers.value(q.kind, self.tables, q.data, self.angles))
 
     def push(self, tangents: Sequence[Any]) -> np.ndarray:
         """The derivative in the direction of tangents of the arrays, of which some may be None."""
@@ -224,8 +224,8 @@ def fit(question: Question | None, arrays: Sequence[Any], memory: int | None = N
 
 
 def answer(question: Question, *arrays: Any) -> Array:
-    """`question.value`, which has derivatives; where numbers are not there, as of any other function of arrays."""
-    return _answer.bind(*arrays, question=question) if known(arrays) else _traced(question, *arrays)
+    """`At.value`, which has derivatives; where numbers are not there, as of any other function of arrays."""
+    return _answer.bind(*arrays, question=question, at=None) if known(arrays) else _traced(question, *arrays)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -240,14 +240,14 @@ def _of_answer(*arrays: Any, question: Question) -> Any:
     return jax.core.ShapedArray((*batch, *question.shape), kind)
 
 
-def _answer_jvp(primals: Any, tangents: Any, *, question: Question) -> Any:
+def _answer_jvp(primals: Any, tangents: Any, *, question: Question, at: At | None) -> Any:
     if any(isinstance(x, jax.core.Tracer) for x in primals):  # of another derivative, or of jit
         return jax.jvp(question.traced, primals, tuple(map(ad.instantiate_zeros, tangents)))
-    out = _answer.bind(*primals, question=question)
+    at = At(question, primals)
+    out = _answer.bind(*primals, question=question, at=at)
     live = tuple(not isinstance(t, ad.Zero) for t in tangents)
     if not any(live):
         return out, ad.Zero(jax.typeof(out).to_tangent_aval())
-    at = At(question, primals)
     return out, _push.bind(*(t for t, alive in zip(tangents, live, strict=True) if alive), at=at, live=live)
 
 
@@ -310,8 +310,9 @@ _here.def_impl(lambda: np.zeros(()))
 _here.def_abstract_eval(lambda: jax.core.ShapedArray((), np.dtype(np.float32)))
 mlir.register_lowering(_here, mlir.lower_fun(lambda: jnp.zeros((), np.float32), multiple_results=False))
 
-_answer.def_impl(lambda *arrays, question: jax.device_put(question.value(arrays)))
-_answer.def_abstract_eval(_of_answer)
+# `at` is the question at these arrays, where a derivative has asked it already.
+_answer.def_impl(lambda *arrays, question, at: jax.device_put((at or At(question, arrays)).value()))
+_answer.def_abstract_eval(lambda *arrays, question, at: _of_answer(*arrays, question=question))
 ad.primitive_jvps[_answer] = _answer_jvp
 
 _push.def_impl(_push_now)

@@ -23,7 +23,6 @@ from qmljax._models.compiled import Compiled, question
 from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, rows
 from qmljax._models.kernels.points import equal
 from qmljax._models.on_backend import BackendQNN, of_parts
-from qmljax._models.parts import cut, filled
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source
@@ -91,7 +90,7 @@ class ProjectedKernel(BaseKernel):
         That is what a layer of a neural network takes.
         """
         common = self.program, self.features, self.weights, (len(self.observables),)
-        about: Any = {"memory": self.memory, "normalised": False, "source": self.source}
+        about: Any = {"memory": self.memory, "normalised": False, "source": self.source, "compile": self.compile}
         if self.project is not None:
             return BackendQNN(*common, self.project, None, **about)
         return EstimatorQNN(*common, self.observables, **about)
@@ -158,8 +157,7 @@ class Projections(Compiled):
         return fit(question(self), (x, weights), self.kernel.memory)
 
     def _in_room(self, x: Any, weights: Any) -> Array | None:
-        size = len(x) if isinstance(x, jax.core.Tracer) else self._calls.room((x.dtype, weights.dtype), len(x))
-        return None if size == len(x) or not len(x) else cut(self._run(filled(x, size), weights), len(x))
+        return self._by_rows(x, (x.dtype, weights.dtype), lambda rows: self._run(rows, weights))
 
     def _trace(self, x: Array, weights: Array) -> Array:
         return self.kernel._project(x, weights, x.dtype).T
