@@ -112,16 +112,16 @@ MODELS = {
     "estimator_qnn": (lambda c: network(qj.estimator_qnn, c, observables=["ZZZ", "XXI"]), [(12,), (5, 3)]),
     "sampler_qnn": (lambda c: network(qj.sampler_qnn, c, interpret=lambda z: z % 3), [(12,), (2, 2, 3)]),
     "one point": (lambda c: network(qj.sampler_qnn, c, interpret=lambda z: (z % 2, z // 4)), [(12,), (3,)]),
-    "fidelity": (lambda c: qj.fidelity(turned(3, 10, 4), lib.zz_feature_map(3), compile=c), [(10,), (4, 3)]),
-    "fidelity_kernel": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3), compile=c), [(5, 3), (4, 3)]),
-    "symmetric": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3), compile=c), [(5, 3)]),
-    "projected_kernel": (lambda c: qj.projected_kernel(lib.zz_feature_map(3), compile=c), [(5, 3), (4, 3)]),
-    "projections": (lambda c: qj.projected_kernel(lib.zz_feature_map(3), compile=c).projections, [(5, 3)]),
+    "fidelity": (lambda c: qj.fidelity(turned(3, 10, 4), lib.zz_feature_map(3, reps=1), compile=c), [(10,), (4, 3)]),
+    "fidelity_kernel": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3, reps=1), compile=c), [(5, 3), (4, 3)]),
+    "symmetric": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3, reps=1), compile=c), [(5, 3)]),
+    "projected_kernel": (lambda c: qj.projected_kernel(lib.zz_feature_map(3, reps=1), compile=c), [(5, 3), (4, 3)]),
+    "projections": (lambda c: qj.projected_kernel(lib.zz_feature_map(3, reps=1), compile=c).projections, [(5, 3)]),
 }
 
 
 def network(make, how, **given):
-    feature_map = lib.zz_feature_map(3)
+    feature_map = lib.zz_feature_map(3, reps=1)
     circuit = feature_map.compose(lib.real_amplitudes(3))
     return make(circuit, inputs=feature_map.parameters, compile=how, **given)
 
@@ -145,17 +145,22 @@ def test_derivatives_are_those_of_a_program_of_its_own(name):
     def loss(f):
         return lambda *args: jnp.sum(weigh * jnp.abs(f(*args)) ** 2)
 
-    for k in range(len(args)):
-        same(jax.grad(loss(own), k)(*args), jax.grad(loss(other), k)(*args))
-        same(jax.jacfwd(own, k)(*args), jax.jacfwd(other, k)(*args))
+    every = tuple(range(len(args)))
+    gradients = jax.jit(jax.grad(loss(own), every))(*args)
+    jacobians = jax.jit(jax.jacfwd(own, every))(*args)
+    for how in (lambda f: f, jax.jit):
+        for a, b in zip(gradients, how(jax.grad(loss(other), every))(*args), strict=True):
+            same(a, b)
+    for k in every:
+        same(gradients[k], jax.grad(loss(other), k)(*args))
+        same(jacobians[k], jax.jacfwd(other, k)(*args))
         if own(*args).dtype == np.float64:
-            same(jax.jacrev(own, k)(*args), jax.jacrev(other, k)(*args))
-        same(jax.jit(jax.grad(loss(own), k))(*args), jax.jit(jax.grad(loss(other), k))(*args))
+            same(jacobians[k], jax.jacrev(other, k)(*args))
     if name in ("expectation", "statevector", "estimator_qnn"):
-        same(jax.hessian(loss(own))(*args), jax.hessian(loss(other))(*args))
+        same(jax.jit(jax.hessian(loss(own)))(*args), jax.hessian(loss(other))(*args))
     axes = (0, *(None,) * (len(args) - 1))
     batch = (rng.normal(size=(2, *shapes[0])), *args[1:])
-    same(jax.vmap(own, axes)(*batch), jax.vmap(other, axes)(*batch))
+    same(jax.jit(jax.vmap(own, axes))(*batch), jax.vmap(other, axes)(*batch))
     value, pushed = jax.linearize(other, *args)
     same(value, own(*args))
     same(jax.jit(pushed)(*args), pushed(*args))
@@ -285,7 +290,7 @@ def test_shapes_and_types():
     assert jax.grad(lambda p: qj.expectation(circuit, "ZZ")(p))(jnp.zeros(0)).shape == (0,)
     model = network(qj.estimator_qnn, False, observables=["ZZZ"])
     assert model(np.zeros(12), np.zeros((0, 3))).shape == (0, 1)
-    assert qj.fidelity_kernel(lib.zz_feature_map(3), compile=False)(np.zeros((0, 3))).shape == (0, 0)
+    assert qj.fidelity_kernel(lib.zz_feature_map(3, reps=1), compile=False)(np.zeros((0, 3))).shape == (0, 0)
     with pytest.raises(TypeError, match="`compile` must be True, False or None"):
         qj.expectation(circuit, "ZZ", compile="yes")
 
