@@ -7,7 +7,7 @@ from pathlib import Path
 # Before JAX is imported. Export JAX_PLATFORMS to run the tests on an accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time goes into compilation, of programs that then run for milliseconds: LLVM need not optimise them, and
-# those that another worker or an earlier run has compiled are read from disk. JAX_DISABLE_MOST_OPTIMIZATIONS=0 undoes it.
+# those that another worker or an earlier run has compiled are read from disk.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -9,7 +9,7 @@ import pytest
 from wrong_calls import CIRCUIT, FEATURE_MAP, FEATURES, KEY, MODEL, POINTS, Call, cases, check_refusals, public
 
 import qmljax as qj
-from qmljax import circuits, datasets, gram, losses
+from qmljax import circuits, datasets, gram, losses, noise
 
 GRAM = np.eye(3, dtype=np.float32)
 KERNEL = qj.fidelity_kernel(FEATURE_MAP)
@@ -23,6 +23,7 @@ def _loss(w: Any, x: Any) -> Any:
     return jnp.mean((x - w) ** 2)
 
 
+NOISE = noise.NoiseModel({"rx": noise.depolarizing(0.1)})
 FIT = {"loss": _loss, "weights": np.float32(1.0), "data": (POINTS,), "steps": 2}
 OF_FIT = {
     **{"weights": "weights", "key": "key or none", "ensemble": "flag or none", "own_data": "flag or none"},
@@ -50,7 +51,34 @@ CALLS = {
         {"feature_map": FEATURE_MAP},
         {"gamma": "not negative or none", "observables": ""},
     ),
-    "qj.Shots": Call(qj.Shots, {"shots": 2, "key": KEY}),
+    "qj.Shots": Call(qj.Shots, {"shots": 2, "key": KEY}, {"gradient": "choice"}),
+    "qj.density_matrix": Call(qj.density_matrix, {"circuit": CIRCUIT}),
+    "noise.depolarizing": Call(noise.depolarizing, {"p": 0.1}),
+    "noise.pauli": Call(noise.pauli, {"probabilities": {"X": 0.1}}, {"probabilities": "strings"}),
+    "noise.bit_flip": Call(noise.bit_flip, {"p": 0.1}),
+    "noise.phase_flip": Call(noise.phase_flip, {"p": 0.1}),
+    "noise.amplitude_damping": Call(noise.amplitude_damping, {"gamma": 0.1}),
+    "noise.phase_damping": Call(noise.phase_damping, {"lam": 0.1}),
+    "noise.thermal_relaxation": Call(
+        noise.thermal_relaxation,
+        {"t1": 1.0, "t2": 1.0, "time": 0.1},
+        {"t1": "", "t2": "", "time": "not negative"},
+    ),
+    "noise.kraus": Call(noise.kraus, {"matrices": [np.eye(2)]}, {"matrices": "matrices"}),
+    "noise.NoiseModel": Call(
+        noise.NoiseModel, {"gates": {"x": noise.bit_flip(0.1)}}, {"gates": "channels", "idle": "", "dt": ""}
+    ),
+    "noise.Simulator": Call(
+        noise.Simulator,
+        {"noise_model": NOISE, "method": "trajectories", "key": KEY},
+        {"noise_model": "noise model", "method": "choice", "trajectories": "count"},
+    ),
+    "a simulator's expectation": Call(
+        noise.Simulator(NOISE).expectation, {"circuit": CIRCUIT, "observables": "ZZ"}, {"with_std": ""}
+    ),
+    "a simulator's probabilities": Call(noise.Simulator(NOISE).probabilities, {"circuit": CIRCUIT}, {"with_std": ""}),
+    "a simulator's sample": Call(noise.Simulator(NOISE).sample, {"circuit": CIRCUIT, "shots": 3}),
+    "a noisy function's call": Call(noise.Simulator(NOISE).expectation(CIRCUIT, "ZZ"), {"params": np.ones(4)}),
     "qj.fit": Call(qj.fit, SGD, OF_FIT | {"min_delta": "", "tol": "", "bounds": "", "options": ""}),
     "qj.fit, patient": Call(
         qj.fit,
@@ -125,9 +153,18 @@ CALLS = {
         datasets.concentratable_entanglement, {"psi": np.array([1.0, 0, 0, 0])}, {"psi": "amplitudes"}
     ),
 }
-HOMES = {"qj": qj, "gram": gram, "losses": losses, "datasets": datasets, "circuits": circuits}
+HOMES = {"qj": qj, "gram": gram, "losses": losses, "datasets": datasets, "circuits": circuits, "noise": noise}
 # Names that are no functions of a user's arguments: types, and what functions return.
-TYPES = {"qj.Backend", "qj.Kernel", "qj.Model", "qj.Program", "qj.FitResult", "circuits.AmplitudeEncoding"}
+TYPES = {
+    "qj.Backend",
+    "qj.Kernel",
+    "qj.Model",
+    "qj.Program",
+    "qj.FitResult",
+    "circuits.AmplitudeEncoding",
+    "noise.Channel",
+    "noise.Idle",
+}
 
 
 def test_every_public_function_is_in_the_table():

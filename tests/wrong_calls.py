@@ -22,6 +22,7 @@ from qiskit.circuit import ParameterVector
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 
 import qmljax as qj
+from qmljax import noise
 
 NAN, INF = float("nan"), float("inf")
 FEATURES, WEIGHTS = ParameterVector("x", 2), ParameterVector("w", 2)
@@ -56,6 +57,12 @@ WRONG: dict[str, list[Any]] = {
     "positive or none": [0.0, *NUMBER],
     "not negative": [None, *NUMBER],
     "not negative or none": NUMBER,
+    "probability": [None, 1.5, *NUMBER],
+    "readout or none": ["a", 1.0, np.ones(2), np.ones((2, 2)), np.array([[1.5, -0.5], [0, 1]]), {0: 1.0}, object()],
+    "channels": [None, 3, "a", {"cnot": noise.bit_flip(0.1)}, {"x": 0.1}, {"x": noise.depolarizing(0.1, 2)}],
+    "strings": [None, 3, "X", {}, {"A": 0.1}, {"X": 1.5}, {"X": -0.1}, {"X": 0.1, "XX": 0.1}, {"X": 0.6, "Z": 0.6}],
+    "matrices": [None, "a", 1.0, np.eye(2), [2 * np.eye(2)], np.ones((1, 3, 3)), np.ones((1, 2, 3)), object()],
+    "noise model": [None, 3, "a", {}, noise.bit_flip(0.1), object()],
     "share": [None, 0.0, 1.0, 1.5, *NUMBER],
     "flag": [None, "no", 1, 0.0, [], object()],
     "flag or none": ["no", 1, 0.0, [], object()],
@@ -132,6 +139,8 @@ KIND_OF = {
         "optimizer": "optimizer",
         "data": "data",
         "path": "path",
+        "probability": "p gamma lam excited_state_population",
+        "readout or none": "readout",
         "seed": "seed",
         "random state": "random_state",
     }.items()

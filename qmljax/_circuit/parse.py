@@ -50,6 +50,7 @@ from qmljax._circuit.expressions import Affine, Expression, from_qiskit
 from qmljax._circuit.gates import NONE, RULES, Control
 from qmljax._circuit.openqasm import load
 from qmljax._circuit.program import Angle, Op, Program, Table, constant, inverse
+from qmljax._circuit.self_descriptions import is_masked, is_standard
 from qmljax.circuits import AmplitudeEncoding
 
 MOST_REPEATED = 10**6  # operations that a loop or a power may come to: files may ask for more than memory holds
@@ -101,7 +102,7 @@ def parse(
     check_circuit(circuit)
     if isinstance(circuit, str | pathlib.Path):
         circuit = load(circuit)
-    reader = _Reader(circuit, evolution)
+    reader = Reader(circuit, evolution)
     try:
         program = reader.program()
     except RecursionError:
@@ -127,7 +128,7 @@ def own(circuit: Any) -> Any:
     return circuit.copy() if isinstance(circuit, QuantumCircuit) else circuit
 
 
-class _Reader:
+class Reader:
     """Reads one circuit. Holds what accumulates: ops, expressions, which qubits are measured."""
 
     def __init__(self, circuit: QuantumCircuit, evolution: str):
@@ -163,10 +164,14 @@ class _Reader:
                     angles = [self.angle(p) for p in instruction.params]
                     ops = [op.of(angles) for op in ops]
                 self.ops.extend(ops)
+                self.after(name, places)
             else:
                 self.read(instruction.operation, places, tuple([clbits[c] for c in instruction.clbits]), NONE)
         measured_qubits = tuple(self.reads[c] for c in sorted(self.reads)) if self.reads else None
         return Program(circuit.num_qubits, self.names, tuple(self.expressions), tuple(self.ops), measured_qubits)
+
+    def after(self, name: str, qubits: tuple[int, ...]) -> None:
+        """What happens after a gate: nothing, where there is no noise."""
 
     def angle(self, value: Any) -> Angle:
         """A gate's argument as a multiple of one of the program's expressions."""
@@ -256,7 +261,7 @@ class _Reader:
             self.ops.extend(op.on(places).of(angles) for op in gates.template(name, len(c.qubits), c.pattern))
         elif isinstance(operation, AnnotatedOperation):
             self.read_annotated(operation, qubits, c)
-        elif isinstance(operation, ControlledGate) and _is_masked(operation):
+        elif isinstance(operation, ControlledGate) and is_masked(operation):
             count = operation.num_ctrl_qubits
             self.check_unmeasured(qubits)
             inner = c.and_(*qubits[:count], pattern=operation.ctrl_state)
@@ -382,19 +387,3 @@ def _is_saving(operation: Any) -> bool:
     """Whether this is one of Aer's instructions to save something, which do nothing to a state."""
     # Some classes of Qiskit name no module.
     return (type(operation).__module__ or "").startswith("qiskit_aer.library.save_instructions")
-
-
-def is_standard(operation: Any) -> bool:
-    """Whether the operation is one of Qiskit's own standard gates, and not another one of the same name."""
-    return getattr(operation, "_standard_gate", None) is not None
-
-
-def _is_masked(gate: ControlledGate) -> bool:
-    """Whether the gate is its base gate under a mask (MCMT and MCX with ancillas are not)."""
-    base = gate.base_gate
-    if base is None or gate.num_ctrl_qubits + base.num_qubits != gate.num_qubits:
-        return False
-    # `QuantumCircuit.assign_parameters` changes `base.params` and `gate.definition`, but not `base.definition`.
-    definition = getattr(base, "_definition", None)
-    expressions = [p for p in base.params if isinstance(p, ParameterExpression)]
-    return is_standard(base) or definition is None or list(definition.parameters) == expressions

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterExpression
+from qiskit.circuit import ControlledGate, ParameterExpression
 from qiskit.circuit.library import HamiltonianGate, PauliEvolutionGate
 from qiskit.quantum_info import Operator
 
@@ -65,3 +65,19 @@ def matrix(operation: Any, where: str) -> np.ndarray:
     if not np.abs(unitary @ unitary.conj().T - np.eye(size)).max() < 1e-6:  # also where it is NaN
         raise ValueError(f"{where}: its matrix is not unitary. Only unitary operations can be simulated.")
     return unitary
+
+
+def is_standard(operation: Any) -> bool:
+    """Whether the operation is one of Qiskit's own standard gates, and not another one of the same name."""
+    return getattr(operation, "_standard_gate", None) is not None
+
+
+def is_masked(gate: ControlledGate) -> bool:
+    """Whether the gate is its base gate under a mask (MCMT and MCX with ancillas are not)."""
+    base = gate.base_gate
+    if base is None or gate.num_ctrl_qubits + base.num_qubits != gate.num_qubits:
+        return False
+    # `QuantumCircuit.assign_parameters` changes `base.params` and `gate.definition`, but not `base.definition`.
+    definition = getattr(base, "_definition", None)
+    expressions = [p for p in base.params if isinstance(p, ParameterExpression)]
+    return is_standard(base) or definition is None or list(definition.parameters) == expressions

@@ -156,10 +156,10 @@ def encode(program: Program) -> AnyCircuit | None:
             if term.table is None:
                 terms.add_one(combination, k * size + term.mask)
                 continue
-            parities = _parities(term)
-            if parities is None:
+            found = parities(term)
+            if found is None:
                 return None
-            terms.add(combination, k * size, *parities)
+            terms.add(combination, k * size, *found)
         for q, combination in draft.rotations.items():
             terms.add_one(combination, count * size + k * n + q)
     terms.add_one(scheduler.phase, 0)
@@ -242,7 +242,7 @@ def _permutations(monomials: Any, n: int, count: int) -> tuple[np.ndarray, np.nd
 
 
 @functools.lru_cache(maxsize=4096)
-def _parities(term: Term) -> tuple[list[int], list[float], bool] | None:
+def parities(term: Term) -> tuple[list[int], list[float], bool] | None:
     """A function of a basis state as a sum of parities: masks, weights; and whether its values are integers."""
     assert term.table is not None
     spectrum = table = np.frombuffer(term.table)

@@ -59,6 +59,14 @@ def uncompute(plan: Plan, weights: Array, inputs: Array, state: Array) -> Array:
     return state
 
 
+def run_on(plan: Plan, params: Array, state: Array) -> Array:
+    """A program acts on the columns of `state` (2, 2**n, columns), of whatever norms; global phases are left out."""
+    whole = dataclasses.replace(plan, layers=schedule(plan.program, from_zero=False))
+    whole = dataclasses.replace(whole, layers=dataclasses.replace(whole.layers, real=False))
+    params = params[:, None]
+    return _run_levels(whole, whole.layers.levels, Angles(whole, params, params[:0]), state, state.shape[2:])
+
+
 def change_basis(program: Program, state: Array) -> Array:
     """Runs a program without parameters on any state (C, 2**n, *batch); the global phase is left out."""
     everything = Plan(program, schedule(program, from_zero=False), (), (), frozenset())

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qmljax._checks import check_flag
+from qmljax._checks import check_array, check_flag, shown
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
 
@@ -102,3 +102,20 @@ def check_memory(memory: int) -> int:
 def check_compile(compile: bool | None) -> bool | None:
     """True, False or None. Refuses all else."""
     return check_flag(compile, "compile", optional=True)
+
+
+def stochastic(value: Any, name: str) -> Any:
+    """Errors of readout: a matrix P[true][read] of probabilities, or one for each qubit; they may be traced."""
+    matrix = check_array(value, name, "a matrix P[true][read], or one for each qubit")
+    if not isinstance(matrix, jax.Array):
+        matrix = matrix.astype(np.float64)
+    if matrix.shape[-2:] != (2, 2) or matrix.ndim > 3 or (matrix.ndim == 3 and name != "readout"):
+        raise ValueError(f"`{name}` must be a 2x2 matrix P[true][read], or one for each qubit, but is {shown(value)}.")
+    if not isinstance(matrix, jax.core.Tracer):
+        numbers = np.asarray(matrix)
+        if not ((numbers >= -1e-6).all() and np.abs(numbers.sum(axis=-1) - 1).max() < 1e-6):
+            raise ValueError(
+                f"`{name}` must be stochastic: each row P[true] has probabilities that sum to 1, but it is "
+                f"{numbers.tolist()}."
+            )
+    return matrix

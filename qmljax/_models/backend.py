@@ -62,9 +62,7 @@ def check_backend(backend: Any, method: str) -> None:
     if not isinstance(backend, type) and callable(getattr(backend, method, None)):
         return
     made = f"{name}()" if isinstance(backend, type) else "..."
-    if "Shots" in known:
-        way_out = f"`Shots` is for fidelity_kernel alone. There is PrimitiveBackend({what}=..., shots=...)."
-    elif {"BaseEstimatorV2", "BaseSamplerV2"} & known or hasattr(backend, "run") and name.startswith(("Est", "Sam")):
+    if {"BaseEstimatorV2", "BaseSamplerV2"} & known or hasattr(backend, "run") and name.startswith(("Est", "Sam")):
         kind = "estimator" if "BaseEstimatorV2" in known or "Estimator" in name else "sampler"
         way_out = f"Wrap it: qmljax.primitives.PrimitiveBackend({kind}={made})."
         if kind != what and method != "fidelity":  # an estimator measures it, too

@@ -27,8 +27,9 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 
 from qmljax._circuit.expressions import Affine, Expression, from_qiskit
-from qmljax._circuit.parse import is_standard, parse
+from qmljax._circuit.parse import parse
 from qmljax._circuit.program import Program
+from qmljax._circuit.self_descriptions import is_standard
 
 # The terms (quarter turns, coefficient) of a derivative, by the number of frequencies of the argument. One frequency,
 # 1: f' = [f(+pi/2) - f(-pi/2)] / 2. Two, 1/2 and 1, the differences of the eigenvalues -1/2, 0, 1/2 of what generates

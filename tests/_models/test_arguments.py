@@ -235,12 +235,6 @@ def test_what_is_no_backend(backend, match):
 def test_a_backend_of_another_kind():
     with pytest.raises(TypeError, match=r"PrimitiveBackend\(sampler=...\). But expectation needs an estimator"):
         qj.estimator_qnn(CIRCUIT, inputs="x", backend=StatevectorSampler())
-    for build in (
-        lambda shots: qj.estimator_qnn(CIRCUIT, inputs="x", backend=shots),
-        lambda shots: qj.projected_kernel(CIRCUIT, weights=["w", "a"], backend=shots),
-    ):
-        with pytest.raises(TypeError, match="`Shots` is for fidelity_kernel alone"):
-            build(qj.Shots(10, jax.random.key(0)))
     device = type("BackendV2", (), {"run": lambda self, circuits: None})()
     with pytest.raises(TypeError, match=r"PrimitiveBackend\(estimator=qiskit.primitives.BackendEstimatorV2\(backend"):
         qj.estimator_qnn(rotations(2, 0), inputs=[], backend=device)

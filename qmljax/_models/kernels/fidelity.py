@@ -10,12 +10,13 @@ from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasFidelity, check_backend
 from qmljax._models.kernels.local import LocalFidelityKernel
+from qmljax._models.kernels.noisy import NoisyKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
 from qmljax._models.kernels.pairs import BackendKernel
-from qmljax._models.kernels.shots import NoisyKernel, Shots
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Kernel
 from qmljax._models.qnn import Source
+from qmljax._models.shots import Shots
 from qmljax._progress import load_tqdm
 
 
@@ -78,7 +79,8 @@ def fidelity_kernel(
     feature_map = own(feature_map)
     check_circuit(feature_map, "feature_map")
     read = readout.of_state(feature_map)
-    device = backend if not isinstance(backend, Shots) else None  # it may have more qubits than can be simulated
+    shots = backend if isinstance(backend, Shots) and backend.is_plain else None  # drawn from the exact matrix
+    device = backend if shots is None else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program
     features, trained = features_and_weights(program, weights, inputs)
     if evaluate_duplicates not in ("all", "off_diagonal", "none"):
@@ -104,4 +106,4 @@ def fidelity_kernel(
     if local:
         return LocalFidelityKernel(**common, num_qubits=read.program.num_qubits)
     exact = FidelityKernel(**common)
-    return NoisyKernel(**common, exact=exact, backend=backend) if isinstance(backend, Shots) else exact
+    return exact if shots is None else NoisyKernel(**common, exact=exact, backend=shots)

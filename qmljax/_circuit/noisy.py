@@ -1,0 +1,169 @@
+"""A circuit with the places in it where noise acts.
+
+A noise model says which gates are followed by which channels; what a channel is made of are numbers that may be traced,
+so a program knows it by its number alone. Channels that stand in the circuit itself are constants.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import AnnotatedOperation, ControlledGate, Delay, Reset
+from qiskit.quantum_info import PTM, Kraus, SuperOp
+
+from qmljax._circuit.gates import NONE, RULES, Control
+from qmljax._circuit.openqasm import load
+from qmljax._circuit.parse import Reader, check_circuit
+from qmljax._circuit.program import Op, Program, Table
+from qmljax._circuit.self_descriptions import is_standard
+
+
+class Site(NamedTuple):
+    """A channel that acts before the op at `position`; channels below 0 are constants of the circuit, ~channel."""
+
+    position: int
+    channel: int
+    qubits: tuple[int, ...]
+
+
+After = Callable[[str, tuple[int, ...], Any], Sequence[tuple[int, tuple[int, ...]]]]
+
+
+def no_noise(name: str, qubits: tuple[int, ...], operation: Any) -> Sequence[tuple[int, tuple[int, ...]]]:
+    """Of an ideal device."""
+    return ()
+
+
+@dataclass(frozen=True)
+class NoisyProgram:
+    """A program, the sites of its noise in time order, and the transfer matrices of the channels in the circuit."""
+
+    program: Program
+    sites: tuple[Site, ...] = ()
+    constants: tuple[Table, ...] = ()
+
+    def cone(self, reads: dict[int, bool]) -> "NoisyProgram":
+        """Without what the read qubits cannot feel: a channel alone on qubits that nobody reads does nothing."""
+        reads, ops, sites = dict(reads), list(self.program.ops), list(self.sites)
+        kept_ops: list[Op] = []
+        kept_sites: list[Site] = []
+        for position in range(len(ops), -1, -1):
+            while sites and sites[-1].position == position:
+                site = sites.pop()
+                if any(q in reads for q in site.qubits):
+                    reads |= dict.fromkeys(site.qubits, False)
+                    kept_sites.append(site._replace(position=len(kept_ops)))
+            if position and any(q in reads for q in ops[position - 1].qubits + ops[position - 1].controls):
+                op = ops[position - 1]
+                qubits = op.qubits + op.controls
+                diagonal = qubits if op.kind in ("phase", "diagonal") else op.controls
+                if all(reads.get(q, True) and q in diagonal for q in qubits if q in reads):
+                    continue  # commutes with all that is read
+                kept_ops.append(op)
+                bits = op.kind not in ("ry", "dense", "load") and all(reads.get(q, True) for q in qubits)
+                reads |= {q: bits or (q in diagonal and reads.get(q, True)) for q in qubits}
+        program = replace(self.program, ops=tuple(reversed(kept_ops)), measured=None)
+        moved = tuple(site._replace(position=len(kept_ops) - site.position) for site in reversed(kept_sites))
+        return NoisyProgram(program, moved, self.constants)
+
+    @property
+    def touched(self) -> set[int]:
+        """The qubits on which something acts."""
+        return {*self.program.touched, *(q for site in self.sites for q in site.qubits)}
+
+    def on_touched(self, keep: tuple[int, ...]) -> "NoisyProgram":
+        """The same on the touched qubits and those in `keep` alone, renumbered in ascending order."""
+        kept = tuple(sorted({*self.touched, *keep}))
+        place = {q: k for k, q in enumerate(kept)}
+        sites = tuple(s._replace(qubits=tuple(place[q] for q in s.qubits)) for s in self.sites)
+        return NoisyProgram(self.program.on_touched(kept), sites, self.constants)
+
+
+def parse_noisy(circuit: Any, after: After = no_noise, names: frozenset[str] = frozenset()) -> NoisyProgram:
+    """Reads a circuit with its noise.
+
+    Args:
+        circuit: What `parse` takes.
+        after: The channels after an operation of some name on some qubits, each with its qubits.
+        names: Of the operations that noise follows. They are not taken apart; others are, so that it is met.
+    """
+    if isinstance(circuit, Program):
+        if names:
+            raise TypeError(
+                "`circuit` must be a QuantumCircuit or OpenQASM, since noise follows gates, but is a Program, which "
+                "has none. Pass what it was parsed from."
+            )
+        return NoisyProgram(circuit)
+    check_circuit(circuit)
+    reader = _NoisyReader(circuit if isinstance(circuit, QuantumCircuit) else load(circuit), after, names)
+    program = reader.program()
+    return NoisyProgram(program, tuple(reader.sites), tuple(reader.constants))
+
+
+class _NoisyReader(Reader):
+    """A reader that takes composite gates apart, so that it meets the gates which are noisy."""
+
+    def __init__(self, circuit: QuantumCircuit, after: After, names: frozenset[str]):
+        super().__init__(circuit, "definition")
+        self.noise, self.noisy = after, names
+        self.sites: list[Site] = []
+        self.constants: dict[Table, int] = {}
+
+    def after(self, name: str, qubits: tuple[int, ...], operation: Any = None) -> None:
+        for channel, places in self.noise(name, qubits, operation):
+            self.sites.append(Site(len(self.ops), channel, places))
+
+    def read(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
+        matrix = self.channel(operation)
+        if matrix is None:
+            super().read(operation, qubits, clbits, c)
+            if isinstance(operation, Reset | Delay):
+                self.after(operation.name, qubits, operation)
+            return
+        self.check_unmeasured(qubits)
+        if c.qubits:
+            self.fail(NotImplementedError, "a channel has no controlled form. Put it outside of the controlled gate.")
+        number = self.constants.setdefault(Table(matrix), len(self.constants))
+        self.sites.append(Site(len(self.ops), ~number, qubits))
+
+    def read_unitary(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
+        name, count = operation.name, len(self.sites)
+        if name in self.noisy or (name in RULES and is_standard(operation)):
+            super().read_unitary(operation, qubits, clbits, c)
+            del self.sites[count:]  # it is noisy as a whole
+            self.after(name, qubits)
+        elif self.noisy and isinstance(operation, ControlledGate) and operation.definition is not None:
+            self.read_definition(operation.definition, qubits, clbits, NONE)
+        else:
+            super().read_unitary(operation, qubits, clbits, c)
+
+    def read_annotated(self, operation: AnnotatedOperation, qubits: tuple[int, ...], c: Control) -> None:
+        count = len(self.sites)
+        super().read_annotated(operation, qubits, c)
+        if self.noisy or len(self.sites) > count:
+            self.fail(NotImplementedError, "the gates that it is made of are not known. Transpile the circuit.")
+
+    def channel(self, operation: Any) -> np.ndarray | None:
+        """The transfer matrix of an instruction that is a channel, such as Qiskit's Kraus or an error of Aer."""
+        if hasattr(operation, "_quantum_error"):  # of Aer
+            given = SuperOp(operation._quantum_error)
+        elif operation.name == "kraus":
+            given = Kraus([np.asarray(matrix) for matrix in operation.params])
+        elif operation.name == "superop":
+            given = SuperOp(np.asarray(operation.params[0]))
+        else:
+            return None
+        if not given.is_cptp(atol=1e-6):
+            self.fail(ValueError, "it is no channel, which is completely positive and preserves the trace.")
+        return in_house_order(PTM(given).data.real)
+
+
+def in_house_order(matrix: np.ndarray) -> np.ndarray:
+    """A transfer matrix in Qiskit's order of the letters, I X Y Z, in that of `pauli_basis`, I X Z Y."""
+    k = (len(matrix).bit_length() - 1) // 2
+    order = np.zeros(1, int)
+    for _ in range(k):
+        order = (4 * order[:, None] + np.array([0, 1, 3, 2])).reshape(-1)
+    return matrix[np.ix_(order, order)]

@@ -1,0 +1,121 @@
+"""Draws trajectories of Pauli noise: which string each site applies, and how likely that was.
+
+The trajectory without an error is there once, with its exact probability p0. All others are drawn from those with an
+error: the site of the first error from its distribution, then that error from those of its site, then all later sites
+as they are. So a mean is p0 times the value without an error, and 1 - p0 times the mean of what is drawn.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class Draws(NamedTuple):
+    """What is drawn, the first row being that without an error.
+
+    Attributes:
+        parities: Of sums of bits of noise, 0 or 1, (rows, forms).
+        counts: How often each row was drawn, (rows,); 0 for the first.
+        errors: The probability of an error, 1 - p0.
+    """
+
+    parities: Any
+    counts: Any
+    errors: Any
+
+    def weights(self) -> Any:
+        """Of the rows, which sum to 1."""
+        xp: Any = jnp if isinstance(self.errors, jax.Array) else np
+        share = self.counts * (self.errors / self.counts.sum())
+        return xp.concatenate([(1 - self.errors)[None], share[1:]])
+
+
+def draw(key: Array, channels: Sequence[Any], sites: Sequence[int], forms: Sequence[int], count: int) -> Draws:
+    """Draws `count` trajectories with an error. Equal ones are merged if the probabilities and the key are there.
+
+    Args:
+        key: A JAX random key.
+        channels: Probabilities of Pauli strings, (4**k,) each.
+        sites: The number of the channel of each site, in time order.
+        forms: Sums of bits of noise, as masks.
+        count: How many.
+    """
+    there = not any(isinstance(x, jax.core.Tracer) for x in (key, *channels))
+    xp: Any = np if there else jnp
+    if not sites:
+        return Draws(xp.zeros((1, len(forms)), np.float32), xp.zeros(1, np.float32), xp.zeros((), np.float32))
+    u = xp.asarray(jax.random.uniform(key, (count, len(sites) + 1), jnp.float32))
+    start, u = u[:, 0], 1 - u[:, 1:]
+    tables = [xp.cumsum(xp.asarray(p)[1:]).astype(np.float32) for p in channels]  # of errors alone: they may be rare
+    error = xp.stack([tables[s][-1] for s in sites])
+    quiet = xp.cumsum(xp.log1p(-error))
+    errors = -xp.expm1(quiet[-1])
+    # The first error is at one of the sites up to s with the probability 1 - exp(quiet[s]).
+    first = xp.clip((start[:, None] * errors >= -xp.expm1(quiet)[None]).sum(axis=1), 0, len(sites) - 1)[:, None]
+    place = np.arange(len(sites))[None]
+    u = xp.where(place == first, u * error, xp.where(place < first, 2, u))
+    index = np.array(sites)
+    bits: list[Any] = []
+    order: list[int] = []
+    starts = np.cumsum([0, *(_width(channels[s]) for s in sites)])
+    for number, table in enumerate(tables):
+        at = np.flatnonzero(index == number)
+        picked = (u[:, at, None] >= table[:-1]).sum(axis=-1)  # of the errors; the last where there is none, too
+        string = xp.where(u[:, at] < table[-1], picked + 1, 0)
+        width = _width(channels[number])
+        bits.append((string[..., None] >> np.arange(width) & 1).reshape(count, -1))
+        order += [int(starts[s]) + k for s in at for k in range(width)]
+    matrix = _matrix(forms, int(starts[-1]))[np.array(order, int)]
+    parities = xp.matmul(xp.concatenate(bits, axis=1).astype(np.float32), matrix) % 2
+    counts = xp.ones(count, np.float32)
+    if there:
+        packed, counts = np.unique(np.packbits(parities.astype(bool), axis=1), axis=0, return_counts=True)
+        parities = np.unpackbits(packed, axis=1, count=len(forms)).astype(np.float32)
+        counts = counts.astype(np.float32)
+    none = xp.zeros((1, len(forms)), np.float32)
+    return Draws(xp.concatenate([none, parities]), xp.concatenate([xp.zeros(1, np.float32), counts]), errors)
+
+
+def _width(probabilities: Any) -> int:
+    """The bits that a channel's string has."""
+    return len(probabilities).bit_length() - 1
+
+
+def _matrix(forms: Sequence[int], bits: int) -> np.ndarray:
+    """Masks of bits as a matrix of 0 and 1, (bits, forms)."""
+    size = -(-bits // 8)
+    rows = np.frombuffer(b"".join(form.to_bytes(size, "little") for form in forms), np.uint8).reshape(len(forms), size)
+    return np.unpackbits(rows, axis=1, bitorder="little")[:, :bits].T.astype(np.float32)
+
+
+@jax.custom_jvp
+def without_slope(probabilities: Any) -> Any:
+    """Probabilities of noise that trajectories are drawn from: how they depend on strengths is refused."""
+    return probabilities
+
+
+@without_slope.defjvp
+def _refuse(primals: Any, tangents: Any) -> Any:
+    raise NotImplementedError(
+        "Trajectories have no derivatives in the strengths of noise: what is drawn jumps. Use the exact "
+        '`method="density_matrix"` for those.'
+    )
+
+
+def mean(values: Array, draws: Draws) -> Array:
+    """The mean over trajectories of values (..., rows)."""
+    return jnp.sum(values * jnp.asarray(draws.weights(), values.dtype), axis=-1)
+
+
+def standard_error(values: Array, draws: Draws) -> Array:
+    """The standard error of `mean`: of what is drawn, since the trajectory without an error is exact."""
+    counts = jnp.asarray(draws.counts, values.dtype)
+    count = jnp.sum(counts)
+    middle = jnp.sum(values * counts, axis=-1, keepdims=True) / jnp.maximum(count, 1)
+    squares = jnp.sum(counts * (values - middle) ** 2, axis=-1)
+    error = jnp.sqrt(squares / jnp.maximum(count - 1, 1) / jnp.maximum(count, 1))
+    return jnp.asarray(draws.errors, values.dtype) * error

@@ -1,0 +1,284 @@
+"""Finitely many shots of an ideal device, or one whose readout errs, in compiled code.
+
+The exact values are computed, and what a device would measure instead is drawn from their distribution.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qmljax._checks import check_count, check_key
+from qmljax._circuit import readout
+from qmljax._circuit.program import Program
+from qmljax._engine.expectations import expectations
+from qmljax._engine.outcomes import marginal, sample_index
+from qmljax._engine.plan import plan
+from qmljax._engine.readings import (
+    StringSums,
+    misread,
+    misread_bits,
+    observables_of,
+    string_sums,
+    with_parts,
+)
+from qmljax._engine.run import run
+from qmljax._engine.state import square
+from qmljax._models.arguments import check_amplitudes, stochastic
+from qmljax._models.backend import Part
+from qmljax._models.by_name import parameters
+from qmljax._models.by_value import hash_of_leaves, same_leaves
+from qmljax._models.slots import slots
+from qmljax._models.uncompute import compute_uncompute, of_pairs
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False, repr=False)
+class Shots:
+    """A backend of every model and kernel: what so many shots would give, of a device without other noise.
+
+    Each Pauli string of an observable is measured in its own run of `shots` shots, a distribution in one, and an entry
+    of a fidelity kernel by the part of the shots of its compute-uncompute circuit that give 0. It is a pytree, whose
+    leaves are the key and the errors of readout.
+
+    Attributes:
+        shots: How often a circuit is run.
+        key: A JAX random key. The noise depends on it and on the exact values: the same question gets the same answer.
+        gradient: "exact" gives the derivatives of the exact values; "shift" those that the parameter-shift rule gives
+            of measured values, with the noise of their own shots, as on a device.
+        readout: A matrix P[true][read] of probabilities, or one for each qubit of the circuit, (n, 2, 2).
+
+    Example:
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import zz_feature_map
+        >>> kernel = qj.fidelity_kernel(zz_feature_map(2), backend=qj.Shots(100, jax.random.key(0)))
+        >>> gram = kernel(np.random.default_rng(0).normal(size=(5, 2)))
+        >>> bool((gram == gram.T).all()), bool(abs(100 * gram - (100 * gram).round()).max() < 1e-3)
+        (True, True)
+    """
+
+    shots: int
+    key: Any
+    gradient: Literal["exact", "shift"] = field(default="exact", kw_only=True)
+    readout: Any = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_count(self.shots, "shots", most=2**31 - 1)
+        check_key(self.key)
+        if self.gradient not in ("exact", "shift"):
+            raise ValueError(f'`gradient` must be "exact" or "shift", but is {self.gradient!r}.')
+        if self.readout is not None:
+            object.__setattr__(self, "readout", stochastic(self.readout, "readout"))
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return (self.key, self.readout), (self.shots, self.gradient)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, ...]) -> Self:
+        self = object.__new__(cls)
+        for name, value in zip(("key", "readout", "shots", "gradient"), (*leaves, *static), strict=True):
+            object.__setattr__(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        return f"Shots({self.shots})"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether readout is perfect, and derivatives are those of exact values."""
+        return self.readout is None and self.gradient == "exact"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shots) and same_leaves(self, other)
+
+    def __hash__(self) -> int:
+        return hash_of_leaves(self)
+
+    def expectation(self, circuit: Any, observables: Any) -> "OfShots":
+        """What a model asks for: a function of parameters (..., P) to measured expectation values (..., n_obs)."""
+        read = readout.of_observables(circuit, observables)
+        whole = string_sums(read.observables, read.single)
+        small = read.reduced()
+        sums = string_sums(small.observables, read.single)
+        errors = self._readout_of(whole, sums)
+        sums = sums if errors is None else with_parts(sums)
+        return OfShots(Measurement(small.program, sums, (), self.shots, self.gradient), self.key, errors)
+
+    def _readout_of(self, whole: StringSums, sums: StringSums) -> Any:
+        if self.readout is None or self.readout.ndim == 2:
+            return None if self.readout is None else jnp.stack([self.readout] * len(sums.qubits))
+        return self.readout[np.array(whole.qubits, int)]
+
+    def probabilities(self, circuit: Any, qubits: Sequence[int] | None = None) -> "OfShots":
+        """What a model asks for: a function of parameters (..., P) to frequencies (..., 2**k) of outcomes."""
+        read = readout.of_qubits(circuit, qubits)
+        small = read.reduced()
+        errors = self.readout
+        if errors is not None:
+            errors = jnp.stack([errors] * len(read.qubits)) if errors.ndim == 2 else errors[np.array(read.qubits, int)]
+        return OfShots(Measurement(small.program, None, small.qubits, self.shots, self.gradient), self.key, errors)
+
+    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
+        """What a kernel asks for: the part of the shots of compute and uncompute that give 0 on all qubits."""
+        both, order, zeros = compute_uncompute(circuit)
+        found = self.probabilities(both, [q for q, letter in enumerate(reversed(zeros)) if letter == "0"])
+        return of_pairs(lambda params: found(params)[..., 0], order)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured. It is static.
+
+    Attributes:
+        program: On which circuit.
+        sums: Pauli strings, if expectation values are.
+        qubits: The qubits, if outcomes are.
+        shots: How often.
+        gradient: How derivatives are taken.
+    """
+
+    program: Program
+    sums: StringSums | None
+    qubits: tuple[int, ...]
+    shots: int
+    gradient: str
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class OfShots:
+    """`f(params)`: (..., P) -> what is measured (..., *out)."""
+
+    measurement: Measurement
+    key: Any
+    readout: Any
+
+    def __call__(self, params: Any) -> Array:
+        """Parameters (..., P), or a mapping of them, as for `expectation`, to what is measured."""
+        program = self.measurement.program
+        params = parameters(params, "params", program)
+        check_amplitudes(program, params=(range(len(program.parameters)), params))
+        return self.parts((range(program.num_parameters), params))
+
+    def parts(self, *given: Part) -> Array:
+        """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted."""
+        positions = tuple(tuple(p) for p, _ in given)
+        return _measured(self.measurement, positions, self.key, self.readout, *(jnp.asarray(v) for _, v in given))
+
+    def __repr__(self) -> str:
+        program = self.measurement.program
+        return f"OfShots({self.measurement.shots}, parameters={program.num_parameters}, qubits={program.num_qubits})"
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _measured(measurement: Measurement, positions: Any, key: Array, errors: Any, *given: Array) -> Array:
+    dtype = jnp.result_type(*given)
+    errors = None if errors is None else jnp.asarray(errors, dtype)
+    if measurement.gradient == "exact":
+        exact = _exact(measurement, measurement.program, errors, _together(measurement, positions, given))
+        return _out(measurement, _noisy(measurement, key, exact))
+    taken = slots(measurement.program)
+    still = jnp.zeros(len(taken.angles), dtype)
+    return _out(measurement, _shifted(measurement, positions, key, errors, still, *given))
+
+
+def _together(measurement: Measurement, positions: Any, given: Sequence[Array]) -> Array:
+    """Parts of the parameters as (..., P)."""
+    batch = np.broadcast_shapes(*(values.shape[:-1] for values in given))
+    params = jnp.zeros((*batch, measurement.program.num_parameters), jnp.result_type(*given))
+    for at, values in zip(positions, given, strict=True):
+        own = jnp.broadcast_to(values, (*batch, len(at))).astype(params.dtype)
+        params = params.at[..., np.array(at, int)].set(own)
+    return params
+
+
+def _exact(measurement: Measurement, program: Program, errors: Any, params: Array) -> Array:
+    """Parameters (..., P) to exact values of strings (..., S), or probabilities (..., 2**k), with errors of readout."""
+    batch = params.shape[:-1]
+    columns = params.reshape(math.prod(batch), params.shape[-1]).T
+    state = run(plan(program), columns, columns[:0])
+    state = jnp.broadcast_to(state, (*state.shape[:2], math.prod(batch)))
+    if measurement.sums is not None:
+        values = expectations(observables_of(measurement.sums), state)
+        if errors is not None:
+            values = misread(values[:, None], measurement.sums, errors)[:, 0]
+    else:
+        values = marginal(square(state), measurement.qubits)
+        if errors is not None:
+            values = misread_bits(values, errors)
+    return values.T.reshape(*batch, len(values))
+
+
+def _noisy(measurement: Measurement, key: Array, exact: Array) -> Array:
+    """What is measured instead of exact values; its derivatives are theirs."""
+    fixed = lax.stop_gradient(exact)
+    key = _key_of(key, fixed)
+    if measurement.sums is not None:
+        chance = jnp.clip((1 + fixed) / 2, 0, 1)
+        drawn = 2 * jax.random.binomial(key, measurement.shots, chance, dtype=fixed.dtype) / measurement.shots - 1
+        drawn = jnp.where(jnp.abs(fixed) >= 1, jnp.sign(fixed), drawn)
+        return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
+    outcomes = sample_index(fixed, key, measurement.shots)  # (..., shots)
+    rows = outcomes.reshape(-1, measurement.shots)
+    counts = jnp.zeros((len(rows), fixed.shape[-1]), fixed.dtype)
+    counts = counts.at[np.arange(len(rows))[:, None], rows].add(jnp.ones((), fixed.dtype))
+    drawn = counts.reshape(fixed.shape) / measurement.shots
+    return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
+
+
+def _key_of(key: Array, values: Array) -> Array:
+    """A key of its own for each question: the noise depends on the exact values."""
+    bits = lax.bitcast_convert_type(values.astype(np.float32), np.uint32)
+    weights = np.arange(1, bits.size + 1, dtype=np.uint32).reshape(bits.shape) * np.uint32(2654435761)
+    return jax.random.fold_in(key, jnp.sum(bits * weights, dtype=np.uint32))
+
+
+def _out(measurement: Measurement, values: Array) -> Array:
+    """Strings (..., S) to the values of observables (..., *shape)."""
+    if measurement.sums is None:
+        return values
+    out = measurement.sums.of_strings(jnp.moveaxis(values, -1, 0))
+    count = len(measurement.sums.shape)
+    return jnp.moveaxis(out, range(count), range(out.ndim - count, out.ndim))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _shifted(measurement: Measurement, positions: Any, key: Array, errors: Any, offset: Array, *given: Array) -> Array:
+    """What is measured at parameters in parts, the angles being offset (..., S); derivatives in them are by shifts."""
+    taken = slots(measurement.program)
+    angles = taken.of(_together(measurement, positions, given)) + offset
+    return _noisy(measurement, key, _exact(measurement, taken.program, errors, angles))
+
+
+@functools.partial(_shifted.defjvp, symbolic_zeros=True)
+def _shifted_jvp(measurement: Measurement, positions: Any, primals: Any, tangents: Any) -> tuple[Array, Any]:
+    key, errors, offset, *given = primals
+    taken, out = slots(measurement.program), _shifted(measurement, positions, *primals)
+    moving = [k for k, t in enumerate(tangents[3:]) if not isinstance(t, jax.custom_derivatives.SymbolicZero)]
+    which = np.unique(np.concatenate([taken.used(positions[k]) for k in moving] or [np.zeros(0, int)]))
+    if not len(which):
+        return out, jnp.zeros_like(out)
+
+    def angles(*some: Array) -> Array:
+        every = list(given)
+        for k, values in zip(moving, some, strict=True):
+            every[k] = values
+        return taken.of(_together(measurement, positions, every))
+
+    direction = jax.jvp(angles, [given[k] for k in moving], [tangents[3 + k] for k in moving])[1]  # (..., S)
+    ones = (1,) * (out.ndim - 1)  # of the batch, and of offsets of a derivative that this is nested in
+    direction = direction.reshape(*ones[direction.ndim - 1 :], *direction.shape)
+    slot, rule = np.nonzero(np.array(taken.factors)[which])
+    slot = which[slot]
+    shifts = np.zeros((len(slot), len(taken.angles)))
+    shifts[np.arange(len(slot)), slot] = np.array(taken.shifts)[slot, rule]
+    shifts = shifts.reshape(len(slot), *ones, -1).astype(offset.dtype)
+    values = _shifted(measurement, positions, key, errors, offset + shifts, *given)
+    factors = np.array(taken.factors)[slot, rule].reshape(-1, *ones).astype(offset.dtype)
+    along = jnp.moveaxis(direction[..., slot], -1, 0) * factors
+    return out, jnp.sum(along[..., None] * values, axis=0)

@@ -1,0 +1,235 @@
+"""Noise models: which channel follows which gate, and what readout does to outcomes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from qiskit.circuit.library import get_standard_gate_name_mapping
+
+from qmljax._checks import shown
+from qmljax._circuit.noisy import NoisyProgram, parse_noisy
+from qmljax._models.arguments import stochastic
+from qmljax._models.by_value import hash_of_leaves, same_leaves
+from qmljax.noise._channel import Channel
+from qmljax.noise._channels import thermal_relaxation
+from qmljax.noise._devices import Idle, Key, of_aer, of_backend
+
+MORE_GATES = {"unitary", "mcx", "mcp", "diagonal", "permutation", "initialize", "delay", "reset", "id"}
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseModel:
+    """Noise of a device: channels after gates, errors of readout, relaxation in delays. It is a pytree.
+
+    Attributes:
+        gates: The channel after each gate: keys are names of gates, or (name, qubits) for the gate on these qubits
+            alone, which has precedence. A channel on one qubit acts on each qubit of a larger gate.
+        readout: A matrix P[true][read] of probabilities, or one for each qubit (n, 2, 2), or a mapping of qubits to
+            matrices; None if readout is perfect.
+        idle: How the qubits relax during `delay` instructions, by qubit; None if they do not.
+        dt: What the unit "dt" of delays is, in seconds.
+
+    Raises:
+        ValueError: No gate has the name, the channel acts on another number of qubits than the gate, or a matrix is
+            not stochastic.
+
+    Example:
+        >>> from qmljax import noise
+        >>> noise.NoiseModel({"cx": noise.depolarizing(0.01, 2), ("x", 0): noise.bit_flip(0.1)})
+        NoiseModel(cx, x[0])
+    """
+
+    gates: Mapping[Key, Channel]
+    readout: Any = None
+    idle: Mapping[int, Idle] | None = None
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.gates, Mapping):
+            raise TypeError(f"`gates` must be a mapping of names of gates to channels, but is {shown(self.gates)}.")
+        gates = dict(self.gates)
+        object.__setattr__(self, "gates", {_key(key): _of_gate(key, channel) for key, channel in gates.items()})
+        object.__setattr__(self, "readout", _readout(self.readout))
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        keys = tuple(self.gates)
+        idle = None if self.idle is None else tuple(sorted(self.idle.items()))
+        return (tuple(self.gates.values()), self.readout), (keys, idle, self.dt)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, ...]) -> Self:
+        keys, idle, dt = static
+        self = object.__new__(cls)  # leaves may be anything, while JAX maps them
+        for name, value in (
+            ("gates", dict(zip(keys, leaves[0], strict=True))),
+            ("readout", leaves[1]),
+            ("idle", None if idle is None else dict(idle)),
+            ("dt", dt),
+        ):
+            object.__setattr__(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        keys = [key if isinstance(key, str) else f"{key[0]}{list(key[1])}" for key in self.gates]
+        listed = ", ".join(keys[:8]) + (", ..." if len(keys) > 8 else "")
+        return f"NoiseModel({listed}{', readout' * (self.readout is not None)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NoiseModel) and same_leaves(self, other)
+
+    def __hash__(self) -> int:
+        return hash_of_leaves(self)
+
+    def twirled(self) -> "NoiseModel":
+        """The model whose channels are Pauli twirls of these, which trajectories can follow (`Channel.twirled`).
+
+        Relaxation in delays is left as it is.
+        """
+        gates = {key: channel.twirled() for key, channel in self.gates.items()}
+        return NoiseModel(gates, self.readout, self.idle, self.dt)
+
+    @classmethod
+    def from_backend(cls, device: Any, *, temperature: float = 0.0) -> "NoiseModel":
+        """The noise of a device, as it reports it: relaxation during gates, depolarizing noise, readout, delays.
+
+        The channel after a gate is depolarizing noise, then thermal relaxation of each of its qubits for the duration
+        of the gate; together they have the average fidelity that the device reports. T2 above 2 T1 is taken as 2 T1.
+        These are the rules of Aer's `NoiseModel.from_backend`.
+
+        Args:
+            device: A `BackendV2`, such as a fake device of qiskit-ibm-runtime.
+            temperature: Of the qubits in mK, for the probability of |1> in equilibrium, which needs their frequencies.
+
+        Raises:
+            TypeError: It is no BackendV2.
+        """
+        return cls(*of_backend(device, temperature))
+
+    @classmethod
+    def from_aer(cls, noise_model: Any) -> "NoiseModel":
+        """The noise of a `qiskit_aer.noise.NoiseModel`. Errors that are mixtures of Pauli strings stay such.
+
+        Raises:
+            TypeError: It is none.
+            NotImplementedError: It has an error on measurements or on more than 4 qubits, an error of readout of
+                several qubits at once, or a noise pass that is no relaxation.
+        """
+        return cls(*of_aer(noise_model))
+
+    def read(self, circuit: Any) -> tuple[NoisyProgram, list[Channel]]:
+        """The circuit with the places of its noise, and the channels that these have by number."""
+        found: dict[Any, int] = {}
+        channels: list[Channel] = []
+
+        def number(key: Any, channel: Channel) -> int:
+            if key not in found:
+                found[key] = len(channels)
+                channels.append(channel)
+            return found[key]
+
+        def after(name: str, qubits: tuple[int, ...], operation: Any) -> Sequence[tuple[int, tuple[int, ...]]]:
+            key = (name, qubits) if (name, qubits) in self.gates else name
+            if key in self.gates:
+                channel = self.gates[key]
+                if channel.num_qubits == len(qubits):
+                    return [(number(key, channel), qubits)]
+                if channel.num_qubits == 1:
+                    return [(number(key, channel), (q,)) for q in qubits]
+                raise ValueError(
+                    f"The channel of `gates[{key!r}]` acts on {channel.num_qubits} qubits, but the gate on "
+                    f"{len(qubits)}. Give it a channel on as many, or on one."
+                )
+            if name == "delay" and self.idle is not None and qubits[0] in self.idle:
+                time = _seconds(operation, self.dt)
+                idle = self.idle[qubits[0]]
+                if time and not (idle.t1 == idle.t2 == np.inf):
+                    channel = thermal_relaxation(idle.t1, idle.t2, time, idle.excited_state_population)
+                    return [(number((idle, time), channel), qubits)]
+            return []
+
+        names = {key if isinstance(key, str) else key[0] for key in self.gates}
+        if self.idle is not None:
+            names.add("delay")
+        return parse_noisy(circuit, after, frozenset(names)), channels
+
+    def readout_of(self, qubits: Sequence[int]) -> Any:
+        """The matrices P[true][read] of some qubits, (k, 2, 2); None if readout is perfect."""
+        if self.readout is None:
+            return None
+        if isinstance(self.readout, Mapping):
+            each = [self.readout.get(q, np.eye(2)) for q in qubits]
+            return (jnp if any(isinstance(m, jax.Array) for m in each) else np).stack(each) if each else None
+        matrices = self.readout
+        if matrices.ndim == 2:
+            return (jnp if isinstance(matrices, jax.Array) else np).stack([matrices] * len(qubits)) if qubits else None
+        if qubits and max(qubits) >= len(matrices):
+            raise ValueError(
+                f"`readout` must have a matrix for each qubit of the circuit, but has {len(matrices)}, and qubit "
+                f"{max(qubits)} is read."
+            )
+        return matrices[np.array(qubits, int)]
+
+
+def _key(key: Any) -> Key:
+    name, qubits = (key, None) if isinstance(key, str) else key
+    known = {*get_standard_gate_name_mapping(), *MORE_GATES} - {"measure"}
+    if name not in known:
+        if name == "measure":
+            raise ValueError("`gates` has 'measure', which is no gate. Errors of readout are `readout=`.")
+        close = get_close_matches(str(name), known, n=3)
+        hint = f" Do you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(
+            f"`gates` must have names of Qiskit's standard gates as keys, but has {name!r}.{hint} A composite gate is "
+            "noisy by the gates that it is made of."
+        )
+    if qubits is None:
+        return name
+    return name, tuple(int(q) for q in np.atleast_1d(qubits))
+
+
+def _of_gate(key: Any, channel: Any) -> Channel:
+    if not isinstance(channel, Channel):
+        raise TypeError(
+            f"`gates[{key!r}]` must be a channel, such as qmljax.noise.depolarizing(0.01), but is {shown(channel)}."
+        )
+    key = _key(key)
+    size = len(key[1]) if not isinstance(key, str) else None
+    gate = get_standard_gate_name_mapping().get(key if isinstance(key, str) else key[0])
+    size = size if size is not None or gate is None or key == "delay" else gate.num_qubits
+    if size is not None and channel.num_qubits not in (1, size):
+        raise ValueError(
+            f"`gates[{key!r}]` must be a channel on {size} qubits, as the gate is, or on one, but acts on "
+            f"{channel.num_qubits}."
+        )
+    return channel
+
+
+def _readout(value: Any) -> Any:
+    if value is None or isinstance(value, Mapping) and not value:
+        return None
+    if isinstance(value, Mapping):
+        return {int(q): stochastic(matrix, f"readout[{q}]") for q, matrix in value.items()}
+    return stochastic(value, "readout")
+
+
+_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
+
+
+def _seconds(delay: Any, dt: float | None) -> float:
+    duration, unit = delay.duration, delay.unit
+    if hasattr(duration, "parameters"):
+        if duration.parameters:
+            raise ValueError("A delay must have a number as its duration where it is noisy. Bind its parameters.")
+        duration = float(duration)
+    if unit == "dt":
+        if dt is None:
+            raise ValueError("A delay in units of dt needs `dt` of the noise model, in seconds.")
+        return float(duration) * dt
+    if unit not in _UNITS:
+        raise ValueError(f"A delay must have a duration in s, ms, us, ns, ps or dt where it is noisy, but has {unit}.")
+    return float(duration) * _UNITS[unit]

@@ -1,0 +1,178 @@
+"""What executes circuits under noise: functions like qmljax's own, and a backend of every model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import jax
+import numpy as np
+from jax import Array
+
+from qmljax._checks import check_count, check_key
+from qmljax._circuit import readout
+from qmljax._circuit.noisy import NoisyProgram
+from qmljax._engine.plan import MEMORY
+from qmljax._models.arguments import check_memory
+from qmljax._models.density import OfDensity, SampleOfNoisy, noisy_question
+from qmljax._models.trajectories import of_trajectories
+from qmljax._models.uncompute import compute_uncompute, of_pairs
+from qmljax.noise._channel import Channel
+from qmljax.noise._model import NoiseModel
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False, repr=False)
+class Simulator:
+    """Simulates circuits under a noise model: a backend of every model and kernel, and functions of its own.
+
+    Attributes:
+        noise_model: The noise. It may be traced, in which case so is what the functions depend on.
+        method: "density_matrix" is exact, takes 4**n numbers for n qubits, up to 14, and is differentiable in the
+            strengths of channels. "trajectories" takes statevectors, many of them, and channels of Pauli strings alone.
+        trajectories: How many of them.
+        key: A JAX random key, which trajectories need.
+        memory: Bytes of states that a call may take.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qmljax import noise
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.x(0)
+        >>> simulator = noise.Simulator(noise.NoiseModel({"x": noise.depolarizing(0.1)}))
+        >>> simulator.expectation(circuit, "Z")([]).round(3)
+        Array(-0.9, dtype=float32)
+    """
+
+    noise_model: NoiseModel
+    method: Literal["density_matrix", "trajectories"] = field(default="density_matrix", kw_only=True)
+    trajectories: int = field(default=1000, kw_only=True)
+    key: Any = field(default=None, kw_only=True)
+    memory: int = field(default=MEMORY, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.noise_model, NoiseModel):
+            raise TypeError(
+                f"`noise_model` must be a qmljax.noise.NoiseModel, but is a {type(self.noise_model).__name__}. One of "
+                "Aer becomes one by NoiseModel.from_aer, a device by NoiseModel.from_backend."
+            )
+        if self.method not in ("density_matrix", "trajectories"):
+            raise ValueError(f'`method` must be "density_matrix" or "trajectories", but is {self.method!r}.')
+        check_count(self.trajectories, "trajectories")
+        check_memory(self.memory)
+        if self.method == "trajectories":
+            if self.key is None:
+                raise TypeError("Trajectories are random: `key` must be a JAX random key, not None.")
+            check_key(self.key)
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return (self.noise_model, self.key), (self.method, self.trajectories, self.memory)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, ...]) -> Self:
+        self = object.__new__(cls)
+        names = ("noise_model", "key", "method", "trajectories", "memory")
+        for name, value in zip(names, (*leaves, *static), strict=True):
+            object.__setattr__(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        return f"Simulator({self.noise_model!r}, {self.method})"
+
+    def expectation(self, circuit: Any, observables: Any, *, with_std: bool = False) -> Callable[..., Any]:
+        """The function that gives expectation values, errors of readout included.
+
+        Args:
+            circuit: A `QuantumCircuit`, or OpenQASM.
+            observables: One or a list, as `qmljax.expectation` takes them.
+            with_std: Whether to give standard errors, too, which only trajectories have.
+
+        Returns:
+            ``f(params)``: (..., P) -> (...) for one observable, (..., n_obs) for a list; with `with_std` two of those.
+        """
+        noisy, channels = self.noise_model.read(circuit)
+        read = readout.of_observables(noisy.program, observables)
+        about: Any = {"observables": read.observables, "single": read.single}
+        return self._function(noisy, channels, about, with_std)
+
+    def probabilities(
+        self, circuit: Any, qubits: Sequence[int] | None = None, *, with_std: bool = False
+    ) -> Callable[..., Any]:
+        """The function that gives the probabilities of measurement outcomes, errors of readout included.
+
+        Args:
+            circuit: A `QuantumCircuit`, or OpenQASM. Its own measurements are not read.
+            qubits: What to measure, all by default: bit j of an outcome is `qubits[j]`.
+            with_std: As for `expectation`.
+
+        Returns:
+            ``f(params)``: (..., P) -> (..., 2**k).
+        """
+        noisy, channels = self.noise_model.read(circuit)
+        read = readout.of_qubits(noisy.program, qubits)
+        return self._function(noisy, channels, {"qubits": read.qubits}, with_std)
+
+    def density_matrix(self, circuit: Any, qubits: Sequence[int] | None = None) -> OfDensity:
+        """The function that gives the density matrix of some qubits, all by default, before they are read.
+
+        Returns:
+            ``f(params)``: (..., P) -> (..., 2**k, 2**k), complex.
+        """
+        if self.method != "density_matrix":
+            raise ValueError('Density matrices need `method="density_matrix"`.')
+        noisy, channels = self.noise_model.read(circuit)
+        read = readout.of_qubits(noisy.program, qubits)
+        found = self._function(noisy, channels, {"qubits": read.qubits, "matrix": True}, False)
+        assert isinstance(found, OfDensity)
+        return found
+
+    def sample(self, circuit: Any, shots: int) -> SampleOfNoisy:
+        """The function that draws outcomes of what the circuit measures, or of all qubits if it measures nothing.
+
+        Returns:
+            ``f(params, key)``: (..., P) and a JAX random key -> int32 outcomes (..., shots).
+        """
+        noisy, channels = self.noise_model.read(circuit)
+        read = readout.of_measurements(noisy.program)
+        shots = check_count(shots, "shots", most=1 << 30)
+        return SampleOfNoisy(self._function(noisy, channels, {"qubits": read.qubits}, False), shots)
+
+    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
+        """What a kernel asks for: the probability to read 0 on all qubits after compute and uncompute.
+
+        Returns:
+            ``f(params_a, params_b)``: two arrays (pairs, P) -> (pairs,).
+        """
+        both, order, zeros = compute_uncompute(circuit)
+        return of_pairs(self.expectation(both, zeros), order)
+
+    def _function(self, noisy: NoisyProgram, channels: Sequence[Channel], about: Any, with_std: bool) -> Any:
+        exact = self.method == "density_matrix"
+        if exact and with_std:
+            raise ValueError('Density matrices are exact. Standard errors need `method="trajectories"`.')
+        classes = [channel.classes for channel in channels]
+        limit: Any = {} if exact else {"most": readout.MAX_QUBITS}
+        question, whole = noisy_question(noisy, classes, **about, memory=self.memory, **limit)
+        read = None if question.kind == "matrix" else self.noise_model.readout_of(whole)
+        if exact:
+            given = tuple(channel.factors if channel.is_pauli else channel.matrix for channel in channels)
+            return OfDensity(question, given, read)
+        self._check_pauli(question.noisy, channels)
+        used = {site.channel for site in question.noisy.sites}
+        given = tuple(c.probabilities if c.is_pauli else np.ones(1) for c in channels)
+        assert all(channels[k].is_pauli for k in used if k >= 0)
+        return of_trajectories(question, given, read, self.key, self.trajectories, with_std)
+
+    def _check_pauli(self, noisy: NoisyProgram, channels: Sequence[Channel]) -> None:
+        """Refuses channels that no trajectory of Pauli strings follows."""
+        for site in noisy.sites:
+            if site.channel < 0:
+                matrix = noisy.constants[~site.channel].array
+                pauli, name = not np.abs(matrix - np.diag(np.diag(matrix))).max() > 1e-12, "a channel of the circuit"
+            else:
+                pauli, name = channels[site.channel].is_pauli, f"{channels[site.channel]!r}"
+            if not pauli:
+                raise ValueError(
+                    f"Trajectories follow mixtures of Pauli strings alone, but {name} on qubits {list(site.qubits)} is "
+                    'none. Use `method="density_matrix"`, or, if another channel will do, its Pauli twirl: '
+                    "noise_model.twirled()."
+                )
