@@ -95,13 +95,12 @@ class _Runner:
         (angles,) = Angles(everything, params, params[:0])([(slots, True)])
         cos, sin = jnp.cos(angles), jnp.sin(angles)
         self.turns = {turn: (cos[k], sin[k]) for turn, k in place.items() if turn[0] == "z"}
-        fixed, even, odd = (np.stack([_PARTS[axis][k] for axis, _ in turns] or [_PARTS["y"][k]][:0]) for k in range(3))
-        parts = [part.reshape(-1, 4, 4).astype(self.dtype) for part in (fixed, even, odd)]
+        parts = np.array([_PARTS[axis] for axis, _ in turns]).reshape(-1, 3, 4, 4).swapaxes(0, 1).astype(self.dtype)
         rotations = parts[0] + cos[:, None, None] * parts[1] + sin[:, None, None] * parts[2]
         self.factors = self.products(levels, rotations, place)
-        pairs = self.factors[:, : self.n // 2 * 2].reshape(-1, self.n // 2, 2, 4, 4)
-        low, high = pairs[:, :, 0], pairs[:, :, 1]
-        self.blocks = (high[:, :, :, None, :, None] * low[:, :, None, :, None, :]).reshape(-1, self.n // 2, 16, 16)
+        low, high = self.factors[:, : self.n // 2 * 2 : 2], self.factors[:, 1::2]
+        both = high[:, :, :, None, :, None] * low[:, :, None, :, None, :]
+        self.blocks = both.reshape(len(levels), self.n // 2, 16, 16)
 
     def products(self, levels: Sequence[Level], rotations: Any, place: dict[Any, int]) -> Array:
         """What acts on each qubit alone, of all levels at once: matrices from a pool are multiplied."""

@@ -1,5 +1,7 @@
 """The arguments of `fit`, checked before anything is traced."""
 
+import functools
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,6 +23,21 @@ def check_functions(loss: Any, callback: Any) -> None:
     check_function(loss, "loss", "loss(weights, *data) -> ()")
     if callback is not None:
         check_function(callback, "callback", "callback(step, weights, loss), or None")
+
+
+def takes_key(loss: Callable, key: Any) -> bool:
+    """Whether a loss has a keyword-only parameter `key`, such as one with the noise of shots; `fit` needs one, then."""
+    try:
+        parameter = inspect.signature(loss).parameters.get("key")
+    except (TypeError, ValueError):  # of what is written in C
+        return False
+    if parameter is None or parameter.kind is not parameter.KEYWORD_ONLY:
+        return False
+    if isinstance(loss, functools.partial) and "key" in loss.keywords:  # it has one already
+        return False
+    if key is None:
+        raise ValueError("`key` must be a JAX random key, such as jax.random.key(0), since `loss` takes one, not None.")
+    return True
 
 
 def refuse_tracers(tree: Any, name: str) -> None:

@@ -13,12 +13,14 @@ import optax
 from jax import Array, lax
 
 from qmljax._training.checks import shapes_of
-from qmljax._training.computations import Computation, Traced, jit_of_computations, trace
+from qmljax._training.computations import Computation, Traced, fresh, jit_of_computations, trace
 from qmljax._training.ensemble import of_members
 from qmljax._training.leaves import Run
 
+NOISE = 0x6E6F6973  # keeps the keys of losses apart from those of batches
 
-@functools.partial(jit_of_computations, static_argnames=("program", "batch_size", "own_data"))
+
+@functools.partial(jit_of_computations, static_argnames=("program", "batch_size", "own_data", "keyed"))
 def take_steps(
     run: Run,
     losses: Array,
@@ -30,10 +32,12 @@ def take_steps(
     program: Computation,
     batch_size: int | None,
     own_data: bool,
+    keyed: bool,
 ) -> tuple[Run, Array]:
     """`count` steps from step `start` on: the new run, and `losses` with the first `count` of them set.
 
-    `program` is one step, ``(run, *rows) -> (run, loss)``, and `lifted` what it closed over.
+    `program` is one step, ``(run, *rows) -> (run, loss)``, and `lifted` what it closed over. If it is `keyed`, a key is
+    the first of the rows, or one for each member.
     """
     axis = 1 if own_data else 0
     samples = data[0].shape[axis] if data else 1
@@ -50,11 +54,19 @@ def take_steps(
             order = lax.cond(place == 0, lambda: shuffled(epoch), lambda: order)
             chosen = lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
             rows = tuple(d[:, chosen] if own_data else d[chosen] for d in data)
+        if keyed:
+            own = jax.random.fold_in(jax.random.fold_in(key, NOISE), start + k)
+            rows = (keys_of(own, losses.shape[1:]), *rows)
         *leaves, value = program(lifted, run, rows)
         return jax.tree.unflatten(jax.tree.structure(run), leaves), losses.at[k].set(value), order
 
     order = shuffled(start // batches) if batch_size is not None else None
     return lax.fori_loop(0, count, step, (run, losses, order))[:2]
+
+
+def keys_of(key: Array, members: tuple[int, ...]) -> Array:
+    """The key, or one for each member of an ensemble, (R,)."""
+    return jax.vmap(lambda member: jax.random.fold_in(key, member))(jnp.arange(members[0])) if members else key
 
 
 def trace_step(
@@ -64,12 +76,14 @@ def trace_step(
     rows: tuple[Array, ...],
     ensemble: bool,
     own_data: bool,
+    keyed: bool,
 ) -> Traced:
     """One step of all members, as `take_steps` takes it."""
-    member = functools.partial(_step, loss=loss, optimizer=optax.with_extra_args_support(optimizer))
+    about = {"loss": loss, "optimizer": optax.with_extra_args_support(optimizer)}
+    member = functools.partial(_keyed_step if keyed else _step, **about)
     fault: Exception | None = None
     try:
-        step = trace(of_members(member, ensemble, own_data), run, *rows)
+        step = trace(of_members(member, ensemble, own_data, keyed), run, *rows)
         if shapes_of(step.shape[0]) == shapes_of(run):
             return step
     except (TypeError, ValueError) as error:
@@ -83,6 +97,11 @@ def trace_step(
         f"shapes and types, and its state into one like it, but {fault or 'gives others'}. Numbers of its own for each "
         "member are injected: optax.inject_hyperparams(optax.adam)(learning_rate=rates)."
     ) from fault
+
+
+def _keyed_step(run: Run, key: Array, *rows: Array, loss: Callable, optimizer: Any) -> tuple[Run, Array]:
+    """A step of a loss that takes a key."""
+    return _step(run, *rows, loss=fresh(functools.partial(loss, key=key)), optimizer=optimizer)
 
 
 def _step(run: Run, *rows: Array, loss: Callable, optimizer: Any) -> tuple[Run, Array]:

@@ -15,12 +15,17 @@ from qmljax._training.computations import Computation, jit_of_computations
 from qmljax._training.leaves import is_key
 
 
-def of_members(function: Callable, ensemble: bool, own_data: bool = False) -> Callable:
-    """`function(weights, *data)`, for all members of an ensemble at once, which may have data of their own."""
+def of_members(function: Callable, ensemble: bool, own_data: bool = False, keyed: bool = False) -> Callable:
+    """`function(weights, *data)`, for all members of an ensemble at once, which may have data of their own.
+
+    If it is `keyed`, the first of the data are keys, of which each member always has its own.
+    """
     if not ensemble:
         return function
     if own_data:
         return jax.vmap(function)
+    if keyed:
+        return lambda weights, keys, *data: jax.vmap(lambda w, key: function(w, key, *data))(weights, keys)
     return lambda weights, *data: jax.vmap(lambda w: function(w, *data))(weights)
 
 

@@ -29,8 +29,9 @@ from qmljax._training.checks import (
     check_scipy,
     check_state,
     check_weights,
+    takes_key,
 )
-from qmljax._training.compiled_loop import take_steps, trace_step
+from qmljax._training.compiled_loop import keys_of, take_steps, trace_step
 from qmljax._training.computations import fresh, trace
 from qmljax._training.ensemble import first_state, losses_of, members_of, of_members
 from qmljax._training.leaves import Run
@@ -74,7 +75,9 @@ def fit(
     stale; what is compiled is found again by what it computes, whatever the numbers and arrays they close over.
 
     Args:
-        loss: ``loss(weights, *data) -> ()``, typically ``loss(weights, x, y)``, traceable by JAX.
+        loss: ``loss(weights, *data) -> ()``, typically ``loss(weights, x, y)``, traceable by JAX. If it has a
+            keyword-only parameter `key`, it gets a fresh one in each step, a member its own: for shots, trajectories or
+            dropout. Where losses are compared, of validation and by SciPy, all have the same key.
         weights: Where to start: an array, or any pytree of arrays. Integers become floating point numbers. With a
             leading dimension R on every array they train an ensemble of R members in one program.
         data: A tuple of arrays whose first axes are the samples, all of one length N. Integers stay integers. An empty
@@ -86,7 +89,8 @@ def fit(
         steps: The number of optimiser steps; for SciPy, the most iterations.
         batch_size: The number of samples in a step. Each epoch runs through the samples in a new random order, without
             replacement, and leaves out the N modulo `batch_size` that fill no batch. Default: all N in each step.
-        key: A JAX random key; needed with `batch_size`. All members of an ensemble see the same batches.
+        key: A JAX random key; needed with `batch_size`, and by a loss that takes one. All members of an ensemble see
+            the same batches.
         callback: Called as ``callback(step, weights, loss)`` about a hundred times in a run, after `step` steps, with
             the weights then and the loss of the last step, (R,) of an ensemble; with SciPy, after each iteration. To
             stop the training it may raise `StopIteration`.
@@ -150,7 +154,9 @@ def fit(
     axis = 1 if own_data else 0
     check_counts(data[0].shape[axis] if data else 0, steps, batch_size, key, patience, min_delta, convergence)
     check_scipy(optimizer, tol, bounds, options)
-    loss, key = fresh(loss), jax.random.key(0) if key is None else key  # unused without batches
+    keyed, given = takes_key(loss, key), loss
+    key = jax.random.key(0) if key is None else key  # unused without batches
+    loss = fresh(functools.partial(loss, key=key) if keyed else loss)
     rows = tuple((d[:, :batch_size] if own_data else d[:batch_size]) if batch_size else d for d in data)
     members, dtype = members_of(loss, weights, rows, ensemble, own_data)
     static = {"ensemble": bool(members), "own_data": bool(own_data)}
@@ -167,12 +173,13 @@ def fit(
         return watch.result(weights, np.array(seen, dtype), report)
     check_optimizer(optimizer)
     run = weights, check_state(opt_state, functools.partial(first_state, optimizer, members=members), weights)
-    step = trace_step(loss, optimizer, run, rows, **static)
+    keys = (keys_of(key, members),) if keyed else ()
+    step = trace_step(given if keyed else loss, optimizer, run, (*keys, *rows), **static, keyed=keyed)
     settings = data, validation, batch_size, key, patience, min_delta, convergence, bool(own_data)
     file = None if checkpoint is None else Checkpoint(checkpoint, run, watch, settings)
     visit = max(1, min(math.ceil(steps / VISITS), patience or steps))
     about = {"lifted": step.lifted, "program": step.program, "batch_size": batch_size, "own_data": bool(own_data)}
-    about |= {"losses": np.zeros((max(visit, LOSSES), *members), dtype), "data": data}
+    about |= {"keyed": keyed, "losses": np.zeros((max(visit, LOSSES), *members), dtype), "data": data}
     advance = functools.partial(take_steps, key=key, **about)
     history = np.zeros((*members, steps), dtype)
     run, done = _train(run, history, advance, visit, watch, file, progress)

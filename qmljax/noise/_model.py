@@ -18,6 +18,7 @@ from qmljax.noise._channel import Channel
 from qmljax.noise._channels import thermal_relaxation
 from qmljax.noise._devices import Idle, Key, of_aer, of_backend
 
+OTHER_NAMES = {"cnot": ["cx"], "toffoli": ["ccx"], "hadamard": ["h"], "not": ["x"]}
 MORE_GATES = {"unitary", "mcx", "mcp", "diagonal", "permutation", "initialize", "delay", "reset", "id"}
 
 
@@ -181,7 +182,7 @@ def _key(key: Any) -> Key:
     if name not in known:
         if name == "measure":
             raise ValueError("`gates` has 'measure', which is no gate. Errors of readout are `readout=`.")
-        close = get_close_matches(str(name), known, n=3)
+        close = get_close_matches(str(name), known, n=3) or OTHER_NAMES.get(name, [])
         hint = f" Do you mean {' or '.join(map(repr, close))}?" if close else ""
         raise ValueError(
             f"`gates` must have names of Qiskit's standard gates as keys, but has {name!r}.{hint} A composite gate is "
