@@ -45,8 +45,8 @@ FLOORS = {
         "operations pauli_sums plan",
         "adjoint angles slopes stacking",
         "any_circuit segments start",
-        "answers jet pauli_levels run",
-        "density expectations readings trajectories",
+        "answers jet pauli_levels readings run",
+        "density expectations trajectories",
     ],
     "_models": [
         "__init__ arguments backend interpret parts positions protocols qpy_limits shared trees",

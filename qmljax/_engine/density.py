@@ -24,6 +24,7 @@ from qmljax._engine.angles import Angles
 from qmljax._engine.layers import schedule
 from qmljax._engine.pauli_levels import Channel, Classes, Level, Matrix, Turn
 from qmljax._engine.plan import Plan, plan
+from qmljax._engine.readings import taken
 from qmljax._engine.run import run, run_on
 from qmljax._engine.state import PRECISION
 
@@ -123,9 +124,9 @@ class _Runner:
                     index[k, row, q] = known[key]
         index = np.where(index < 0, len(pool) - 1 - index, index)
         matrices = jnp.concatenate([jnp.stack(pool), rotations])
-        out = matrices[index[0]] if depth else jnp.broadcast_to(pool[0], (len(levels), self.n, 4, 4))
+        out = taken(matrices, index[0]) if depth else jnp.broadcast_to(pool[0], (len(levels), self.n, 4, 4))
         for k in range(1, depth):
-            out = jnp.sum(matrices[index[k]][..., :, :, None] * out[..., None, :, :], axis=-2)
+            out = jnp.sum(taken(matrices, index[k])[..., :, :, None] * out[..., None, :, :], axis=-2)
         return out
 
     def channel(self, channel: Channel) -> Array:
@@ -162,11 +163,11 @@ class _Runner:
     def decay(self, level: Level, factors: Any) -> Array:
         """The product of what the channels multiply each string by. There are few different ones, most of the time."""
         shapes, which = pauli_levels.shapes(level, self.n)
-        of_classes = {number: self.channel(Channel(number, (), ()))[first] for number, first, _ in factors}
-        if shapes is None:
-            return functools.reduce(jnp.multiply, (of_classes[number][at] for number, _, at in factors))
-        each = (of_classes[number][at] for (number, _, _), at in zip(factors, shapes, strict=True))
-        return functools.reduce(jnp.multiply, each).at[which].get(mode="promise_in_bounds")
+        of_classes = {number: taken(self.channel(Channel(number, (), ())), first) for number, first, _ in factors}
+        if shapes is None or which is None:
+            return functools.reduce(jnp.multiply, (taken(of_classes[number], at) for number, _, at in factors))
+        each = (taken(of_classes[number], at) for (number, _, _), at in zip(factors, shapes, strict=True))
+        return taken(functools.reduce(jnp.multiply, each), which)
 
     def product(self, k: int, level: Level, state: Array) -> Array:
         """4x4 matrices on some qubits; two qubits share a matrix product if there are many."""
@@ -275,7 +276,7 @@ def _change(matrix: np.ndarray, state: Array, n: int) -> Array:
 def probabilities(state: Array, qubits: Sequence[int]) -> Array:
     """The probabilities (2**k,) of outcomes of some qubits: bit j of an outcome is `qubits[j]`."""
     spread = sum((np.arange(1 << len(qubits)) >> j & 1) << 2 * q + 1 for j, q in enumerate(qubits))
-    of_strings = state[np.asarray(spread, np.int32).reshape(-1)]  # strings of Z
+    of_strings = taken(state, np.reshape(spread, -1))  # strings of Z
     out = of_strings.reshape(1, -1)
     half = np.array([[0.5, 0.5], [0.5, -0.5]])
     for _ in qubits:
@@ -288,7 +289,7 @@ def reduced(state: Array, qubits: Sequence[int]) -> Array:
     spread = np.zeros(4 ** len(qubits), np.int64)
     for j, q in enumerate(qubits):
         spread |= (np.arange(len(spread)) >> 2 * j & 3) << 2 * q
-    return state[spread.astype(np.int32)]
+    return taken(state, spread)
 
 
 def size(n: int, dtype: Any) -> int:

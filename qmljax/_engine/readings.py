@@ -60,15 +60,24 @@ class StringSums:
     def values(self, state: Array) -> Array:
         """The coefficients tr(P rho), (4**n,), to values."""
         letters = self.letters.array.astype(np.int64)
-        return self.of_strings(state[(letters << 2 * np.arange(self.num_qubits)).sum(axis=1)])
+        return self.of_strings(taken(state, (letters << 2 * np.arange(self.num_qubits)[None]).sum(axis=1)))
 
     def of_strings(self, strings: Array) -> Array:
         """The expectation values of the strings (S, *batch) to those of the observables, (*shape, *batch)."""
         owner, string = self.owners.array
         batch = strings.shape[1:]
-        terms = strings[string] * jnp.asarray(self.coefficients.array, strings.dtype).reshape(-1, *(1,) * len(batch))
+        terms = taken(strings, string) * jnp.asarray(self.coefficients.array, strings.dtype).reshape(
+            -1, *(1,) * len(batch)
+        )
         count = int(np.prod(self.shape))
-        return jnp.zeros((count, *batch), strings.dtype).at[owner].add(terms).reshape(*self.shape, *batch)
+        return (
+            jnp.zeros((count, *batch), strings.dtype).at[owner.astype(np.int32)].add(terms).reshape(*self.shape, *batch)
+        )
+
+
+def taken(values: Array, places: np.ndarray) -> Array:
+    """Elements, or rows, at places that are known."""
+    return values.at[places.astype(np.int32)].get(mode="promise_in_bounds")
 
 
 @functools.lru_cache(maxsize=64)
@@ -116,7 +125,7 @@ def misread(strings: Array, sums: StringSums, readout: Array) -> Array:
         without[:, q] = 0
         has = (letters[:, q] != 0).reshape(-1, 1, 1)
         others = np.array([place[row.tobytes()] for row in without])
-        strings = jnp.where(has, slope * strings + constant * strings[others], strings)
+        strings = jnp.where(has, slope * strings + constant * taken(strings, others), strings)
     return strings
 
 

@@ -52,22 +52,26 @@ def draw(key: Array, channels: Sequence[Any], sites: Sequence[int], forms: Seque
     start, u = u[:, 0], 1 - u[:, 1:]
     tables = [xp.cumsum(xp.asarray(p)[1:]).astype(np.float32) for p in channels]  # of errors alone: they may be rare
     error = xp.stack([tables[s][-1] for s in sites])
-    quiet = xp.cumsum(xp.log1p(-error))
+    with np.errstate(divide="ignore"):  # where an error is sure
+        quiet = xp.cumsum(xp.log1p(-error))
     errors = -xp.expm1(quiet[-1])
     # The first error is at one of the sites up to s with the probability 1 - exp(quiet[s]).
-    first = xp.clip((start[:, None] * errors >= -xp.expm1(quiet)[None]).sum(axis=1), 0, len(sites) - 1)[:, None]
-    place = np.arange(len(sites))[None]
-    u = xp.where(place == first, u * error, xp.where(place < first, 2, u))
+    later = (start[:, None] * errors >= -xp.expm1(quiet)[None]).sum(axis=1).astype(np.int32)
+    first = xp.minimum(later, np.int32(len(sites) - 1))[:, None]
+    place = np.arange(len(sites), dtype=np.int32)[None]
+    u = xp.where(place == first, u * error[None], xp.where(place < first, np.float32(2), u))
     index = np.array(sites)
     bits: list[Any] = []
     order: list[int] = []
     starts = np.cumsum([0, *(_width(channels[s]) for s in sites)])
     for number, table in enumerate(tables):
         at = np.flatnonzero(index == number)
-        picked = (u[:, at, None] >= table[:-1]).sum(axis=-1)  # of the errors; the last where there is none, too
-        string = xp.where(u[:, at] < table[-1], picked + 1, 0)
+        picked = (u[:, at, None] >= table[None, None, :-1]).sum(axis=-1).astype(np.int32)  # of the errors
+        string = xp.where(u[:, at] < table[-1], picked + np.int32(1), np.int32(0))
         width = _width(channels[number])
-        bits.append((string[..., None] >> np.arange(width) & 1).reshape(count, -1))
+        bits.append(
+            (string[..., None] >> np.arange(width, dtype=np.int32)[None, None] & np.int32(1)).reshape(count, -1)
+        )
         order += [int(starts[s]) + k for s in at for k in range(width)]
     matrix = _matrix(forms, int(starts[-1]))[np.array(order, int)]
     parities = xp.matmul(xp.concatenate(bits, axis=1).astype(np.float32), matrix) % 2
@@ -108,12 +112,17 @@ def _refuse(primals: Any, tangents: Any) -> Any:
 
 def mean(values: Array, draws: Draws) -> Array:
     """The mean over trajectories of values (..., rows)."""
-    return jnp.sum(values * jnp.asarray(draws.weights(), values.dtype), axis=-1)
+    return jnp.sum(values * _like(draws.weights(), values), axis=-1)
+
+
+def _like(rows: Any, values: Array) -> Array:
+    """(rows,) as an array of as many axes as `values` (..., rows)."""
+    return jnp.asarray(rows, values.dtype).reshape(*(1,) * (values.ndim - 1), -1)
 
 
 def standard_error(values: Array, draws: Draws) -> Array:
     """The standard error of `mean`: of what is drawn, since the trajectory without an error is exact."""
-    counts = jnp.asarray(draws.counts, values.dtype)
+    counts = _like(draws.counts, values)
     count = jnp.sum(counts)
     middle = jnp.sum(values * counts, axis=-1, keepdims=True) / jnp.maximum(count, 1)
     squares = jnp.sum(counts * (values - middle) ** 2, axis=-1)

@@ -251,8 +251,15 @@ def _out(measurement: Measurement, values: Array) -> Array:
 def _shifted(measurement: Measurement, positions: Any, key: Array, errors: Any, offset: Array, *given: Array) -> Array:
     """What is measured at parameters in parts, the angles being offset (..., S); derivatives in them are by shifts."""
     taken = slots(measurement.program)
-    angles = taken.of(_together(measurement, positions, given)) + offset
+    angles = _added(taken.of(_together(measurement, positions, given)), offset)
     return _noisy(measurement, key, _exact(measurement, taken.program, errors, angles))
+
+
+def _added(a: Any, b: Any) -> Any:
+    """The sum of arrays whose first axes broadcast."""
+    rank = max(a.ndim, b.ndim)
+    left, right = (x.reshape(*(1,) * (rank - x.ndim), *x.shape) for x in (a, b))
+    return left + right
 
 
 @functools.partial(_shifted.defjvp, symbolic_zeros=True)
@@ -278,7 +285,7 @@ def _shifted_jvp(measurement: Measurement, positions: Any, primals: Any, tangent
     shifts = np.zeros((len(slot), len(taken.angles)))
     shifts[np.arange(len(slot)), slot] = np.array(taken.shifts)[slot, rule]
     shifts = shifts.reshape(len(slot), *ones, -1).astype(offset.dtype)
-    values = _shifted(measurement, positions, key, errors, offset + shifts, *given)
+    values = _shifted(measurement, positions, key, errors, _added(offset, shifts), *given)
     factors = np.array(taken.factors)[slot, rule].reshape(-1, *ones).astype(offset.dtype)
     along = jnp.moveaxis(direction[..., slot], -1, 0) * factors
     return out, jnp.sum(along[..., None] * values, axis=0)
