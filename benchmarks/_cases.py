@@ -33,9 +33,12 @@ TASKS = {
     "first_value": "<O> of a circuit of numbers, another one in every call, which builds it",
     "first_gradient": "<O> of a circuit and its gradient, another circuit in every call, which builds it",
     "grid": "the losses on the folds left out, after training by each of some learning rates",
+    "noisy_value": "<O> with depolarizing noise on every qubit of every gate",
+    "noisy_gradient": "the same, and its gradient",
     "bound": "<O> of circuits without parameters, other ones in every call",
 }
 SHOTS = 10**6
+STRENGTH = 0.01  # of depolarizing noise, (1 - p) rho + p I/2
 UNSEEN = 60  # circuits that are asked about one after the other
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)  # of learning
 FOLDS = 4
@@ -188,6 +191,17 @@ def _first(case: str) -> tuple[Problem, ...]:
         )
         for n, gates in sizes
     )
+
+
+NOISY = (
+    f"RY and RZ on every qubit and a ring of CX, 4 times, depolarizing noise of strength {STRENGTH} on each qubit of "
+    "every gate after it"
+)
+
+
+def _noisy(case: str, sizes: Sequence[int]) -> tuple[Problem, ...]:
+    task = case.replace("-", "_")
+    return tuple(Problem(case, str(n), task, n, _circuits.ring_ansatz(n, 4), scale=4**n) for n in sizes)
 
 
 def _batched_grid(sizes: Sequence[tuple[int, int]]) -> tuple[Problem, ...]:
@@ -446,6 +460,24 @@ CASES = (
         WORK,
         _batched_grid(((4, 60), (8, 60))),
         tolerance=LOOSE,
+    ),
+    Case(
+        "noisy-value",
+        "u",
+        "How fast is an expectation value under noise?",
+        f"{NOISY}; exact, by density matrices.",
+        "qubits",
+        "elements (4^qubits)",
+        _noisy("noisy-value", (4, 6, 8, 10)),
+    ),
+    Case(
+        "noisy-gradient",
+        "v",
+        "How fast is a gradient under noise?",
+        f"{NOISY}; value and gradient, exact, by density matrices.",
+        "qubits",
+        "elements (4^qubits)",
+        _noisy("noisy-gradient", (4, 6, 8, 10)),
     ),
     Case(
         "training-loop",

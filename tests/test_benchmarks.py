@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import real_amplitudes, zz_feature_map
-from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
+from qiskit.quantum_info import DensityMatrix, Operator, SparsePauliOp, Statevector, SuperOp
 
 from benchmarks import _cases, _circuits, _limits, _report, _runner, _worker
 from benchmarks.__main__ import main
@@ -98,6 +98,8 @@ TINY = {
     "bound": Problem("bound-circuits", "2", "bound", 2, _circuits.ring_ansatz(2, 1), 1, members=3),
     "first_value": Problem("first-value", "3/9", "first_value", 3, RANDOM, 9),
     "first_gradient": Problem("first-gradient", "3/9", "first_gradient", 3, RANDOM, 9),
+    "noisy_value": Problem("noisy-value", "2", "noisy_value", 2, _circuits.ring_ansatz(2, 2), 1),
+    "noisy_gradient": Problem("noisy-gradient", "2", "noisy_gradient", 2, _circuits.ring_ansatz(2, 2), 1),
     "grid": Problem("grid-search", "2/8", "grid", 2, _circuits.qnn(2), 1, batch=8, steps=3),
     "sample": Problem("sampling", "2", "sample", 2, _circuits.ring_ansatz(2, 1), 1),
 }
@@ -114,6 +116,21 @@ def adam(gradient, w, steps, rate=0.01, b1=0.9, b2=0.999):
         m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
         w = w - rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
     return w
+
+
+def noisy(problem, w):
+    """<O> under depolarizing noise, by Qiskit's density matrices."""
+    circuit, weights, _ = _circuits.to_qiskit(problem.num_qubits, problem.circuit)
+    p = _cases.STRENGTH
+    channel = SuperOp((1 - p) * np.eye(4) + p / 2 * np.outer([1, 0, 0, 1], [1, 0, 0, 1]))
+    rho = DensityMatrix.from_label("0" * problem.num_qubits)
+    for instruction in circuit.assign_parameters(dict(zip(weights, w, strict=True))).data:
+        qubits = [circuit.find_bit(q).index for q in instruction.qubits]
+        rho = rho.evolve(instruction.operation, qubits)
+        for q in qubits:
+            rho = rho.evolve(channel, [q])
+    terms = [(letters, qubits, coefficient) for coefficient, letters, qubits in problem.observable]
+    return rho.expectation_value(SparsePauliOp.from_sparse_list(terms, problem.num_qubits)).real
 
 
 def right(problem):
@@ -143,6 +160,10 @@ def right(problem):
             return value(w)
         case "gradient" | "first_gradient":
             return value(w), differences(value, w)
+        case "noisy_value":
+            return noisy(problem, w)
+        case "noisy_gradient":
+            return noisy(problem, w), differences(partial(noisy, problem), w)
         case "train":
             return [loss(adam(lambda w: differences(lambda w: loss(w, x), w), w, problem.steps), x) for w in starts]
         case "grid":

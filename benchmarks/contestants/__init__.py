@@ -13,6 +13,7 @@ from types import ModuleType
 ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
 TRAINING = ("train", "grid")
 FIRST = ("first_value", "first_gradient")
+NOISY = ("noisy_value", "noisy_gradient")
 PRIMITIVES = ("values", "jacobian", "bound")
 
 
@@ -43,7 +44,7 @@ CONTESTANTS = {
             "qmljax",
             ("qmljax", "jax"),
             "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls; TorchConnector.",
-            tasks=(*ALL, *TRAINING, *PRIMITIVES, *FIRST, "torch_step"),
+            tasks=(*ALL, *TRAINING, *PRIMITIVES, *FIRST, *NOISY, "torch_step"),
             peer=False,
         ),
         Contestant(
@@ -72,8 +73,8 @@ CONTESTANTS = {
         Contestant(
             "tensorcircuit",
             ("tensorcircuit", "jax"),
-            "JAX backend, complex64; jit of vmap, but for first answers.",
-            tasks=ALL + TRAINING + FIRST,
+            "JAX backend, complex64; jit of vmap, but for first answers; DMCircuit for noise.",
+            tasks=ALL + TRAINING + FIRST + NOISY,
             compiles=True,
         ),
         Contestant(
@@ -88,8 +89,8 @@ CONTESTANTS = {
             "pennylane",
             ("pennylane", "jax"),
             "default.qubit with JAX backpropagation, complex64; jit; first answers by its adjoint method without. "
-            "TorchLayer with PyTorch's backpropagation.",
-            tasks=(*ALL, *TRAINING, *FIRST, "torch_step"),
+            "TorchLayer with PyTorch's backpropagation; default.mixed for noise.",
+            tasks=(*ALL, *TRAINING, *FIRST, *NOISY, "torch_step"),
             compiles=True,
         ),
         Contestant(
@@ -142,8 +143,8 @@ CONTESTANTS = {
         Contestant(
             "aer",
             ("qiskit_aer", "qiskit"),
-            "AerSimulator, method statevector, single precision. It has no gradients.",
-            tasks=("gram", "forward", "sample"),
+            "AerSimulator, method statevector (density_matrix for noise), single precision. It has no gradients.",
+            tasks=("gram", "forward", "sample", "noisy_value"),
         ),
     )
 }

@@ -6,16 +6,18 @@ import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, depolarizing_error
 
-from benchmarks._cases import SHOTS, Problem
+from benchmarks._cases import SHOTS, STRENGTH, Problem
 from benchmarks._circuits import to_qiskit
 
 
-def prepared(problem: Problem, read: Callable[[QuantumCircuit], object]) -> Callable:
+def prepared(problem: Problem, read: Callable[[QuantumCircuit], object], **options: object) -> Callable:
     """A function of parameter values, a row for each execution, that gives the result."""
     circuit, weights, inputs = to_qiskit(problem.num_qubits, problem.circuit)
     read(circuit)
-    simulator = AerSimulator(method="statevector", precision="single", max_parallel_experiments=0)
+    settings = {"method": "statevector", "precision": "single", "max_parallel_experiments": 0} | options
+    simulator = AerSimulator(**settings)
     circuit = transpile(circuit, simulator, optimization_level=0)
     parameters = [*weights, *inputs]
 
@@ -26,12 +28,20 @@ def prepared(problem: Problem, read: Callable[[QuantumCircuit], object]) -> Call
     return run
 
 
-def forward(problem: Problem) -> Callable[[], float]:
+def forward(problem: Problem, **options: object) -> Callable[[], float]:
     terms = [(letters, list(qubits), coefficient) for coefficient, letters, qubits in problem.observable]
     operator = SparsePauliOp.from_sparse_list(terms, problem.num_qubits)
-    execute = prepared(problem, lambda c: c.save_expectation_value(operator, c.qubits))
+    execute = prepared(problem, lambda c: c.save_expectation_value(operator, c.qubits), **options)
     w, _, _ = problem.arrays("float64")
     return lambda: execute(w[None], shots=1).data(0)["expectation_value"]
+
+
+def noisy_value(problem: Problem) -> Callable[[], float]:
+    one = depolarizing_error(STRENGTH, 1)
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(one, ["ry", "rz"])
+    noise.add_all_qubit_quantum_error(one.tensor(one), ["cx"])
+    return forward(problem, method="density_matrix", noise_model=noise)
 
 
 def gram(problem: Problem) -> Callable[[], np.ndarray]:

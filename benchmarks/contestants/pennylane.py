@@ -7,8 +7,8 @@ import jax
 import pennylane as qml
 from jax import Array
 
-from benchmarks._cases import SHOTS, Problem
-from benchmarks._circuits import Gates
+from benchmarks._cases import SHOTS, STRENGTH, Problem
+from benchmarks._circuits import Gate, Gates
 from benchmarks.contestants import _jax
 from benchmarks.contestants._first import first
 from benchmarks.contestants._jax import Call
@@ -46,7 +46,7 @@ GATES = {
 }
 
 
-def apply(gates: Gates) -> None:
+def apply(gates: Gates | list[Gate]) -> None:
     for name, qubits, angles in gates:
         GATES[name](*angles, wires=qubits)
 
@@ -68,6 +68,28 @@ def expectation(problem: Problem, device: Any, **options: Any) -> Callable[..., 
         return qml.expval(observable(problem))
 
     return of
+
+
+def noisy(problem: Problem) -> Callable[..., Array]:
+    """By density matrices; three quarters of the strength are the probability of X, Y or Z."""
+
+    @qml.qnode(qml.device("default.mixed", wires=problem.num_qubits), interface="jax", diff_method="backprop")
+    def of(w: Any) -> Any:
+        for gate in problem.circuit(w, ()):
+            apply([gate])
+            for q in gate.qubits:
+                qml.DepolarizingChannel(0.75 * STRENGTH, wires=q)
+        return qml.expval(observable(problem))
+
+    return of
+
+
+def noisy_value(problem: Problem) -> Call:
+    return _jax.forward(problem, noisy(problem))
+
+
+def noisy_gradient(problem: Problem) -> Call:
+    return _jax.gradient(problem, noisy(problem))
 
 
 def state(problem: Problem, device: Any, **options: Any) -> Callable[..., Any]:

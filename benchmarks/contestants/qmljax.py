@@ -9,7 +9,7 @@ import optax
 from jax import Array
 
 import qmljax as qj
-from benchmarks._cases import RATES, SHOTS, Problem, Term
+from benchmarks._cases import RATES, SHOTS, STRENGTH, Problem, Term
 from benchmarks._circuits import bound_qiskit, to_qiskit
 from benchmarks.contestants import _jax
 from benchmarks.contestants._first import first
@@ -106,6 +106,21 @@ def values(problem: Problem) -> Call:
 
 def jacobian(problem: Problem) -> Call:
     return Call(jax.jit(jax.jacobian(model(problem))), _jax.arrays(problem)[:2])
+
+
+def noisy(problem: Problem) -> Callable[[Array], Array]:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    channel = qj.noise.depolarizing(STRENGTH)
+    model = qj.noise.NoiseModel(dict.fromkeys(("ry", "rz", "cx"), channel))
+    return qj.noise.Simulator(model).expectation(circuit, observable(problem))
+
+
+def noisy_value(problem: Problem) -> Call:
+    return Call(noisy(problem), _jax.arrays(problem)[:1])
+
+
+def noisy_gradient(problem: Problem) -> Call:
+    return _jax.gradient(problem, noisy(problem))
 
 
 def grid(problem: Problem) -> Callable[[], Array]:

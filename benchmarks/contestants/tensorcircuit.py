@@ -10,7 +10,7 @@ import tensorcircuit as tc
 from jax import Array
 from tensorcircuit import experimental
 
-from benchmarks._cases import SHOTS, Problem
+from benchmarks._cases import SHOTS, STRENGTH, Problem
 from benchmarks._circuits import Gate, Gates, lowered
 from benchmarks.contestants import _jax
 from benchmarks.contestants._first import first
@@ -52,6 +52,29 @@ def expectation(problem: Problem) -> Callable[[tc.Circuit], Array]:
 def value(problem: Problem) -> Callable[..., Array]:
     read = expectation(problem)
     return lambda w, x=(): read(apply(tc.Circuit(problem.num_qubits), problem.circuit(w, x)))
+
+
+def noisy(problem: Problem) -> Callable[..., Array]:
+    """By density matrices."""
+    read, each = expectation(problem), STRENGTH / 4
+
+    def of(w: Any) -> Array:
+        circuit = tc.DMCircuit(problem.num_qubits)
+        for gate in problem.circuit(w, ()):
+            apply(circuit, iter([gate]))
+            for q in gate.qubits:
+                circuit.depolarizing(q, px=each, py=each, pz=each)
+        return read(circuit)
+
+    return of
+
+
+def noisy_value(problem: Problem) -> Call:
+    return _jax.forward(problem, noisy(problem))
+
+
+def noisy_gradient(problem: Problem) -> Call:
+    return _jax.gradient(problem, noisy(problem))
 
 
 def state(problem: Problem) -> Callable[..., Array]:
