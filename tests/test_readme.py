@@ -13,17 +13,19 @@ import qmljax as qj
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CODE = re.findall(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", README, re.DOTALL)  # with the output that follows it
+CODE_BLOCK = re.compile(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", re.DOTALL)  # with the output that follows it
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
 @pytest.mark.usefixtures("standard_promotion")
-def test_the_code_prints_what_is_shown():
+@pytest.mark.parametrize("page", ["README.md", "docs/noise.md"])
+def test_the_code_prints_what_is_shown(page):
     names = {}
-    assert CODE
-    for source, shown in CODE:
+    found = CODE_BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert found
+    for source, shown in found:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(compile(source, "README.md", "exec"), names)
+            exec(compile(source, page, "exec"), names)
         assert_same_output(printed.getvalue(), shown)
 
 

@@ -6,6 +6,7 @@ from typing import Any, overload
 import numpy as np
 
 from qmljax._circuit import readout
+from qmljax._circuit.noisy import parse_noisy
 from qmljax._circuit.observables import listed
 from qmljax._circuit.parse import own, parse
 from qmljax._circuit.program import Table
@@ -84,7 +85,7 @@ def estimator_qnn(
         (10, 1)
     """
     circuit = own(circuit)
-    program = parse(circuit)
+    program = parse(circuit) if backend is None else parse_noisy(circuit).program  # channels are for the backend
     ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
     each = listed("Z" * program.num_qubits if observables is None else observables)
@@ -172,7 +173,7 @@ def sampler_qnn(
         (5, 2)
     """
     circuit = own(circuit)
-    program = parse(circuit)
+    program = parse(circuit) if backend is None else parse_noisy(circuit).program  # channels are for the backend
     ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
     read = readout.of_measurements(program)

@@ -28,6 +28,9 @@ class BackendQNN(QNN):
     index: Table | None  # outcome -> flat index of the output it contributes to
     bits: Table | None = None  # outcome of the different qubits -> outcome, where a qubit is measured twice
 
+    def __post_init__(self) -> None:
+        """Nothing is compiled for it, nor kept: what the backend depends on may be traced."""
+
     def __call__(self, weights: Any, x: Any) -> Array:
         """The outputs for weights and inputs, as of any QNN; an error of the backend is raised as it is.
 

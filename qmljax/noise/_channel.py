@@ -139,6 +139,17 @@ class Channel:
         """This channel on the first qubits, another on those after them."""
         return Channel("tensor", self.num_qubits + other.num_qubits, {"low": self, "high": other})
 
+    def scaled(self, factor: Any) -> "Channel":
+        """The same noise, so many times as strong: every strength, and every time of relaxation, times a number."""
+        if self.kind in ("kraus", "transfer", "mixture"):
+            raise ValueError(f"A channel that is given as {self.kind!r} has no strength to multiply.")
+        fixed = {"t1", "t2", "excited_state_population"}
+        strengths = {
+            name: value.scaled(factor) if isinstance(value, Channel) else value if name in fixed else value * factor
+            for name, value in self.strengths.items()
+        }
+        return Channel(self.kind, self.num_qubits, strengths, self.labels)
+
     def twirled(self) -> "Channel":
         """Its Pauli twirl: the mixture of Pauli strings that it becomes where it stands between random strings.
 

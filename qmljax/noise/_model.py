@@ -86,6 +86,19 @@ class NoiseModel:
     def __hash__(self) -> int:
         return hash_of_leaves(self)
 
+    def scaled(self, factor: Any) -> "NoiseModel":
+        """The model whose channels are so many times as strong, for zero-noise extrapolation; readout stays.
+
+        Raises:
+            ValueError: A channel is given by matrices, which have no strength.
+
+        References:
+            K. Temme, S. Bravyi, J. Gambetta, "Error mitigation for short-depth quantum circuits", Phys. Rev. Lett. 119,
+            180509 (2017).
+        """
+        gates = {key: channel.scaled(factor) for key, channel in self.gates.items()}
+        return NoiseModel(gates, self.readout, self.idle, self.dt)
+
     def twirled(self) -> "NoiseModel":
         """The model whose channels are Pauli twirls of these, which trajectories can follow (`Channel.twirled`).
 

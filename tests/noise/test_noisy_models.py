@@ -193,3 +193,35 @@ def test_layers_and_estimators():
     for backend in (simulator, SHOTS[0]):
         machine = VQC(feature_map=FEATURES, ansatz=real_amplitudes(2, reps=1), backend=backend, steps=3)
         assert machine.fit(X, labels).predict(X).shape == (4,)
+
+
+def test_channels_inside_of_circuits_reach_the_backend():
+    aer = pytest.importorskip("qiskit_aer.noise")
+    circuit = FEATURES.copy()
+    circuit.append(aer.depolarizing_error(0.2, 2), [0, 1])
+    circuit.compose(real_amplitudes(2, reps=1), inplace=True)
+    simulator, params = noise.Simulator(noise.NoiseModel({})), of_circuit(CIRCUIT)
+    want = simulator.expectation(circuit, ["ZZ", "IX"])(params(W, X))
+    model = qj.estimator_qnn(circuit, ["ZZ", "IX"], inputs=FEATURES.parameters, backend=simulator)
+    np.testing.assert_allclose(model(W, X), want, atol=1e-6)
+    # It is uniform noise, and so shrinks every string.
+    ideal = qj.estimator_qnn(CIRCUIT, ["ZZ", "IX"], inputs=FEATURES.parameters)
+    np.testing.assert_allclose(want, 0.8 * ideal(W, X), atol=1e-5)
+    kernel = qj.projected_kernel(circuit, weights=circuit.parameters[2:], backend=simulator)
+    assert kernel(X[:, :2], weights=np.concatenate([W])).shape == (4, 4)
+    with pytest.raises(NotImplementedError, match="quantum_channel"):
+        qj.estimator_qnn(circuit, inputs=FEATURES.parameters)
+
+
+def test_what_is_traced_is_not_kept():
+    with jax.checking_leaks():
+
+        @jax.jit
+        def f(p, key):
+            model = noise.NoiseModel({"cx": noise.depolarizing(p, 2)})
+            network = qj.estimator_qnn(CIRCUIT, inputs=FEATURES.parameters, backend=noise.Simulator(model))
+            kernel = qj.fidelity_kernel(FEATURES, backend=qj.Shots(10, key))
+            projected = qj.projected_kernel(FEATURES, backend=noise.Simulator(model))
+            return network(W, X).sum() + kernel(X).sum() + projected(X).sum()
+
+        assert np.isfinite(f(0.1, jax.random.key(0)))

@@ -5,6 +5,7 @@ from typing import Any
 
 from qmljax._checks import check_flag
 from qmljax._circuit import readout
+from qmljax._circuit.noisy import parse_noisy
 from qmljax._circuit.parse import check_circuit, own
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_compile, check_memory
@@ -78,7 +79,7 @@ def fidelity_kernel(
         load_tqdm()
     feature_map = own(feature_map)
     check_circuit(feature_map, "feature_map")
-    read = readout.of_state(feature_map)
+    read = readout.of_state(feature_map if backend is None else parse_noisy(feature_map).program)
     shots = backend if isinstance(backend, Shots) and backend.is_plain else None  # drawn from the exact matrix
     device = backend if shots is None else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program

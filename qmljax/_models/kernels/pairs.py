@@ -23,6 +23,9 @@ class BackendKernel(BaseKernel):
     function: Callable[[Array, Array], Array]
     duplicates: str
 
+    def __post_init__(self) -> None:
+        """Nothing is compiled for it, nor kept: what the backend depends on may be traced."""
+
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
         """The Gram matrix of points. An error of the backend is raised as it is.
 

@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from qmljax._checks import check_flag, check_number
 from qmljax._circuit import readout
+from qmljax._circuit.noisy import parse_noisy
 from qmljax._circuit.observables import Observable, listed
 from qmljax._circuit.parse import check_circuit, own, parse
 from qmljax._engine.expectations import expectations
@@ -41,6 +42,11 @@ class ProjectedKernel(BaseKernel):
     observables: tuple[Observable, ...]
     gamma: float | None  # of the RBF kernel; None stands for the linear one
     project: Callable[[Array], Array] | None = None  # (N, P) -> (N, observables)
+
+    def __post_init__(self) -> None:
+        """With a backend nothing is compiled for it, nor kept: what that depends on may be traced."""
+        if self.project is None:
+            super().__post_init__()
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None, gamma: Any = None) -> Array:
         """The Gram matrix of points, as for other kernels; `gamma` replaces the width that the kernel was built with.
@@ -243,7 +249,7 @@ def projected_kernel(
     check_number(gamma, "gamma", optional=True, hint="None is for the linear kernel.")
     feature_map = own(feature_map)
     check_circuit(feature_map, "feature_map")
-    program = parse(feature_map)
+    program = parse(feature_map) if backend is None else parse_noisy(feature_map).program
     if observables is None or isinstance(observables, int | np.integer):
         observables = _paulis(program.num_qubits, 1 if observables is None else observables)
     each = listed(observables)
