@@ -56,7 +56,7 @@ def measured(circuits, weights, model, corrected):
         outcomes = np.arange(2**SPINS)
         for label, coefficient in part.to_list():
             mask = sum(1 << q for q, letter in enumerate(reversed(label)) if letter != "I")
-            total += coefficient.real * p @ (1 - 2 * (np.bitwise_count(outcomes & mask) & 1))
+            total += coefficient.real * p @ (1 - 2.0 * (np.bitwise_count(outcomes & mask) & 1))
     return total
 
 

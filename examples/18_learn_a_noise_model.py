@@ -21,7 +21,7 @@ import qmljax as qj
 from qmljax import noise
 
 FIGURE = Path(__file__).parent / "figures" / "18_learn_a_noise_model.png"
-QUBITS, CIRCUITS, LAYERS, SHOTS, STEPS = 3, 24, 6, 20_000, 300
+QUBITS, CIRCUITS, LAYERS, SHOTS, STEPS = 3, 8, 5, 50_000, 600
 NAMES = (
     "CX depolarizing",
     "amplitude damping",

@@ -47,13 +47,14 @@ def draw(spread, diagonal):
     for k, (p, color) in enumerate(zip(STRENGTHS, colors, strict=True)):
         label = "no noise" if p == 0 else f"{p:g}"
         left.plot(QUBITS, spread[:, k], "o-", color=color, linewidth=2.2, label=label)
-        right.plot(QUBITS, diagonal[:, k], "o-", color=color, linewidth=2.2, label=label)
+        right.plot(QUBITS, diagonal[:, k], "o-", color=color, linewidth=2.2)
     right.plot(QUBITS, 0.5 ** np.array(QUBITS), "k:", label="1 / 2**n")
     left.set(title="How much the entries differ", xlabel="qubits", ylabel="standard deviation", yscale="log")
     right.set(title="The diagonal, 1 without noise", xlabel="qubits", ylabel="mean entry")
     for panel in (left, right):
         panel.set_xticks(QUBITS)
-    right.legend(title="strength after CX")
+    left.legend(title="strength after CX", loc="lower left")
+    right.legend(loc="center left")
     _figures.keep(figure, FIGURE)
 
 
