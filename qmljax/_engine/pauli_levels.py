@@ -252,10 +252,13 @@ def _shapes(n: int, key: tuple) -> tuple[list[np.ndarray] | None, np.ndarray | N
     codes = np.zeros(4**n, np.int64)
     for at in _sorted_alike(factors):
         codes = codes * (int(at.max()) + 1) + at
-        _, codes = np.unique(codes, return_inverse=True)
-        if codes.max() >= MOST_SHAPES:
+        there = np.zeros(int(codes.max()) + 1, bool)
+        there[codes] = True
+        if there.sum() > MOST_SHAPES:
             return None, None
-    _, first = np.unique(codes, return_index=True)
+        codes = (np.cumsum(there) - 1)[codes]
+    first = np.zeros(int(codes.max()) + 1, np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
     return [at[first] for _, _, at in factors], codes.astype(np.int32)
 
 
