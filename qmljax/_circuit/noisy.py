@@ -55,15 +55,8 @@ class NoisyProgram:
                 if any(q in reads for q in site.qubits):
                     reads |= dict.fromkeys(site.qubits, False)
                     kept_sites.append(site._replace(position=len(kept_ops)))
-            if position and any(q in reads for q in ops[position - 1].qubits + ops[position - 1].controls):
-                op = ops[position - 1]
-                qubits = op.qubits + op.controls
-                diagonal = qubits if op.kind in ("phase", "diagonal") else op.controls
-                if all(reads.get(q, True) and q in diagonal for q in qubits if q in reads):
-                    continue  # commutes with all that is read
-                kept_ops.append(op)
-                bits = op.kind not in ("ry", "dense", "load") and all(reads.get(q, True) for q in qubits)
-                reads |= {q: bits or (q in diagonal and reads.get(q, True)) for q in qubits}
+            if position and ops[position - 1].is_felt(reads):
+                kept_ops.append(ops[position - 1])
         program = replace(self.program, ops=tuple(reversed(kept_ops)), measured=None)
         moved = tuple(site._replace(position=len(kept_ops) - site.position) for site in reversed(kept_sites))
         return NoisyProgram(program, moved, self.constants)

@@ -82,6 +82,21 @@ class Op(NamedTuple):
         assert self.table is not None
         return self.table.array
 
+    def is_felt(self, reads: dict[int, bool]) -> bool:
+        """Whether it can matter to what is read after it. If so, `reads` becomes what is read before it.
+
+        Args:
+            reads: As of `Program.cone`.
+        """
+        qubits = self.qubits + self.controls
+        diagonal = qubits if self.kind in ("phase", "diagonal") else self.controls
+        if all(reads.get(q, True) and q in diagonal for q in qubits if q in reads):
+            return False  # commutes with all that is read
+        # Basis states stay basis states, unless an op superposes them.
+        bits = self.kind not in ("ry", "dense", "load") and all(reads.get(q, True) for q in qubits)
+        reads |= {q: bits or (q in diagonal and reads.get(q, True)) for q in qubits}
+        return True
+
     def on(self, qubits: tuple[int, ...]) -> "Op":
         """This op, a template on local qubits 0, 1, ..., placed on real ones."""
         if len(self.qubits) == 1 and not self.controls:  # most are of this kind
@@ -229,14 +244,8 @@ class Program:
             if len(reads) == self.num_qubits and not any(reads.values()):  # all others matter
                 kept.extend(self.ops[len(self.ops) - 1 - k :: -1])
                 break
-            qubits = op.qubits + op.controls
-            diagonal = qubits if op.kind in ("phase", "diagonal") else op.controls
-            if all(reads.get(q, True) and q in diagonal for q in qubits if q in reads):
-                continue  # commutes with all that is read
-            kept.append(op)
-            # Basis states stay basis states, unless an op superposes them.
-            bits = op.kind not in ("ry", "dense", "load") and all(reads.get(q, True) for q in qubits)
-            reads |= {q: bits or q in diagonal and reads.get(q, True) for q in qubits}
+            if op.is_felt(reads):
+                kept.append(op)
         return Program(self.num_qubits, self.parameters, self.expressions, tuple(reversed(kept)))
 
     def on_touched(self, keep: tuple[int, ...] = ()) -> "Program":
