@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import AnnotatedOperation, ControlledGate, Delay, Reset
+from qiskit.circuit.library import PauliProductRotationGate, RC3XGate, RCCXGate
 from qiskit.quantum_info import PTM, Kraus, SuperOp
 
 from qmljax._circuit.gates import NONE, RULES, Control
@@ -29,6 +30,10 @@ class Site(NamedTuple):
 
 
 After = Callable[[str, tuple[int, ...], Any], Sequence[tuple[int, tuple[int, ...]]]]
+
+
+TAKEN_APART = (ControlledGate, RCCXGate, RC3XGate, PauliProductRotationGate)  # where else one operation does
+_RESET = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])  # its transfer matrix
 
 
 def no_noise(name: str, qubits: tuple[int, ...], operation: Any) -> Sequence[tuple[int, tuple[int, ...]]]:
@@ -112,14 +117,28 @@ class _NoisyReader(Reader):
         matrix = self.channel(operation)
         if matrix is None:
             super().read(operation, qubits, clbits, c)
-            if isinstance(operation, Reset | Delay):
+            if isinstance(operation, Reset) and self.is_noisy(qubits):
+                self.add_constant(_RESET, qubits)
+            if isinstance(operation, Reset | Delay) and qubits[0] not in self.measured:
                 self.after(operation.name, qubits, operation)
             return
         self.check_unmeasured(qubits)
         if c.qubits:
             self.fail(NotImplementedError, "a channel has no controlled form. Put it outside of the controlled gate.")
+        self.add_constant(matrix, qubits)
+
+    def is_noisy(self, qubits: tuple[int, ...]) -> bool:
+        """Whether some noise has acted on qubits."""
+        return any(set(site.qubits) & set(qubits) for site in self.sites)
+
+    def add_constant(self, matrix: np.ndarray, qubits: tuple[int, ...]) -> None:
         number = self.constants.setdefault(Table(matrix), len(self.constants))
         self.sites.append(Site(len(self.ops), ~number, qubits))
+
+    def read_amplitudes(self, operation: Any, qubits: tuple[int, ...], c: Control) -> None:
+        if self.is_noisy(qubits):
+            self.fail(NotImplementedError, "amplitudes can be loaded only before any noise on their qubits.")
+        super().read_amplitudes(operation, qubits, c)
 
     def read_unitary(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
         name, count = operation.name, len(self.sites)
@@ -127,7 +146,7 @@ class _NoisyReader(Reader):
             super().read_unitary(operation, qubits, clbits, c)
             del self.sites[count:]  # it is noisy as a whole
             self.after(name, qubits)
-        elif self.noisy and isinstance(operation, ControlledGate) and operation.definition is not None:
+        elif self.noisy and isinstance(operation, TAKEN_APART) and operation.definition is not None:
             self.read_definition(operation.definition, qubits, clbits, NONE)
         else:
             super().read_unitary(operation, qubits, clbits, c)

@@ -205,7 +205,7 @@ def _moves(n: int, key: tuple) -> Moves:
     for item in key:
         if isinstance(item, Channel):
             _, first, of_strings = np.unique(np.array(item.classes), return_index=True, return_inverse=True)
-            factors.append((item.number, first, of_strings.astype(np.uint8)[part(item.qubits, image)]))
+            factors.append((item.number, first, of_strings.astype(np.int32)[part(item.qubits, image)]))
             continue
         qubits, images, signs = item
         here = part(qubits, image)

@@ -5,6 +5,7 @@ error: the site of the first error from its distribution, then that error from t
 as they are. So a mean is p0 times the value without an error, and 1 - p0 times the mean of what is drawn.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ class Draws(NamedTuple):
     def weights(self) -> Any:
         """Of the rows, which sum to 1."""
         xp: Any = jnp if isinstance(self.errors, jax.Array) else np
-        share = self.counts * (self.errors / self.counts.sum())
+        counts = self.counts.astype(self.errors.dtype)
+        share = counts * (self.errors / xp.maximum(counts.sum(), 1))
         return xp.concatenate([(1 - self.errors)[None], share[1:]])
 
 
@@ -44,19 +46,22 @@ def draw(key: Array, channels: Sequence[Any], sites: Sequence[int], forms: Seque
         forms: Sums of bits of noise, as masks.
         count: How many.
     """
+    if not sites:
+        return Draws(np.zeros((1, len(forms)), np.float32), np.zeros(1, np.float32), np.zeros(()))
     there = not any(isinstance(x, jax.core.Tracer) for x in (key, *channels))
     xp: Any = np if there else jnp
-    if not sites:
-        return Draws(xp.zeros((1, len(forms)), np.float32), xp.zeros(1, np.float32), xp.zeros((), np.float32))
-    u = xp.asarray(jax.random.uniform(key, (count, len(sites) + 1), jnp.float32))
+    with jax.ensure_compile_time_eval() if there else contextlib.nullcontext():  # also where other things are traced
+        u = xp.asarray(jax.random.uniform(key, (count, len(sites) + 1), jnp.float32))
     start, u = u[:, 0], 1 - u[:, 1:]
-    tables = [xp.cumsum(xp.asarray(p)[1:]).astype(np.float32) for p in channels]  # of errors alone: they may be rare
-    error = xp.stack([tables[s][-1] for s in sites])
+    sums = [xp.clip(xp.cumsum(xp.asarray(p)[1:]), 0, 1) for p in channels]  # of errors alone: they may be rare
     with np.errstate(divide="ignore"):  # where an error is sure
-        quiet = xp.cumsum(xp.log1p(-error))
+        quiet = xp.cumsum(xp.log1p(-xp.stack([sums[s][-1] for s in sites])))
     errors = -xp.expm1(quiet[-1])
+    tables = [table.astype(np.float32) for table in sums]
+    error = xp.stack([tables[s][-1] for s in sites])
     # The first error is at one of the sites up to s with the probability 1 - exp(quiet[s]).
-    later = (start[:, None] * errors >= -xp.expm1(quiet)[None]).sum(axis=1).astype(np.int32)
+    until = (-xp.expm1(quiet) / xp.where(errors > 0, errors, 1)).astype(np.float32)
+    later = (start[:, None] >= until[None]).sum(axis=1).astype(np.int32)
     first = xp.minimum(later, np.int32(len(sites) - 1))[:, None]
     place = np.arange(len(sites), dtype=np.int32)[None]
     u = xp.where(place == first, u * error[None], xp.where(place < first, np.float32(2), u))
@@ -126,5 +131,6 @@ def standard_error(values: Array, draws: Draws) -> Array:
     count = jnp.sum(counts)
     middle = jnp.sum(values * counts, axis=-1, keepdims=True) / jnp.maximum(count, 1)
     squares = jnp.sum(counts * (values - middle) ** 2, axis=-1)
-    error = jnp.sqrt(squares / jnp.maximum(count - 1, 1) / jnp.maximum(count, 1))
+    variance = squares / jnp.maximum(count - 1, 1) / jnp.maximum(count, 1)
+    error = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)  # whose slope is finite
     return jnp.asarray(draws.errors, values.dtype) * error

@@ -18,7 +18,7 @@ from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import MAX_QUBITS, check_size
 from qmljax._engine import density as engine
-from qmljax._engine.outcomes import sample_index
+from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.pauli_levels import Classes
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.readings import StringSums, string_sums
@@ -42,7 +42,7 @@ class PureDensity(OfParams):
         n, batch = self.program.num_qubits, state.shape[2:]
         axes = [1 + n - 1 - q for q in reversed(self.qubits)]
         split = jnp.moveaxis(state.reshape(len(state), *(2,) * n, *batch), axes, range(1, 1 + len(axes)))
-        rows = split.reshape(len(state), 1 << len(axes), -1, *batch)
+        rows = split.reshape(len(state), 1 << len(axes), 1 << n - len(axes), *batch)
         real, imag = rows if len(rows) == 2 else (rows[0], jnp.zeros_like(rows[0]))
         product = functools.partial(jnp.einsum, "ax...,bx...->ab...", precision=lax.Precision.HIGHEST)
         return lax.complex(product(real, real) + product(imag, imag), product(imag, real) - product(real, imag))
@@ -57,6 +57,7 @@ class Question:
         classes: Of each channel of the noise model, see `pauli_levels.Channel`.
         kind: What is read: "matrix", "probabilities" or "expectation".
         qubits: Of which qubits, for the first two.
+        outcome: Which of these each bit of an outcome is.
         sums: Of expectation values.
         memory: Bytes of states that a call may keep.
     """
@@ -65,6 +66,7 @@ class Question:
     classes: tuple[Classes, ...]
     kind: str
     qubits: tuple[int, ...] = ()
+    outcome: tuple[int, ...] = ()
     sums: StringSums | None = None
     memory: int = MEMORY
 
@@ -138,7 +140,8 @@ def _read(question: Question, readout: Array | None, state: Array) -> Array:
         assert question.sums is not None
         return question.sums.values(engine.measured(state, question.measured, readout))
     if question.kind == "probabilities":
-        return engine.probabilities(engine.measured(state, question.measured, readout), question.qubits)
+        p = engine.probabilities(engine.measured(state, question.measured, readout), question.qubits)
+        return marginal(p, question.outcome)
     return lax.complex(*engine.to_matrix(engine.reduced(state, question.qubits)))
 
 
@@ -176,7 +179,7 @@ def noisy_question(
         reads = dict.fromkeys(whole, False) | {q: True for q in whole if sums.bit(q)}
     else:
         assert qubits is not None
-        whole = tuple(qubits)
+        whole = tuple(dict.fromkeys(qubits))  # one may be measured twice
         reads = dict.fromkeys(whole, not matrix)
     small = noisy.cone(reads)
     kept = tuple(sorted({*small.touched, *whole})) or (0,)
@@ -185,8 +188,8 @@ def noisy_question(
     place = {q: k for k, q in enumerate(kept)}
     if observables is not None:
         return Question(small, tuple(classes), "expectation", sums=sums.on(kept), memory=memory), whole
-    kind = "matrix" if matrix else "probabilities"
-    return Question(small, tuple(classes), kind, tuple(place[q] for q in whole), memory=memory), whole
+    kind, outcome = "matrix" if matrix else "probabilities", tuple(whole.index(q) for q in qubits or ())
+    return Question(small, tuple(classes), kind, tuple(place[q] for q in whole), outcome, memory=memory), whole
 
 
 def density_matrix(

@@ -16,6 +16,7 @@ from jax import Array, lax
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
+from qmljax._circuit.observables import reads
 from qmljax._circuit.program import Program
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal, sample_index
@@ -104,30 +105,40 @@ class Shots:
         """What a model asks for: a function of parameters (..., P) to measured expectation values (..., n_obs)."""
         read = readout.of_observables(circuit, observables)
         whole = string_sums(read.observables, read.single)
-        small = read.reduced()
-        sums = string_sums(small.observables, read.single)
-        errors = self._readout_of(whole, sums)
-        sums = sums if errors is None else with_parts(sums)
-        return OfShots(Measurement(small.program, sums, (), self.shots, self.gradient), self.key, errors)
+        errors = self._readout_of(whole.qubits)
+        if errors is None:
+            small = read.reduced()
+            program, sums = small.program, string_sums(small.observables, read.single)
+        else:  # idle qubits may be misread, too
+            cone = read.program.cone(reads(read.observables))
+            program = cone.on_touched(whole.qubits)
+            sums = with_parts(whole.on(sorted({*cone.touched, *whole.qubits})))
+        return OfShots(Measurement(program, sums, (), self.shots, self.gradient), self.key, errors)
 
-    def _readout_of(self, whole: StringSums, sums: StringSums) -> Any:
-        if self.readout is None or self.readout.ndim == 2:
-            return None if self.readout is None else jnp.stack([self.readout] * len(sums.qubits))
-        return self.readout[np.array(whole.qubits, int)]
+    def _readout_of(self, qubits: Sequence[int]) -> Any:
+        """The matrices of some qubits of the circuit, (k, 2, 2)."""
+        if self.readout is None or not len(qubits):
+            return None
+        if self.readout.ndim == 2:
+            return jnp.stack([self.readout] * len(qubits))
+        if max(qubits) >= len(self.readout):
+            raise ValueError(
+                f"`readout` must have a matrix for each qubit of the circuit, but has {len(self.readout)}, and qubit "
+                f"{max(qubits)} is read."
+            )
+        return self.readout[np.array(qubits, int)]
 
     def probabilities(self, circuit: Any, qubits: Sequence[int] | None = None) -> "OfShots":
         """What a model asks for: a function of parameters (..., P) to frequencies (..., 2**k) of outcomes."""
         read = readout.of_qubits(circuit, qubits)
         small = read.reduced()
-        errors = self.readout
-        if errors is not None:
-            errors = jnp.stack([errors] * len(read.qubits)) if errors.ndim == 2 else errors[np.array(read.qubits, int)]
+        errors = self._readout_of(read.qubits)
         return OfShots(Measurement(small.program, None, small.qubits, self.shots, self.gradient), self.key, errors)
 
     def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
         """What a kernel asks for: the part of the shots of compute and uncompute that give 0 on all qubits."""
-        both, order, zeros = compute_uncompute(circuit)
-        found = self.probabilities(both, [q for q, letter in enumerate(reversed(zeros)) if letter == "0"])
+        both, order, qubits = compute_uncompute(circuit)
+        found = self.probabilities(both, qubits)
         return of_pairs(lambda params: found(params)[..., 0], order)
 
 
@@ -268,8 +279,12 @@ def _shifted_jvp(measurement: Measurement, positions: Any, primals: Any, tangent
     taken, out = slots(measurement.program), _shifted(measurement, positions, *primals)
     moving = [k for k, t in enumerate(tangents[3:]) if not isinstance(t, jax.custom_derivatives.SymbolicZero)]
     which = np.unique(np.concatenate([taken.used(positions[k]) for k in moving] or [np.zeros(0, int)]))
+    slope = jnp.zeros_like(out)
+    if errors is not None and not isinstance(tangents[1], jax.custom_derivatives.SymbolicZero):  # which no shift gives
+        still = _added(taken.of(_together(measurement, positions, given)), offset)
+        slope = jax.jvp(lambda e: _exact(measurement, taken.program, e, still), (errors,), (tangents[1],))[1]
     if not len(which):
-        return out, jnp.zeros_like(out)
+        return out, slope
 
     def angles(*some: Array) -> Array:
         every = list(given)
@@ -288,4 +303,4 @@ def _shifted_jvp(measurement: Measurement, positions: Any, primals: Any, tangent
     values = _shifted(measurement, positions, key, errors, _added(offset, shifts), *given)
     factors = np.array(taken.factors)[slot, rule].reshape(-1, *ones).astype(offset.dtype)
     along = jnp.moveaxis(direction[..., slot], -1, 0) * factors
-    return out, jnp.sum(along[..., None] * values, axis=0)
+    return out, slope + jnp.sum(along[..., None] * values, axis=0)

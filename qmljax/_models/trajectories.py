@@ -70,8 +70,8 @@ class OfTrajectories:
             params = np.zeros((0,), jnp.result_type(float))
         params = parameters(params, "params", program)
         check_amplitudes(program, params=(range(len(program.parameters)), params))
-        values, errors = _run(self.followed, self.draws, self.readout, params)
-        return (values, errors) if self.followed.with_std else values
+        found = _run(self.followed, self.draws, self.readout, params)
+        return found if self.followed.with_std else found[0]
 
     def __repr__(self) -> str:
         question, rows = self.followed.question, len(self.draws.counts)
@@ -95,6 +95,8 @@ def of_trajectories(
         count: How many trajectories.
         with_std: Whether to give standard errors.
     """
+    if with_std and count < 2:
+        raise ValueError("A standard error needs at least 2 `trajectories`, but there is 1.")
     if readout is not None and question.sums is not None:
         question = dataclasses.replace(question, sums=with_parts(question.sums))
     followed = Followed(question, signed(question.noisy), with_std)
@@ -126,7 +128,7 @@ def _filled(draws: Draws) -> Draws:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _run(followed: Followed, draws: Draws, readout: Any, params: Array) -> tuple[Array, Array]:
+def _run(followed: Followed, draws: Draws, readout: Any, params: Array) -> tuple[Array, ...]:
     question, dtype, batch = followed.question, params.dtype, params.shape[:-1]
     state = 4 * 2 * dtype.itemsize << question.noisy.program.num_qubits
     rows, count = params.reshape(math.prod(batch), params.shape[-1]), len(draws.counts)
@@ -139,14 +141,15 @@ def _run(followed: Followed, draws: Draws, readout: Any, params: Array) -> tuple
             values = _values(followed, points, own, readout)
             return jnp.moveaxis(values, -1, 0)
 
-        size = max(1, question.memory // (state * len(points)))
+        size = max(1, question.memory // (state * max(1, len(points))))
         values = some(signs) if count <= size else in_parts(some, signs, size)
         values = jnp.moveaxis(values, 0, -1)
-        return jnp.stack([mean(values, draws), standard_error(values, draws)], axis=1)
+        found = [mean(values, draws), *([standard_error(values, draws)] if followed.with_std else ())]
+        return jnp.stack(found, axis=1)
 
     size = max(1, question.memory // (state * count))
     out = each(rows) if len(rows) <= size else in_parts(each, rows, size)
-    return out[:, 0].reshape(*batch, *out.shape[2:]), out[:, 1].reshape(*batch, *out.shape[2:])
+    return tuple(out[:, k].reshape(*batch, *out.shape[2:]) for k in range(out.shape[1]))
 
 
 def _values(followed: Followed, points: Array, signs: Array, readout: Any) -> Array:
@@ -155,8 +158,6 @@ def _values(followed: Followed, points: Array, signs: Array, readout: Any) -> Ar
     count = len(followed.signed.signs)
     original = question.noisy.program.num_parameters
     asked = plan(program, tuple(range(original, original + count)), tuple(range(original)), question.memory)
-    if not original:
-        points = points[:1]
     state = run(asked, points.T[:, :, None], signs[:, :count].T[:, None, :])
     own = signs[:, count:].T  # (forms, rows)
     if question.kind == "expectation":
@@ -171,4 +172,4 @@ def _values(followed: Followed, points: Array, signs: Array, readout: Any) -> Ar
     p = jnp.take_along_axis(p, jnp.broadcast_to(outcome[:, None], p.shape), axis=0)
     if readout is not None:
         p = misread_bits(p, jnp.asarray(readout, p.dtype))
-    return jnp.moveaxis(p, 1, 0)
+    return jnp.moveaxis(marginal(p, question.outcome), 1, 0)

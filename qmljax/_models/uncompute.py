@@ -8,17 +8,18 @@ import numpy as np
 from jax import Array
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.exceptions import QiskitError
 
 from qmljax._circuit.openqasm import load
-from qmljax._circuit.parse import check_circuit, parse
+from qmljax._circuit.parse import check_circuit
 
 
-def compute_uncompute(circuit: Any) -> tuple[QuantumCircuit, np.ndarray, str]:
+def compute_uncompute(circuit: Any) -> tuple[QuantumCircuit, np.ndarray, tuple[int, ...]]:
     """The circuit of a pair of points.
 
     Returns:
-        The circuit; the place of each of its parameters among those of both points, (2 P,); and the observable that
-        all qubits on which it acts read 0.
+        The circuit; the place of each of its parameters among those of both points, (2 P,); and the qubits on which
+        it acts.
     """
     check_circuit(circuit)
     if not isinstance(circuit, QuantumCircuit):
@@ -29,10 +30,15 @@ def compute_uncompute(circuit: Any) -> tuple[QuantumCircuit, np.ndarray, str]:
         circuit.assign_parameters({p: Parameter(f"{name}{k:06d}") for k, p in enumerate(circuit.parameters)})
         for name in ("a", "b")
     )
-    both = left.compose(right.inverse())
-    touched = parse(left).touched or (0,)
-    zeros = "".join("0" if q in touched else "I" for q in reversed(range(both.num_qubits)))
-    return both, np.array([names.index(p.name) for p in both.parameters], int), zeros
+    try:
+        both = left.compose(right.inverse())
+    except QiskitError as error:
+        raise ValueError(
+            f"`circuit` must be one that can be undone, of gates alone, but Qiskit says: {error.message}"
+        ) from error
+    used = {both.find_bit(q).index for instruction in left.data for q in instruction.qubits}
+    order = np.array([names.index(p.name) for p in both.parameters], int)
+    return both, order, tuple(sorted(used)) or (0,)
 
 
 def of_pairs(function: Callable[[Any], Array], order: np.ndarray) -> Callable[[Any, Any], Array]:

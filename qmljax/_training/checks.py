@@ -1,6 +1,5 @@
 """The arguments of `fit`, checked before anything is traced."""
 
-import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
@@ -33,8 +32,8 @@ def takes_key(loss: Callable, key: Any) -> bool:
         return False
     if parameter is None or parameter.kind is not parameter.KEYWORD_ONLY:
         return False
-    if isinstance(loss, functools.partial) and "key" in loss.keywords:  # it has one already
-        return False
+    if parameter.default is not parameter.empty and (parameter.default is not None or key is None):
+        return False  # it has one already, or need not have one
     if key is None:
         raise ValueError("`key` must be a JAX random key, such as jax.random.key(0), since `loss` takes one, not None.")
     return True

@@ -128,6 +128,7 @@ class Channel:
 
     def then(self, other: "Channel") -> "Channel":
         """This channel, then another on the same qubits."""
+        _check_channel(other)
         if self.num_qubits != other.num_qubits:
             raise ValueError(
                 f"`other` must act on as many qubits as this channel, {self.num_qubits}, but acts on "
@@ -137,6 +138,7 @@ class Channel:
 
     def tensor(self, other: "Channel") -> "Channel":
         """This channel on the first qubits, another on those after them."""
+        _check_channel(other)
         return Channel("tensor", self.num_qubits + other.num_qubits, {"low": self, "high": other})
 
     def scaled(self, factor: Any) -> "Channel":
@@ -148,7 +150,22 @@ class Channel:
             name: value.scaled(factor) if isinstance(value, Channel) else value if name in fixed else value * factor
             for name, value in self.strengths.items()
         }
-        return Channel(self.kind, self.num_qubits, strengths, self.labels)
+        scaled = Channel(self.kind, self.num_qubits, strengths, self.labels)
+        scaled._check_scaled(factor)
+        return scaled
+
+    def _check_scaled(self, factor: Any) -> None:
+        """Refuses what is no channel any more, where that can be seen."""
+        if not all(map(is_there, jax.tree.leaves(self))):
+            return
+        if self.is_pauli:
+            fits = float(np.min(self.probabilities)) >= -1e-9
+        elif self.kind == "amplitude_damping":
+            fits = 0 <= float(self.strengths["gamma"]) <= 1
+        else:
+            fits = float(factor) >= 0
+        if not fits:
+            raise ValueError(f"`factor` must leave strengths that are possible, but {shown(factor)} makes {self!r}.")
 
     def twirled(self) -> "Channel":
         """Its Pauli twirl: the mixture of Pauli strings that it becomes where it stands between random strings.
@@ -201,6 +218,11 @@ _MATRICES: dict[str, Callable[..., Any]] = {
     "kraus": lambda matrices: transfer(matrices, _numpy(matrices)),
     "transfer": lambda matrix: matrix,
 }
+
+
+def _check_channel(other: Any) -> None:
+    if not isinstance(other, Channel):
+        raise TypeError(f"`other` must be a channel, such as qmljax.noise.bit_flip(0.1), but is {shown(other)}.")
 
 
 def is_there(value: Any) -> bool:

@@ -176,6 +176,8 @@ def kraus(matrices: Any) -> Channel:
                 "`matrices` must preserve the trace: sum_m K_m^dagger K_m must be the identity, but of "
                 f"{shown(array)} it differs from it by {np.abs(total - np.eye(size)).max():.3g}."
             )
+    elif not jnp.iscomplexobj(array):
+        array = array.astype(np.result_type(array.dtype, np.complex64))
     return Channel("kraus", size.bit_length() - 1, {"matrices": array})
 
 
@@ -195,6 +197,6 @@ def _number(value: Any) -> Any:
 def _strength(value: Any, name: str, most: float) -> Any:
     """A number from 0 to `most`, which may be traced."""
     check_number(value, name)
-    if is_there(value) and float(value) > most + 1e-9:
+    if is_there(value) and float(value) > most * (1 + 1e-6):
         raise ValueError(f"`{name}` must be a number from 0 to {most:.6g}, but is {shown(value)}.")
     return _number(value)

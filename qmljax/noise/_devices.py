@@ -15,11 +15,25 @@ Key = str | tuple[str, tuple[int, ...]]
 
 
 class Idle(NamedTuple):
-    """How a qubit relaxes while it waits: T1 and T2 in seconds, and the probability of |1> in equilibrium."""
+    """How a qubit relaxes while it waits: T1 and T2 in seconds, and the probability of |1> in equilibrium.
+
+    If it is `twirled`, by the Pauli twirl of that (`Channel.twirled`).
+    """
 
     t1: float
     t2: float
     excited_state_population: float = 0.0
+    twirled: bool = False
+
+    def during(self, time: float) -> Channel:
+        """The channel of some seconds."""
+        channel = thermal_relaxation(self.t1, self.t2, time, self.excited_state_population)
+        return channel.twirled() if self.twirled else channel
+
+    def scaled(self, factor: float) -> "Idle":
+        """So many times as fast."""
+        t1, t2 = (t / factor if factor else math.inf for t in (self.t1, self.t2))
+        return self._replace(t1=t1, t2=t2)
 
 
 class Parts(NamedTuple):

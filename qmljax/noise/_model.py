@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
-from qmljax._checks import shown
+from qmljax._checks import check_count, check_number, shown
 from qmljax._circuit.noisy import NoisyProgram, parse_noisy
 from qmljax._models.arguments import stochastic
 from qmljax._models.by_value import hash_of_leaves, same_leaves
-from qmljax.noise._channel import Channel
-from qmljax.noise._channels import thermal_relaxation
+from qmljax.noise._channel import Channel, is_there
 from qmljax.noise._devices import Idle, Key, of_aer, of_backend
 
 OTHER_NAMES = {"cnot": ["cx"], "toffoli": ["ccx"], "hadamard": ["h"], "not": ["x"]}
@@ -54,8 +53,13 @@ class NoiseModel:
         if not isinstance(self.gates, Mapping):
             raise TypeError(f"`gates` must be a mapping of names of gates to channels, but is {shown(self.gates)}.")
         gates = dict(self.gates)
-        object.__setattr__(self, "gates", {_key(key): _of_gate(key, channel) for key, channel in gates.items()})
+        found = {_key(key): _of_gate(key, channel) for key, channel in gates.items()}
+        if len(found) < len(gates):
+            raise ValueError(f"`gates` must have one channel for each key, but has some twice: {list(gates)}.")
+        object.__setattr__(self, "gates", dict(sorted(found.items(), key=_order)))
         object.__setattr__(self, "readout", _readout(self.readout))
+        object.__setattr__(self, "idle", _idle(self.idle))
+        check_number(self.dt, "dt", above=True, optional=True)
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         keys = tuple(self.gates)
@@ -87,25 +91,37 @@ class NoiseModel:
         return hash_of_leaves(self)
 
     def scaled(self, factor: Any) -> "NoiseModel":
-        """The model whose channels are so many times as strong, for zero-noise extrapolation; readout stays.
+        """The model whose channels are so many times as strong, relaxation in delays too; readout stays.
+
+        That is for zero-noise extrapolation.
 
         Raises:
-            ValueError: A channel is given by matrices, which have no strength.
+            ValueError: A channel is given by matrices, which have no strength, or it would be too strong.
 
         References:
             K. Temme, S. Bravyi, J. Gambetta, "Error mitigation for short-depth quantum circuits", Phys. Rev. Lett. 119,
             180509 (2017).
         """
         gates = {key: channel.scaled(factor) for key, channel in self.gates.items()}
-        return NoiseModel(gates, self.readout, self.idle, self.dt)
+        idle = self.idle
+        if idle is not None:
+            if not is_there(factor):
+                raise TypeError("`factor` must be a number, and not traced, where qubits relax in delays.")
+            idle = {q: each.scaled(float(factor)) for q, each in idle.items()}
+        return self._with(gates, self.readout, idle, self.dt)
 
     def twirled(self) -> "NoiseModel":
-        """The model whose channels are Pauli twirls of these, which trajectories can follow (`Channel.twirled`).
-
-        Relaxation in delays is left as it is.
-        """
+        """The model whose channels are Pauli twirls of these, which trajectories can follow (`Channel.twirled`)."""
         gates = {key: channel.twirled() for key, channel in self.gates.items()}
-        return NoiseModel(gates, self.readout, self.idle, self.dt)
+        idle = None if self.idle is None else {q: each._replace(twirled=True) for q, each in self.idle.items()}
+        return self._with(gates, self.readout, idle, self.dt)
+
+    @classmethod
+    def _with(cls, gates: Any, readout: Any, idle: Any, dt: float | None) -> "NoiseModel":
+        """Of what is known to be right, such as a device's gates, which may have names of their own."""
+        gates = dict(sorted(gates.items(), key=_order))
+        static = tuple(gates), None if idle is None else tuple(sorted(idle.items())), dt
+        return cls.tree_unflatten(static, (tuple(gates.values()), readout))
 
     @classmethod
     def from_backend(cls, device: Any, *, temperature: float = 0.0) -> "NoiseModel":
@@ -122,7 +138,7 @@ class NoiseModel:
         Raises:
             TypeError: It is no BackendV2.
         """
-        return cls(*of_backend(device, temperature))
+        return cls._with(*of_backend(device, temperature))
 
     @classmethod
     def from_aer(cls, noise_model: Any) -> "NoiseModel":
@@ -133,7 +149,7 @@ class NoiseModel:
             NotImplementedError: It has an error on measurements or on more than 4 qubits, an error of readout of
                 several qubits at once, or a noise pass that is no relaxation.
         """
-        return cls(*of_aer(noise_model))
+        return cls._with(*of_aer(noise_model))
 
     def read(self, circuit: Any) -> tuple[NoisyProgram, list[Channel]]:
         """The circuit with the places of its noise, and the channels that these have by number."""
@@ -162,8 +178,7 @@ class NoiseModel:
                 time = _seconds(operation, self.dt)
                 idle = self.idle[qubits[0]]
                 if time and not (idle.t1 == idle.t2 == np.inf):
-                    channel = thermal_relaxation(idle.t1, idle.t2, time, idle.excited_state_population)
-                    return [(number((idle, time), channel), qubits)]
+                    return [(number((idle, time), idle.during(time)), qubits)]
             return []
 
         names = {key if isinstance(key, str) else key[0] for key in self.gates}
@@ -190,8 +205,11 @@ class NoiseModel:
 
 
 def _key(key: Any) -> Key:
+    pair = isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], str)
+    if not isinstance(key, str) and not pair:
+        raise TypeError(f"`gates` must have names or pairs (name, qubits) as keys, but has {shown(key)}.")
     name, qubits = (key, None) if isinstance(key, str) else key
-    known = {*get_standard_gate_name_mapping(), *MORE_GATES} - {"measure"}
+    known = {*get_standard_gate_name_mapping(), *MORE_GATES} - {"measure", "global_phase"}
     if name not in known:
         if name == "measure":
             raise ValueError("`gates` has 'measure', which is no gate. Errors of readout are `readout=`.")
@@ -203,7 +221,28 @@ def _key(key: Any) -> Key:
         )
     if qubits is None:
         return name
-    return name, tuple(int(q) for q in np.atleast_1d(qubits))
+    listed = [qubits] if isinstance(qubits, int | np.integer) else list(qubits)
+    whole = all(isinstance(q, int | np.integer) and not isinstance(q, bool) and q >= 0 for q in listed)
+    gate = get_standard_gate_name_mapping().get(name)
+    size = gate.num_qubits if gate is not None and name != "delay" else len(listed)
+    if not whole or len(set(listed)) != len(listed) or len(listed) != size:
+        raise ValueError(f"`gates` must name {size} different qubits of {name!r}, but has {qubits!r}.")
+    return name, tuple(int(q) for q in listed)
+
+
+def _order(item: Any) -> tuple[str, tuple[int, ...]]:
+    key = item[0]
+    return (key, ()) if isinstance(key, str) else key
+
+
+def _idle(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(each, Idle) for each in value.values()):
+        raise TypeError(f"`idle` must be a mapping of qubits to qmljax.noise.Idle, but is {shown(value)}.")
+    for each in value.values():
+        each.during(0.0)  # which checks it
+    return dict(value)
 
 
 def _of_gate(key: Any, channel: Any) -> Channel:
@@ -227,6 +266,8 @@ def _readout(value: Any) -> Any:
     if value is None or isinstance(value, Mapping) and not value:
         return None
     if isinstance(value, Mapping):
+        for q in value:
+            check_count(q, "readout", 0, what="a matrix, one for each qubit, or a mapping of qubits, integers")
         return {int(q): stochastic(matrix, f"readout[{q}]") for q, matrix in value.items()}
     return stochastic(value, "readout")
 

@@ -13,6 +13,7 @@ from qmljax._circuit import readout
 from qmljax._circuit.noisy import NoisyProgram
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_memory
+from qmljax._models.by_value import hash_of_leaves, same_leaves
 from qmljax._models.density import OfDensity, SampleOfNoisy, noisy_question
 from qmljax._models.trajectories import of_trajectories
 from qmljax._models.uncompute import compute_uncompute, of_pairs
@@ -74,6 +75,12 @@ class Simulator:
         for name, value in zip(names, (*leaves, *static), strict=True):
             object.__setattr__(self, name, value)
         return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Simulator) and same_leaves(self, other)
+
+    def __hash__(self) -> int:
+        return hash_of_leaves(self)
 
     def __repr__(self) -> str:
         return f"Simulator({self.noise_model!r}, {self.method})"
@@ -142,8 +149,9 @@ class Simulator:
         Returns:
             ``f(params_a, params_b)``: two arrays (pairs, P) -> (pairs,).
         """
-        both, order, zeros = compute_uncompute(circuit)
-        return of_pairs(self.expectation(both, zeros), order)
+        both, order, qubits = compute_uncompute(circuit)
+        function = self.probabilities(both, qubits)
+        return of_pairs(lambda params: function(params)[..., 0], order)
 
     def _function(self, noisy: NoisyProgram, channels: Sequence[Channel], about: Any, with_std: bool) -> Any:
         exact = self.method == "density_matrix"

@@ -12,6 +12,7 @@ from qiskit.quantum_info import (
     Kraus,
     Operator,
     Pauli,
+    PauliList,
     SparsePauliOp,
     SuperOp,
     partial_trace,
@@ -72,7 +73,7 @@ def evolved(circuit, oracles=ORACLES):
         if hasattr(operation, "_quantum_error"):
             rho = rho.evolve(SuperOp(operation._quantum_error), qubits)
             continue
-        rho = rho.evolve(SuperOp(operation) if operation.name == "kraus" else Operator(operation), qubits)
+        rho = rho.evolve(SuperOp(operation) if operation.name in ("kraus", "superop") else Operator(operation), qubits)
         if operation.name in oracles:
             rho = rho.evolve(oracles[operation.name], qubits)
     return rho
@@ -133,6 +134,9 @@ def test_channels_in_the_circuit_itself_and_operations_on_many_qubits():
     circuit.append(aer.amplitude_damping_error(0.3), [3])
     circuit.mcx([0, 1, 2, 3], 4), circuit.mcp(0.7, [0, 1, 2, 4], 3)
     circuit.append(K2.to_instruction(), [4, 1])
+    circuit.append(aer.PauliError(PauliList(["II", "XY"]), [0.8, 0.2]).to_instruction(), [1, 4])
+    circuit.append(aer.PauliLindbladError(PauliList(["XX", "ZI"]), [0.1, 0.05]).to_instruction(), [0, 3])
+    assert {"kraus", "quantum_channel"} <= set(circuit.count_ops())
     circuit.unitary(Operator(random_gates(4, 12, np.random.default_rng(0))), [3, 1, 0, 4])
     circuit.cswap(0, 1, 2)
     got = qj.density_matrix(circuit)([])
