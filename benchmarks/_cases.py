@@ -35,9 +35,11 @@ TASKS = {
     "grid": "the losses on the folds left out, after training by each of some learning rates",
     "noisy_value": "<O> with depolarizing noise on every qubit of every gate",
     "noisy_gradient": "the same, and its gradient",
+    "trajectories": "the same value as the mean of some trajectories",
     "bound": "<O> of circuits without parameters, other ones in every call",
 }
 SHOTS = 10**6
+TRAJECTORIES = 1000
 STRENGTH = 0.01  # of depolarizing noise, (1 - p) rho + p I/2
 UNSEEN = 60  # circuits that are asked about one after the other
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)  # of learning
@@ -478,6 +480,17 @@ CASES = (
         "qubits",
         "elements (4^qubits)",
         _noisy("noisy-gradient", (4, 6, 8, 10)),
+    ),
+    Case(
+        "trajectories",
+        "w",
+        "How fast are trajectories?",
+        f"{NOISY}; the mean of {TRAJECTORIES:,} trajectories. That of `qmljax` has a smaller standard error than "
+        "others: NOTES.md compares at equal ones, and has a deep circuit.",
+        "qubits",
+        "elements (4^qubits)",
+        _noisy("trajectories", (8, 10, 12, 14)),
+        tolerance=0.5,  # of a mean of random values
     ),
     Case(
         "training-loop",

@@ -99,6 +99,7 @@ TINY = {
     "first_value": Problem("first-value", "3/9", "first_value", 3, RANDOM, 9),
     "first_gradient": Problem("first-gradient", "3/9", "first_gradient", 3, RANDOM, 9),
     "noisy_value": Problem("noisy-value", "2", "noisy_value", 2, _circuits.ring_ansatz(2, 2), 1),
+    "trajectories": Problem("trajectories", "2", "trajectories", 2, _circuits.ring_ansatz(2, 1), 1),
     "noisy_gradient": Problem("noisy-gradient", "2", "noisy_gradient", 2, _circuits.ring_ansatz(2, 2), 1),
     "grid": Problem("grid-search", "2/8", "grid", 2, _circuits.qnn(2), 1, batch=8, steps=3),
     "sample": Problem("sampling", "2", "sample", 2, _circuits.ring_ansatz(2, 1), 1),
@@ -160,7 +161,7 @@ def right(problem):
             return value(w)
         case "gradient" | "first_gradient":
             return value(w), differences(value, w)
-        case "noisy_value":
+        case "noisy_value" | "trajectories":
             return noisy(problem, w)
         case "noisy_gradient":
             return noisy(problem, w), differences(partial(noisy, problem), w)

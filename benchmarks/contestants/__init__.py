@@ -13,7 +13,7 @@ from types import ModuleType
 ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
 TRAINING = ("train", "grid")
 FIRST = ("first_value", "first_gradient")
-NOISY = ("noisy_value", "noisy_gradient")
+NOISY = ("noisy_value", "noisy_gradient", "trajectories")
 PRIMITIVES = ("values", "jacobian", "bound")
 
 
@@ -73,7 +73,8 @@ CONTESTANTS = {
         Contestant(
             "tensorcircuit",
             ("tensorcircuit", "jax"),
-            "JAX backend, complex64; jit of vmap, but for first answers; DMCircuit for noise.",
+            "JAX backend, complex64; jit of vmap, but for first answers; DMCircuit for noise, Circuit.depolarizing for "
+            "trajectories.",
             tasks=ALL + TRAINING + FIRST + NOISY,
             compiles=True,
         ),
@@ -90,7 +91,7 @@ CONTESTANTS = {
             ("pennylane", "jax"),
             "default.qubit with JAX backpropagation, complex64; jit; first answers by its adjoint method without. "
             "TorchLayer with PyTorch's backpropagation; default.mixed for noise.",
-            tasks=(*ALL, *TRAINING, *FIRST, *NOISY, "torch_step"),
+            tasks=(*ALL, *TRAINING, *FIRST, *NOISY[:2], "torch_step"),
             compiles=True,
         ),
         Contestant(
@@ -143,8 +144,8 @@ CONTESTANTS = {
         Contestant(
             "aer",
             ("qiskit_aer", "qiskit"),
-            "AerSimulator, method statevector (density_matrix for noise), single precision. It has no gradients.",
-            tasks=("gram", "forward", "sample", "noisy_value"),
+            "AerSimulator, method statevector (density_matrix for exact noise), single precision. It has no gradients.",
+            tasks=("gram", "forward", "sample", "noisy_value", "trajectories"),
         ),
     )
 }

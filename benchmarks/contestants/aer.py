@@ -8,7 +8,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
-from benchmarks._cases import SHOTS, STRENGTH, Problem
+from benchmarks._cases import SHOTS, STRENGTH, TRAJECTORIES, Problem
 from benchmarks._circuits import to_qiskit
 
 
@@ -28,20 +28,28 @@ def prepared(problem: Problem, read: Callable[[QuantumCircuit], object], **optio
     return run
 
 
-def forward(problem: Problem, **options: object) -> Callable[[], float]:
+def forward(problem: Problem, shots: int = 1, **options: object) -> Callable[[], float]:
     terms = [(letters, list(qubits), coefficient) for coefficient, letters, qubits in problem.observable]
     operator = SparsePauliOp.from_sparse_list(terms, problem.num_qubits)
     execute = prepared(problem, lambda c: c.save_expectation_value(operator, c.qubits), **options)
     w, _, _ = problem.arrays("float64")
-    return lambda: execute(w[None], shots=1).data(0)["expectation_value"]
+    return lambda: execute(w[None], shots=shots).data(0)["expectation_value"]
+
+
+def trajectories(problem: Problem) -> Callable[[], float]:
+    return _noisy(problem, TRAJECTORIES, "statevector")
 
 
 def noisy_value(problem: Problem) -> Callable[[], float]:
+    return _noisy(problem, 1, "density_matrix")
+
+
+def _noisy(problem: Problem, shots: int, method: str) -> Callable[[], float]:
     one = depolarizing_error(STRENGTH, 1)
     noise = NoiseModel()
     noise.add_all_qubit_quantum_error(one, ["ry", "rz"])
     noise.add_all_qubit_quantum_error(one.tensor(one), ["cx"])
-    return forward(problem, method="density_matrix", noise_model=noise)
+    return forward(problem, shots, method=method, noise_model=noise)
 
 
 def gram(problem: Problem) -> Callable[[], np.ndarray]:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import optax
 from jax import Array
 
 import qmljax as qj
-from benchmarks._cases import RATES, SHOTS, STRENGTH, Problem, Term
+from benchmarks._cases import RATES, SHOTS, STRENGTH, TRAJECTORIES, Problem, Term
 from benchmarks._circuits import bound_qiskit, to_qiskit
 from benchmarks.contestants import _jax
 from benchmarks.contestants._first import first
@@ -108,11 +109,16 @@ def jacobian(problem: Problem) -> Call:
     return Call(jax.jit(jax.jacobian(model(problem))), _jax.arrays(problem)[:2])
 
 
-def noisy(problem: Problem) -> Callable[[Array], Array]:
+def noisy(problem: Problem, **about: Any) -> Callable[[Array], Array]:
     circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
     channel = qj.noise.depolarizing(STRENGTH)
     model = qj.noise.NoiseModel(dict.fromkeys(("ry", "rz", "cx"), channel))
-    return qj.noise.Simulator(model).expectation(circuit, observable(problem))
+    return qj.noise.Simulator(model, **about).expectation(circuit, observable(problem))
+
+
+def trajectories(problem: Problem) -> Call:
+    about = {"method": "trajectories", "trajectories": TRAJECTORIES, "key": jax.random.key(0)}
+    return Call(noisy(problem, **about), _jax.arrays(problem)[:1])
 
 
 def noisy_value(problem: Problem) -> Call:

@@ -10,7 +10,7 @@ import tensorcircuit as tc
 from jax import Array
 from tensorcircuit import experimental
 
-from benchmarks._cases import SHOTS, STRENGTH, Problem
+from benchmarks._cases import SHOTS, STRENGTH, TRAJECTORIES, Problem
 from benchmarks._circuits import Gate, Gates, lowered
 from benchmarks.contestants import _jax
 from benchmarks.contestants._first import first
@@ -67,6 +67,26 @@ def noisy(problem: Problem) -> Callable[..., Array]:
         return read(circuit)
 
     return of
+
+
+def trajectories(problem: Problem) -> Call:
+    """A channel is drawn by a random number of its own."""
+    read, each = expectation(problem), STRENGTH / 4
+    w, _, _ = problem.arrays()
+    sites = sum(len(gate.qubits) for gate in problem.circuit(w, ()))
+
+    def of(w: Any, drawn: Any) -> Array:
+        circuit, left = tc.Circuit(problem.num_qubits), iter(drawn)
+        for gate in problem.circuit(w, ()):
+            apply(circuit, iter([gate]))
+            for q in gate.qubits:
+                circuit.depolarizing(q, px=each, py=each, pz=each, status=next(left))
+        return read(circuit)
+
+    def mean(w: Any, key: Any) -> Array:
+        return jnp.mean(jax.vmap(of, (None, 0))(w, jax.random.uniform(key, (TRAJECTORIES, sites))))
+
+    return Call(jax.jit(mean), (_jax.arrays(problem)[0], jax.random.key(0)))
 
 
 def noisy_value(problem: Problem) -> Call:
