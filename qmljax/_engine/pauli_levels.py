@@ -205,7 +205,8 @@ def _moves(n: int, key: tuple) -> Moves:
     for item in key:
         if isinstance(item, Channel):
             _, first, of_strings = np.unique(np.array(item.classes), return_index=True, return_inverse=True)
-            factors.append((item.number, first, of_strings.astype(np.int32)[part(item.qubits, image)]))
+            small = of_strings.astype(np.min_scalar_type(len(first)))
+            factors.append((item.number, first, small[part(item.qubits, image)]))
             continue
         qubits, images, signs = item
         here = part(qubits, image)
