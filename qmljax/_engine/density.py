@@ -29,6 +29,7 @@ from qmljax._engine.run import run, run_on
 from qmljax._engine.state import PRECISION
 
 MAX_QUBITS = 14  # 4**14 numbers: 1 GiB in float32
+FOLDED = 11  # qubits up to which the diagonals of concrete noise are computed once, while it compiles
 SEGMENT = 8  # levels of which the backward pass computes the states again
 
 Channels = Sequence[Array]  # transfer matrices, or, of channels of Pauli strings, their diagonals
@@ -38,7 +39,10 @@ def density(noisy: NoisyProgram, classes: tuple[Classes, ...], channels: Channel
     """The coefficients tr(P rho), (4**n,), for parameters (P,); of channels their `classes`, and see `Channels`."""
     program, n, dtype = noisy.program, noisy.program.num_qubits, params.dtype
     each = pauli_levels.levels(noisy, classes)
-    runner = _Runner(noisy, each, [channel.astype(dtype) for channel in channels], params)
+    own = [channel.astype(dtype) for channel in channels]
+    if own and n > FOLDED:  # XLA would compute what follows of numbers while it compiles, diagonals of 4**n included
+        own = lax.optimization_barrier(own)
+    runner = _Runner(noisy, each, own, params)
     if program.loads:
         loads = dataclasses.replace(program, ops=program.loads)
         state = from_matrix(_outer(run(plan(loads), params, params[:0])))
