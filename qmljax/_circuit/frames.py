@@ -27,13 +27,11 @@ class Signed:
         program: The circuit, with more parameters than the original one: signs, 1 or -1, after those.
         signs: Of each sign the bits of noise of which it is the parity.
         frames: Of each qubit the bits of the X and of the Z that are left on it in the end.
-        num_bits: How many bits of noise there are.
     """
 
     program: Program
     signs: tuple[Form, ...]
     frames: tuple[tuple[Form, Form], ...]
-    num_bits: int
 
     def of_string(self, letters: np.ndarray) -> Form:
         """The bits of noise whose parity is the sign of a Pauli string, by its numbers on each qubit."""
@@ -63,7 +61,7 @@ def signed(noisy: NoisyProgram) -> Signed:
             writer.add(op)
     names = tuple(f"sign {k}" for k in range(len(writer.signs)))
     whole = Program(program.num_qubits, program.parameters + names, tuple(writer.expressions), tuple(writer.ops))
-    return Signed(whole, tuple(writer.signs), tuple((x, z) for x, z in writer.frames), bits)
+    return Signed(whole, tuple(writer.signs), tuple((x, z) for x, z in writer.frames))
 
 
 class _Writer:

@@ -5,7 +5,6 @@ digits 0, 1, 2, 3 to the base of 4 are I, X, Z, Y, and the product of two string
 """
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,20 @@ def anticommute(k: int) -> np.ndarray:
     return np.bitwise_count((x[:, None] & z[None]) ^ (z[:, None] & x[None])).astype(np.int64) & 1
 
 
+def signs(k: int) -> np.ndarray:
+    """1 where two strings on k qubits commute, -1 where they do not, (4**k, 4**k).
+
+    A mixture of strings multiplies each string by a factor: factors are this times the probabilities, and these are
+    this times the factors, over 4**k.
+    """
+    return 1.0 - 2.0 * anticommute(k)
+
+
+def probabilities(factors: np.ndarray) -> np.ndarray:
+    """Of the strings of a mixture, from what it multiplies each string by, (4**k,)."""
+    return signs((len(factors).bit_length() - 1) // 2).astype(factors.dtype) @ factors / len(factors)
+
+
 def index(label: str) -> int:
     """The number of a string such as "XI", the last letter being qubit 0."""
     return sum(LETTERS.index(letter) << 2 * q for q, letter in enumerate(reversed(label)))
@@ -60,12 +73,10 @@ def constant_matrix(op: Op) -> np.ndarray:
     elif op.kind == "flip":
         inner = np.array([[0, 1], [1, 0]])
     elif op.kind == "permutation":
-        inner = np.eye(size)[:, np.argsort(op.array)]
-    else:
-        inner = op.array
-    if op.kind == "permutation":
         inner = np.zeros((size, size))
         inner[op.array, z] = 1
+    else:
+        inner = op.array
     matrix = np.eye(size << len(op.controls), dtype=complex)
     first = op.pattern << k
     matrix[first : first + size, first : first + size] = inner
@@ -79,11 +90,3 @@ def signed_permutation(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | No
     exact = np.zeros_like(matrix)
     exact[image, np.arange(len(matrix))] = signs
     return (image, signs) if np.abs(matrix - exact).max() < 1e-14 else None
-
-
-def on(qubits: Sequence[int], table: np.ndarray, strings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A function of strings on `qubits` at strings on all: its values there, and the strings' parts on `qubits`."""
-    part = np.zeros_like(strings)
-    for k, q in enumerate(qubits):
-        part |= (strings >> 2 * q & 3) << 2 * k
-    return table[part], part

@@ -7,7 +7,6 @@ between them.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from qmljax._engine.angles import Angles
 from qmljax._engine.layers import schedule
 from qmljax._engine.pauli_levels import Channel, Classes, Level, Matrix, Turn
 from qmljax._engine.plan import Plan, plan
-from qmljax._engine.readings import taken
+from qmljax._engine.readings import of_letter, taken
 from qmljax._engine.run import run, run_on
 from qmljax._engine.state import PRECISION
 
@@ -298,7 +297,7 @@ def reduced(state: Array, qubits: Sequence[int]) -> Array:
 
 def size(n: int, dtype: Any) -> int:
     """Bytes of a state."""
-    return math.prod((4,) * n) * np.dtype(dtype).itemsize
+    return 4**n * np.dtype(dtype).itemsize
 
 
 def measured(state: Array, qubits: Sequence[int], readout: Array | None) -> Array:
@@ -306,7 +305,7 @@ def measured(state: Array, qubits: Sequence[int], readout: Array | None) -> Arra
     if readout is None:
         return state
     for q, p in zip(qubits, readout, strict=True):
-        constant, slope = (p[0, 0] - p[0, 1] + p[1, 0] - p[1, 1]) / 2, (p[0, 0] - p[0, 1] - p[1, 0] + p[1, 1]) / 2
+        constant, slope = of_letter(p)
         shift = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]], state.dtype)
         matrix = np.diag([1, 0, 0, 0]).astype(state.dtype) + slope * np.diag([0, 1, 1, 1]).astype(state.dtype)
         state = _on_qubit(matrix + constant * shift, q, state)

@@ -115,12 +115,17 @@ def observables_of(strings: StringSums) -> tuple[Observable, ...]:
     )
 
 
+def of_letter(p: Array) -> tuple[Any, Any]:
+    """(a, b): what a letter L of a qubit is read as on average, a + b L, for a matrix P[true][read]."""
+    return (p[0, 0] - p[0, 1] + p[1, 0] - p[1, 1]) / 2, (p[0, 0] - p[0, 1] - p[1, 0] + p[1, 1]) / 2
+
+
 def misread(strings: Array, sums: StringSums, readout: Array) -> Array:
     """Each letter becomes a + b letter, by the errors of readout of its qubit; `sums` has all parts of strings."""
     letters = sums.letters.array
     place = {row.tobytes(): k for k, row in enumerate(letters)}
     for q, p in zip(sums.qubits, readout, strict=True):
-        constant, slope = (p[0, 0] - p[0, 1] + p[1, 0] - p[1, 1]) / 2, (p[0, 0] - p[0, 1] - p[1, 0] + p[1, 1]) / 2
+        constant, slope = of_letter(p)
         without = letters.copy()
         without[:, q] = 0
         has = (letters[:, q] != 0).reshape(-1, 1, 1)
@@ -150,6 +155,6 @@ def with_parts(sums: StringSums) -> StringSums:
     if len(rows) > MOST_STRINGS:
         raise ValueError(
             f"With errors of readout the observables have {len(rows)} Pauli strings and parts of them: more than "
-            f"{MOST_STRINGS} are too many for trajectories. Use density matrices, or observables on fewer qubits."
+            f"{MOST_STRINGS} are too many for states. Use density matrices, or observables on fewer qubits."
         )
     return dataclasses.replace(sums, letters=Table(np.stack(list(rows.values()))))

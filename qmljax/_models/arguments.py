@@ -104,6 +104,20 @@ def check_compile(compile: bool | None) -> bool | None:
     return check_flag(compile, "compile", optional=True)
 
 
+def readout_of(readout: Any, qubits: Sequence[int]) -> Any:
+    """The matrices P[true][read] of some qubits, (k, 2, 2), of one for all of them (2, 2) or one for each (n, 2, 2)."""
+    if readout is None or not len(qubits):
+        return None
+    if readout.ndim == 2:
+        return (jnp if isinstance(readout, jax.Array) else np).stack([readout] * len(qubits))
+    if max(qubits) >= len(readout):
+        raise ValueError(
+            f"`readout` must have a matrix for each qubit of the circuit, but has {len(readout)}, and qubit "
+            f"{max(qubits)} is read."
+        )
+    return readout[np.array(qubits, int)]
+
+
 def stochastic(value: Any, name: str) -> Any:
     """Errors of readout: a matrix P[true][read] of probabilities, or one for each qubit; they may be traced."""
     matrix = check_array(value, name, "a matrix P[true][read], or one for each qubit")

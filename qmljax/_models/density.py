@@ -18,14 +18,14 @@ from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import MAX_QUBITS, check_size
 from qmljax._engine import density as engine
-from qmljax._engine.outcomes import marginal, sample_index
+from qmljax._engine.outcomes import marginal
 from qmljax._engine.pauli_levels import Classes
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.readings import StringSums, string_sums
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import same_leaves
-from qmljax._models.functions import OfParams
+from qmljax._models.functions import OfParams, drawn
 from qmljax._models.parts import in_parts
 
 MOST_QUBITS = 12  # of a density matrix that is returned: 4**12 complex numbers
@@ -155,10 +155,7 @@ class SampleOfNoisy:
     def __call__(self, params: Any, key: Array) -> Array:
         """Outcomes for parameters (..., P), or a mapping of them, and a JAX random key: (..., shots)."""
         check_key(key)
-        return _drawn(self.probabilities(params), key, self.shots)
-
-
-_drawn = functools.partial(jax.jit, static_argnums=2)(sample_index)
+        return drawn(self.probabilities(params), key, self.shots)
 
 
 def noisy_question(

@@ -185,14 +185,14 @@ class Sample(Compiled):
 
     def _first(self, params: Any, key: Array) -> Array | None:
         asked = question(self)
-        return None if asked is None else _drawn(shared.answer(asked, params), key, self.shots)
+        return None if asked is None else drawn(shared.answer(asked, params), key, self.shots)
 
     def _trace(self, params: Array, key: Array) -> Array:
         p = Probabilities(self.program, self.qubits, memory=MEMORY)._trace(params)  # (..., 2**k)
         return sample_index(p, key, self.shots)
 
 
-_drawn = functools.partial(jax.jit, static_argnums=2)(sample_index)
+drawn = functools.partial(jax.jit, static_argnums=2)(sample_index)
 
 
 def statevector(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Statevector:

@@ -31,7 +31,7 @@ from qmljax._engine.readings import (
 )
 from qmljax._engine.run import run
 from qmljax._engine.state import square
-from qmljax._models.arguments import check_amplitudes, stochastic
+from qmljax._models.arguments import check_amplitudes, readout_of, stochastic
 from qmljax._models.backend import Part
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import hash_of_leaves, same_leaves
@@ -105,7 +105,7 @@ class Shots:
         """What a model asks for: a function of parameters (..., P) to measured expectation values (..., n_obs)."""
         read = readout.of_observables(circuit, observables)
         whole = string_sums(read.observables, read.single)
-        errors = self._readout_of(whole.qubits)
+        errors = readout_of(self.readout, whole.qubits)
         if errors is None:
             small = read.reduced()
             program, sums = small.program, string_sums(small.observables, read.single)
@@ -115,24 +115,11 @@ class Shots:
             sums = with_parts(whole.on(sorted({*cone.touched, *whole.qubits})))
         return OfShots(Measurement(program, sums, (), self.shots, self.gradient), self.key, errors)
 
-    def _readout_of(self, qubits: Sequence[int]) -> Any:
-        """The matrices of some qubits of the circuit, (k, 2, 2)."""
-        if self.readout is None or not len(qubits):
-            return None
-        if self.readout.ndim == 2:
-            return jnp.stack([self.readout] * len(qubits))
-        if max(qubits) >= len(self.readout):
-            raise ValueError(
-                f"`readout` must have a matrix for each qubit of the circuit, but has {len(self.readout)}, and qubit "
-                f"{max(qubits)} is read."
-            )
-        return self.readout[np.array(qubits, int)]
-
     def probabilities(self, circuit: Any, qubits: Sequence[int] | None = None) -> "OfShots":
         """What a model asks for: a function of parameters (..., P) to frequencies (..., 2**k) of outcomes."""
         read = readout.of_qubits(circuit, qubits)
         small = read.reduced()
-        errors = self._readout_of(read.qubits)
+        errors = readout_of(self.readout, read.qubits)
         return OfShots(Measurement(small.program, None, small.qubits, self.shots, self.gradient), self.key, errors)
 
     def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:

@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from qmljax._circuit.frames import Signed, signed
-from qmljax._circuit.pauli_basis import anticommute
+from qmljax._circuit.pauli_basis import probabilities
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal
 from qmljax._engine.plan import plan
@@ -41,7 +41,7 @@ class Followed:
     signed: Signed
     with_std: bool
 
-    @functools.cached_property
+    @property
     def strings(self) -> StringSums:
         """The Pauli strings that are read; with every part of them, if readout may lose letters."""
         assert self.question.sums is not None
@@ -100,17 +100,11 @@ def of_trajectories(
     if readout is not None and question.sums is not None:
         question = dataclasses.replace(question, sums=with_parts(question.sums))
     followed = Followed(question, signed(question.noisy), with_std)
-    constants = [_probabilities(table.array) for table in question.noisy.constants]
+    constants = [np.clip(probabilities(np.diag(table.array)), 0, None) for table in question.noisy.constants]
     traced = any(isinstance(p, jax.core.Tracer) for p in channels)
     every = [*(without_slope(p) if traced else p for p in channels), *constants]
     sites = [s.channel if s.channel >= 0 else len(channels) + ~s.channel for s in question.noisy.sites]
     return OfTrajectories(followed, _filled(draw(key, every, sites, followed.forms, count)), readout)
-
-
-def _probabilities(matrix: np.ndarray) -> np.ndarray:
-    """Of the Pauli strings that a channel of the circuit applies."""
-    n = (len(matrix).bit_length() - 1) // 2
-    return np.clip((1.0 - 2.0 * anticommute(n)) @ np.diag(matrix) / 4**n, 0, None)
 
 
 def _filled(draws: Draws) -> Draws:

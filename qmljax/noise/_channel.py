@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from qmljax._checks import shown
-from qmljax._circuit.pauli_basis import anticommute, transfer
+from qmljax._circuit import pauli_basis
+from qmljax._circuit.pauli_basis import anticommute, signs, transfer
 from qmljax._models.by_value import hash_of_leaves, same_leaves
 
 
@@ -113,7 +114,7 @@ class Channel:
             one, two = (part.factors for part in self.strengths.values())
             return one * two if self.kind == "then" else (two[:, None] * one[None]).reshape(-1)
         p = self.probabilities
-        return (1.0 - 2.0 * anticommute(self.num_qubits)).astype(_dtype(p)) @ p
+        return signs(self.num_qubits).astype(_dtype(p)) @ p
 
     @property
     def matrix(self) -> Any:
@@ -175,9 +176,8 @@ class Channel:
         """
         if self.is_pauli:
             return self
-        diagonal = _numpy(self.matrix).diagonal(self.matrix)
-        signs = (1.0 - 2.0 * anticommute(self.num_qubits)).astype(_dtype(diagonal))
-        return Channel("mixture", self.num_qubits, {"probabilities": signs @ diagonal / 4**self.num_qubits})
+        found = pauli_basis.probabilities(_numpy(self.matrix).diagonal(self.matrix))
+        return Channel("mixture", self.num_qubits, {"probabilities": found})
 
 
 _MIXTURES = {"depolarizing", "pauli", "phase_damping", "mixture"}

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from qmljax._checks import check_count, check_number, shown
-from qmljax._circuit.pauli_basis import anticommute, index
+from qmljax._circuit import pauli_basis
+from qmljax._circuit.pauli_basis import index
 from qmljax.noise._channel import Channel, is_there
 
 TOLERANCE = 1e-6  # of traces and of sums of probabilities
@@ -186,8 +187,7 @@ def from_matrix(matrix: np.ndarray) -> Channel:
     n = (len(matrix).bit_length() - 1) // 2
     if np.abs(matrix - np.diag(np.diag(matrix))).max() > 1e-14:
         return Channel("transfer", n, {"matrix": matrix})
-    probabilities = (1.0 - 2.0 * anticommute(n)) @ np.diag(matrix) / 4**n
-    return Channel("mixture", n, {"probabilities": probabilities})
+    return Channel("mixture", n, {"probabilities": pauli_basis.probabilities(np.diag(matrix))})
 
 
 def _number(value: Any) -> Any:

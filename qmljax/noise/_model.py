@@ -12,7 +12,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qmljax._checks import check_count, check_number, shown
 from qmljax._circuit.noisy import NoisyProgram, parse_noisy
-from qmljax._models.arguments import stochastic
+from qmljax._models.arguments import readout_of, stochastic
 from qmljax._models.by_value import hash_of_leaves, same_leaves
 from qmljax.noise._channel import Channel, is_there
 from qmljax.noise._devices import Idle, Key, of_aer, of_backend
@@ -188,20 +188,10 @@ class NoiseModel:
 
     def readout_of(self, qubits: Sequence[int]) -> Any:
         """The matrices P[true][read] of some qubits, (k, 2, 2); None if readout is perfect."""
-        if self.readout is None:
-            return None
         if isinstance(self.readout, Mapping):
             each = [self.readout.get(q, np.eye(2)) for q in qubits]
             return (jnp if any(isinstance(m, jax.Array) for m in each) else np).stack(each) if each else None
-        matrices = self.readout
-        if matrices.ndim == 2:
-            return (jnp if isinstance(matrices, jax.Array) else np).stack([matrices] * len(qubits)) if qubits else None
-        if qubits and max(qubits) >= len(matrices):
-            raise ValueError(
-                f"`readout` must have a matrix for each qubit of the circuit, but has {len(matrices)}, and qubit "
-                f"{max(qubits)} is read."
-            )
-        return matrices[np.array(qubits, int)]
+        return readout_of(self.readout, qubits)
 
 
 def _key(key: Any) -> Key:

@@ -165,9 +165,7 @@ class Simulator:
             given = tuple(channel.factors if channel.is_pauli else channel.matrix for channel in channels)
             return OfDensity(question, given, read)
         self._check_pauli(question.noisy, channels)
-        used = {site.channel for site in question.noisy.sites}
-        given = tuple(c.probabilities if c.is_pauli else np.ones(1) for c in channels)
-        assert all(channels[k].is_pauli for k in used if k >= 0)
+        given = tuple(c.probabilities if c.is_pauli else np.ones(1) for c in channels)  # the others act on nothing read
         return of_trajectories(question, given, read, self.key, self.trajectories, with_std)
 
     def _check_pauli(self, noisy: NoisyProgram, channels: Sequence[Channel]) -> None:
@@ -175,7 +173,7 @@ class Simulator:
         for site in noisy.sites:
             if site.channel < 0:
                 matrix = noisy.constants[~site.channel].array
-                pauli, name = not np.abs(matrix - np.diag(np.diag(matrix))).max() > 1e-12, "a channel of the circuit"
+                pauli, name = not (matrix != np.diag(np.diag(matrix))).any(), "a channel of the circuit"
             else:
                 pauli, name = channels[site.channel].is_pauli, f"{channels[site.channel]!r}"
             if not pauli:
