@@ -32,10 +32,12 @@ FLOORS = {
     ],
     "_files": ["checks whole", "arrays", "__init__"],
     "_circuit": [
-        "__init__ basis expressions observables openqasm self_descriptions",
-        "at_numbers",
+        "__init__ basis conditions expressions observables openqasm self_descriptions",
+        "at_numbers classical",
         "program",
-        "gates pauli_basis",
+        "gates pauli_basis wires",
+        "reader",
+        "dynamic",
         "parse",
         "noisy readout",
         "frames",
@@ -51,7 +53,9 @@ FLOORS = {
     "_models": [
         "__init__ arguments backend interpret parts positions protocols qpy_limits shared trees",
         "by_name circuit_bytes compiled",
-        "by_value functions qnn slots uncompute",
+        "by_value of_params qnn slots uncompute",
+        "postselected",
+        "functions",
         "density metric on_backend shots state_fidelity",
         "networks trajectories",
         "kernels",
@@ -100,7 +104,8 @@ LIBRARIES = {
     "jax": EVERYWHERE,
     "numpy": EVERYWHERE,
     "qiskit": CONNECTORS
-    | {"_circuit/openqasm", "_circuit/parse", "_circuit/noisy", "_circuit/self_descriptions", "_models/circuit_bytes"}
+    | {f"_circuit/{name}" for name in "classical dynamic noisy openqasm parse reader self_descriptions".split()}
+    | {"_models/circuit_bytes"}
     | {"_models/uncompute", "circuits", "noise"},
     "optax": {"_training", "sklearn"},
     "flax": {"flax"},

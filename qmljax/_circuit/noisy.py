@@ -14,10 +14,13 @@ from qiskit.circuit import AnnotatedOperation, ControlledGate, Delay, Reset
 from qiskit.circuit.library import PauliProductRotationGate, RC3XGate, RCCXGate
 from qiskit.quantum_info import PTM, Kraus, SuperOp
 
+from qmljax._circuit.conditions import ALWAYS
+from qmljax._circuit.dynamic import DynamicReader
 from qmljax._circuit.gates import NONE, RULES, Control
 from qmljax._circuit.openqasm import load
-from qmljax._circuit.parse import Reader, check_circuit
+from qmljax._circuit.parse import check_circuit, reading
 from qmljax._circuit.program import Op, Program, Table
+from qmljax._circuit.reader import Reader
 from qmljax._circuit.self_descriptions import is_standard
 
 
@@ -62,7 +65,7 @@ class NoisyProgram:
                     kept_sites.append(site._replace(position=len(kept_ops)))
             if position and ops[position - 1].is_felt(reads):
                 kept_ops.append(ops[position - 1])
-        program = replace(self.program, ops=tuple(reversed(kept_ops)), measured=None)
+        program = replace(self.program.unmeasured, ops=tuple(reversed(kept_ops)))
         moved = tuple(site._replace(position=len(kept_ops) - site.position) for site in reversed(kept_sites))
         return NoisyProgram(program, moved, self.constants)
 
@@ -95,9 +98,9 @@ def parse_noisy(circuit: Any, after: After = no_noise, names: frozenset[str] = f
             )
         return NoisyProgram(circuit)
     check_circuit(circuit)
-    reader = _NoisyReader(circuit if isinstance(circuit, QuantumCircuit) else load(circuit), after, names)
-    program = reader.program()
-    return NoisyProgram(program, tuple(reader.sites), tuple(reader.constants))
+    circuit = circuit if isinstance(circuit, QuantumCircuit) else load(circuit)
+    reader = reading(circuit, _NoisyReader, _DynamicNoisyReader, after, names)
+    return NoisyProgram(reader.program(), tuple(reader.noise), tuple(reader.constants))
 
 
 class _NoisyReader(Reader):
@@ -105,19 +108,19 @@ class _NoisyReader(Reader):
 
     def __init__(self, circuit: QuantumCircuit, after: After, names: frozenset[str]):
         super().__init__(circuit, "definition")
-        self.noise, self.noisy = after, names
+        self.channels_after, self.noisy = after, names
         self.sites: list[Site] = []
         self.constants: dict[Table, int] = {}
 
     def after(self, name: str, qubits: tuple[int, ...], operation: Any = None) -> None:
-        for channel, places in self.noise(name, qubits, operation):
+        for channel, places in self.channels_after(name, qubits, operation):
             self.sites.append(Site(len(self.ops), channel, places))
 
     def read(self, operation: Any, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
         matrix = self.channel(operation)
         if matrix is None:
             super().read(operation, qubits, clbits, c)
-            if isinstance(operation, Reset) and self.is_noisy(qubits):
+            if isinstance(operation, Reset) and self.is_noisy(qubits):  # noise alone has left |0>
                 self.add_constant(_RESET, qubits)
             if isinstance(operation, Reset | Delay) and qubits[0] not in self.measured:
                 self.after(operation.name, qubits, operation)
@@ -157,6 +160,11 @@ class _NoisyReader(Reader):
         if self.noisy or len(self.sites) > count:
             self.fail(NotImplementedError, "the gates that it is made of are not known. Transpile the circuit.")
 
+    @property
+    def noise(self) -> list[Site]:
+        """All that has been read."""
+        return self.sites
+
     def channel(self, operation: Any) -> np.ndarray | None:
         """The transfer matrix of an instruction that is a channel, such as Qiskit's Kraus or an error of Aer."""
         if hasattr(operation, "_quantum_error"):  # of Aer
@@ -172,6 +180,47 @@ class _NoisyReader(Reader):
         matrix = in_house_order(PTM(given).data.real)
         diagonal = np.diag(np.diag(matrix))  # of a mixture of Pauli strings, but for rounding errors
         return diagonal if np.abs(matrix - diagonal).max() < 1e-14 else matrix
+
+
+class _DynamicNoisyReader(_NoisyReader, DynamicReader):
+    """The same of a circuit that measures, resets or branches. Sites on qubits are put on wires as ops are."""
+
+    def __init__(self, circuit: QuantumCircuit, after: After, names: frozenset[str]):
+        super().__init__(circuit, after, names)
+        self.on_wires: list[Site] = []
+
+    @property
+    def noise(self) -> list[Site]:
+        return self.on_wires
+
+    def flush(self) -> None:
+        sites, self.sites = self.sites, []
+        ops, self.ops = self.ops, []
+        start = 0
+        for site in sites:
+            self.ops = ops[start : site.position]
+            super().flush()
+            start = site.position
+            self.put(site)
+        self.ops = ops[start:]
+        super().flush()
+
+    def put(self, site: Site) -> None:
+        if self.active != ALWAYS:
+            self.fail(
+                NotImplementedError,
+                "noise in a branch is not supported. Apply the gate always, or leave out its noise.",
+            )
+        wires = tuple(self.wires.of[q] for q in site.qubits)
+        for wire in wires:
+            self.wires.keep(wire)
+            self.wires.values[wire] = None
+        self.on_wires.append(Site(len(self.wires.ops), site.channel, wires))
+
+    def is_noisy(self, qubits: tuple[int, ...]) -> bool:
+        """Only by noise that is always there. A reset has given a fresh wire."""
+        wires = {self.wires.of[q] for q in qubits}
+        return self.active == ALWAYS and any(wires & set(site.qubits) for site in self.on_wires)
 
 
 def in_house_order(matrix: np.ndarray) -> np.ndarray:

@@ -32,6 +32,14 @@ class Observable:
                 terms[inside] = terms.get(inside, 0.0) + coefficient
         return Observable(len(qubits), tuple(terms.items()))
 
+    def placed(self, qubits: Sequence[int], num_qubits: int, projector: Product = ()) -> "Observable":
+        """The same on other qubits, times a projector on yet others: qubit q becomes `qubits[q]`."""
+        terms = tuple(
+            (tuple(sorted((*((qubits[q], letter) for q, letter in product), *projector))), number)
+            for product, number in self.terms
+        )
+        return Observable(num_qubits, terms)
+
 
 def reads(observables: Sequence[Observable]) -> dict[int, bool]:
     """The qubits that the observables act on; True for those of which they read the bit alone."""

@@ -22,7 +22,7 @@ all "phase"; X, CX, CCX and open controls are all "flip".
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -75,6 +75,11 @@ class Op(NamedTuple):
     pattern: int = 0
     angle: Angle = Angle(-1, 1.0)
     table: Table | None = None
+
+    @property
+    def moved(self) -> tuple[int, ...]:
+        """The qubits whose bit it may change."""
+        return () if self.kind in ("phase", "diagonal") else self.qubits
 
     @property
     def array(self) -> np.ndarray:
@@ -140,6 +145,24 @@ def controlled(op: Op, controls: tuple[int, ...], pattern: int) -> tuple[Op, ...
     )
 
 
+def given(op: Op, qubit: int, value: bool) -> Op | None:
+    """The op where the bit of a qubit, which it does not change, is `value`; None if it does nothing there."""
+    if qubit in op.controls:
+        k = op.controls.index(qubit)
+        if op.pattern >> k & 1 != value:
+            return None
+        low, high = op.pattern & (1 << k) - 1, op.pattern >> k + 1
+        op = op._replace(controls=op.controls[:k] + op.controls[k + 1 :], pattern=low | high << k)
+    if qubit in op.qubits:
+        k = op.qubits.index(qubit)
+        op = op._replace(qubits=op.qubits[:k] + op.qubits[k + 1 :])
+        if op.kind == "phase":
+            return op._replace(angle=op.angle.times(-1.0 if value else 1.0))
+        j = np.arange(len(op.array))
+        return op._replace(table=Table(op.array[(j >> k & 1) == value]))
+    return op
+
+
 def inverse(op: Op) -> Op:
     """The op that undoes `op`."""
     if op.kind in ("ry", "phase", "diagonal"):
@@ -173,13 +196,20 @@ def _eigen_unitary(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Program:
     """A parsed circuit, equal to every program parsed from an equal circuit.
 
+    A circuit that measures, resets or branches on its way is one of unitary operations on more qubits, the wires: what
+    is measured stays on a wire, and what depends on it is controlled by that. The first wires are the circuit's qubits.
+
     Attributes:
-        num_qubits: The number of qubits of the circuit, idle ones included.
+        num_qubits: The number of wires: of the qubits of the circuit, idle ones included, and of `ancillas`.
         parameters: The names of the circuit's parameters, in Qiskit's order (`circuit.parameters`).
         expressions: What the angles are made of: functions of the parameters.
         ops: The elementary operations in time order.
-        measured: The qubit that each measured classical bit reads, in the order of the classical bits; None when the
-            circuit measures nothing.
+        measured: The wire that each measured classical bit reads, in the order of the classical bits; ~0 and ~1 for
+            bits that are 0 and 1 whatever happens. None when the circuit measures nothing.
+        clbits: The places of these bits in the circuit.
+        num_clbits: The number of classical bits of the circuit.
+        outputs: The wire on which each qubit of the circuit ends; None if these are its first wires, and all.
+        ancillas: For each wire beyond the qubits of the circuit, the instruction that needs it.
     """
 
     num_qubits: int
@@ -187,6 +217,20 @@ class Program:
     expressions: tuple[Expression, ...]
     ops: tuple[Op, ...]
     measured: tuple[int, ...] | None = None
+    clbits: tuple[int, ...] = ()
+    num_clbits: int = 0
+    outputs: tuple[int, ...] | None = None
+    ancillas: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """The number of qubits of the circuit."""
+        return self.num_qubits - len(self.ancillas)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the circuit measures, resets or branches on its way."""
+        return self.outputs is not None or any(wire < 0 for wire in self.measured or ())
 
     @property
     def num_parameters(self) -> int:
@@ -194,7 +238,7 @@ class Program:
 
     @functools.cached_property
     def _key(self) -> tuple:
-        return (self.num_qubits, self.parameters, self.expressions, self.ops, self.measured)
+        return tuple(getattr(self, f.name) for f in fields(self))
 
     @functools.cached_property
     def _hash(self) -> int:
@@ -213,7 +257,8 @@ class Program:
         return isinstance(other, Program) and self._hash == other._hash and self._key == other._key
 
     def __repr__(self) -> str:
-        return f"Program({self.num_qubits} qubits, {self.num_parameters} parameters, {len(self.ops)} ops)"
+        extra = f" + {len(self.ancillas)} wires" if self.ancillas else ""
+        return f"Program({self.width} qubits{extra}, {self.num_parameters} parameters, {len(self.ops)} ops)"
 
     @functools.cached_property
     def loads(self) -> tuple[Op, ...]:
@@ -228,9 +273,9 @@ class Program:
     @property
     def unmeasured(self) -> "Program":
         """The program without its measurements, which most functions do not read."""
-        if self.measured is None:
+        if self.measured is None and not self.num_clbits:
             return self
-        return Program(self.num_qubits, self.parameters, self.expressions, self.ops)
+        return replace(self, measured=None, clbits=(), num_clbits=0)
 
     def cone(self, reads: Mapping[int, bool]) -> "Program":
         """The ops that can matter to observables, their backward light cone; what is measured is forgotten.

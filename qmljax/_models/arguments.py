@@ -118,6 +118,15 @@ def readout_of(readout: Any, qubits: Sequence[int]) -> Any:
     return readout[np.array(qubits, int)]
 
 
+def check_misread(readout: Any, program: Program) -> None:
+    """Refuses errors of readout where measurements on the way would have them, too."""
+    if readout is not None and program.ancillas:
+        raise NotImplementedError(
+            f"Errors of `readout` are known for measurements at the end of a circuit alone, but this one has "
+            f"{program.ancillas[0]}. Leave out `readout`, or write the errors into the circuit."
+        )
+
+
 def stochastic(value: Any, name: str) -> Any:
     """Errors of readout: a matrix P[true][read] of probabilities, or one for each qubit; they may be traced."""
     matrix = check_array(value, name, "a matrix P[true][read], or one for each qubit")

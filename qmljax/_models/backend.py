@@ -18,8 +18,11 @@ class HasExpectation(Protocol):
 class HasProbabilities(Protocol):
     """What `sampler_qnn` asks of a backend."""
 
-    def probabilities(self, circuit: Any, qubits: Any = None) -> Callable[[Any], Array]:
-        """A function of parameters (..., P) to probabilities (..., 2**k): bit j of an outcome is `qubits[j]`."""
+    def probabilities(self, circuit: Any, qubits: Any = None, *, clbits: Any = None) -> Callable[[Any], Array]:
+        """A function of parameters (..., P) to probabilities (..., 2**k): bit j of an outcome is `qubits[j]`.
+
+        Where a circuit measures on its way, classical bits are read instead: bit j is `clbits[j]`.
+        """
 
 
 class HasFidelity(Protocol):

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -25,7 +25,8 @@ from qmljax._engine.readings import StringSums, string_sums
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import same_leaves
-from qmljax._models.functions import OfParams, drawn
+from qmljax._models.functions import drawn
+from qmljax._models.of_params import OfParams
 from qmljax._models.parts import in_parts
 
 MOST_QUBITS = 12  # of a density matrix that is returned: 4**12 complex numbers
@@ -223,6 +224,8 @@ def density_matrix(
     read = readout.of_qubits(noisy.program, qubits)
     check_size(len(read.qubits), MOST_QUBITS, "A density matrix", "Name fewer `qubits`.")
     memory, compile = check_memory(memory), check_compile(compile)
+    read = read.on_wires()
+    noisy = replace(noisy, program=read.program)
     if noisy.sites:
         question, _ = noisy_question(noisy, (), qubits=read.qubits, matrix=True, memory=memory)
         return OfDensity(question)

@@ -6,13 +6,12 @@ alike and share one compiled function. All checks are made here, in Python, befo
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from qmljax._checks import check_count, check_key
@@ -22,77 +21,19 @@ from qmljax._circuit.program import Program
 from qmljax._circuit.readout import MAX_QUBITS, check_size
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal, sample_index
-from qmljax._engine.plan import MEMORY, plan
-from qmljax._engine.run import columns, run
+from qmljax._engine.plan import MEMORY
+from qmljax._engine.run import columns
 from qmljax._engine.state import square, to_complex
 from qmljax._models import shared
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
-from qmljax._models.compiled import FIRST, Compiled, question, size
+from qmljax._models.compiled import Compiled, question, size
+from qmljax._models.of_params import OfParams
+from qmljax._models.postselected import Postselected
 from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
 
 MAX_UNITARY_QUBITS = 15
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
-
-
-@dataclass(frozen=True, repr=False)
-class OfParams(Compiled):
-    """A function of the circuit's parameters, (..., P) -> (..., *out)."""
-
-    program: Program
-    memory: int = field(kw_only=True)
-
-    def __call__(self, params: Any = None) -> Array:
-        """The value for parameters.
-
-        Args:
-            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of all parameters, or their
-                names, to their values: (...) for a parameter, (..., length) for a vector. They may be left out if there
-                are none.
-
-        Returns:
-            Of shape (..., *out), in the precision of the parameters.
-
-        Raises:
-            TypeError: They are not real.
-            ValueError: They have another shape, or a row of amplitudes is zero.
-        """
-        if params is None and not self.program.parameters:
-            params = np.zeros((0,), jnp.result_type(float))
-        params = parameters(params, "params", self.program)
-        if self.program.loads:
-            check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
-        calls = self._calls
-        if self.compile is None and calls.counts.get((params.shape,)) == FIRST:  # soonest: no call may cost more
-            return calls.run(params)
-        return self._answer(params)
-
-    def _in_room(self, params: Any) -> Array | None:
-        return self._by_rows(params, params.dtype, self._run)
-
-    def _trace(self, params: Array) -> Array:
-        batch = params.shape[:-1]
-        if len(batch) > 1:
-            params = params.reshape(math.prod(batch), params.shape[-1])
-        out = self._of(params.T)  # (*out, *batch), the batch flattened
-        if batch:
-            out = jnp.moveaxis(out, -1, 0)
-        return out.reshape(*batch, *out.shape[1:]) if batch else out
-
-    def _of(self, params: Array) -> Array:
-        """(P, *batch) -> (*out, *batch)."""
-        raise NotImplementedError
-
-    def _facts(self) -> dict[str, Any]:
-        return {"parameters": self.program.num_parameters, **size(self.program)}
-
-    @property
-    def _columns(self) -> tuple[int, ...]:
-        return tuple(range(self.program.num_parameters))
-
-    def _state(self, params: Array, phase: bool = False) -> Array:
-        none = jnp.zeros((0, *(1,) * (params.ndim - 1)), params.dtype)
-        return run(plan(self.program, memory=self.memory), params, none, phase)
 
 
 @dataclass(frozen=True, repr=False)
@@ -258,14 +199,21 @@ def unitary(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) 
 
 
 def probabilities(
-    circuit: Any, qubits: Sequence[int] | None = None, *, memory: int = MEMORY, compile: bool | None = None
+    circuit: Any,
+    qubits: Sequence[int] | None = None,
+    *,
+    clbits: Sequence[int] | None = None,
+    memory: int = MEMORY,
+    compile: bool | None = None,
 ) -> Probabilities:
     """The function that gives the probabilities of measurement outcomes.
 
     Args:
-        circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read: `qubits`
-            says what is measured.
+        circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read, unless by
+            `clbits`: `qubits` says what is measured.
         qubits: The qubits to measure, all by default; bit j of an outcome is `qubits[j]`. Idle qubits read 0.
+        clbits: The places of classical bits to read instead, with what the circuit has measured into them at its end;
+            bit j of an outcome is `clbits[j]`. Bits that nothing is measured into read 0.
         memory: Bytes of states that a gradient may keep, as for `expectation`.
         compile: As for `expectation`.
 
@@ -273,22 +221,36 @@ def probabilities(
         ``f(params)``: parameters of shape (..., P) to probabilities of shape (..., 2**k).
 
     Raises:
-        ValueError: `qubits` are not different qubits of the circuit, or the simulation does not fit.
+        TypeError: `qubits` or `clbits` are no integers.
+        ValueError: `qubits` are not different qubits of the circuit, or `clbits` not different classical bits of it, or
+            both are given; or the simulation does not fit.
 
     Example:
         >>> from qiskit import QuantumCircuit
-        >>> bell = QuantumCircuit(2)
+        >>> bell = QuantumCircuit(2, 1)
         >>> _ = bell.h(0), bell.cx(0, 1)
         >>> probabilities(bell, [1])([]).round(3)
         Array([0.5, 0.5], dtype=float32)
+        >>> _ = bell.measure(0, 0)
+        >>> with bell.if_test((bell.clbits[0], 1)):
+        ...     _ = bell.x(0)
+        >>> probabilities(bell)([]).round(3), probabilities(bell, clbits=[0])([]).round(3)
+        (Array([0.5, 0. , 0.5, 0. ], dtype=float32), Array([0.5, 0.5], dtype=float32))
     """
-    read = readout.of_qubits(circuit, qubits)
-    check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Name fewer `qubits`.")
+    read = readout.of_bits(circuit, qubits, clbits)
+    check_size(read.bits, MAX_QUBITS, "The distribution", "Name fewer bits.")
     small = read.reduced()
     return Probabilities(small.program, small.qubits, memory=check_memory(memory), compile=check_compile(compile))
 
 
-def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Expectation:
+def expectation(
+    circuit: Any,
+    observables: Any,
+    *,
+    given: Mapping[int, int] | None = None,
+    memory: int = MEMORY,
+    compile: bool | None = None,
+) -> Expectation | Postselected:
     """The function that gives expectation values in the state a circuit prepares from |0...0>.
 
     Args:
@@ -296,6 +258,8 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY, compile
         observables: One observable or a list: a label such as "ZIX" (the last letter is qubit 0), also with the
             projectors 0 1 + - r l; a `Pauli`, `SparsePauliOp` or `SparseObservable`; or a mapping of labels to real
             coefficients. A `PauliList` and an array are lists, too; what is nested is read in C order.
+        given: Values of classical bits, by their places, such as ``{0: 1}``: only runs in which they are measured count
+            (postselection). The final measurements that write them are then made, too.
         memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
         compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
@@ -304,11 +268,13 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY, compile
     Returns:
         ``f(params)``: parameters of shape (..., P), or a mapping of names to values, to values of shape (...) for one
         observable and (..., n_obs) for a list. Only the gates and qubits that the observables can feel are simulated
-        (their light cone).
+        (their light cone). What a circuit measures on its way is averaged over. With `given`, values are NaN where
+        parameters leave it no probability, and so there is nothing to average.
 
     Raises:
-        TypeError: An observable is of another type.
-        ValueError: An observable has a complex coefficient or another number of qubits than the circuit.
+        TypeError: An observable or `given` is of another type.
+        ValueError: An observable has a complex coefficient or another number of qubits than the circuit; or `given` has
+            bits that the circuit has not, or values that it never measures.
 
     Example:
         >>> import jax
@@ -321,11 +287,18 @@ def expectation(circuit: Any, observables: Any, *, memory: int = MEMORY, compile
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
         >>> round(float(f({"t": 0.5})), 4)
         0.8776
+
+        Half of a Bell pair, when the other half is measured to be 1:
+
+        >>> bell = QuantumCircuit(2, 1)
+        >>> _ = bell.h(0), bell.cx(0, 1), bell.measure(0, 0)
+        >>> expectation(bell, "ZI", given={0: 1})([]).round(4)
+        Array(-1., dtype=float32)
     """
-    read = readout.of_observables(circuit, observables).reduced()
-    return Expectation(
-        read.program, read.observables, read.single, memory=check_memory(memory), compile=check_compile(compile)
-    )
+    read = readout.of_observables(circuit, observables, given).reduced()
+    about: Any = {"memory": check_memory(memory), "compile": check_compile(compile)}
+    kind = Expectation if given is None else Postselected
+    return kind(read.program, read.observables, read.single, **about)
 
 
 def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
@@ -360,6 +333,6 @@ def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
             f"`shots` must be at most 2**30, the outcomes that fit into 4 GiB, but is {shots}. Draw them in parts, "
             "each with a key of its own."
         )
-    check_size(len(read.qubits), MAX_QUBITS, "The distribution", "Measure fewer qubits.")
+    check_size(read.bits, MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     small = read.reduced()
     return Sample(small.program, small.qubits, int(shots), compile=check_compile(compile))

@@ -12,7 +12,7 @@ from qmljax._circuit import readout
 from qmljax._engine.jet import jet
 from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.state import PRECISION
-from qmljax._models.functions import OfParams
+from qmljax._models.of_params import OfParams
 
 
 @dataclass(frozen=True, repr=False)

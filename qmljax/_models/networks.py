@@ -88,7 +88,7 @@ def estimator_qnn(
     program = parse(circuit) if backend is None else parse_noisy(circuit).program  # channels are for the backend
     ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
-    each = listed("Z" * program.num_qubits if observables is None else observables)
+    each = listed("Z" * program.width if observables is None else observables)
     read = readout.of_observables(program, each)
     about: Any = {
         "memory": memory,
@@ -177,9 +177,8 @@ def sampler_qnn(
     ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
     read = readout.of_measurements(program)
-    qubits = read.qubits
-    check_size(len(qubits), 24, "The distribution", "Measure fewer qubits.")
-    index, shape = interpretation(interpret, output_shape, 1 << len(qubits))
+    check_size(read.bits, 24, "The distribution", "Measure fewer qubits.")
+    index, shape = interpretation(interpret, output_shape, 1 << read.bits)
     about: Any = {
         "memory": memory,
         "compile": check_compile(compile),
@@ -188,7 +187,11 @@ def sampler_qnn(
     }
     if backend is not None:
         check_backend(backend, "probabilities")
-        distinct, bits = tuple(dict.fromkeys(qubits)), None
+        if program.is_dynamic:
+            function = backend.probabilities(circuit, clbits=read.clbits)
+            return BackendQNN(program, ins, ws, shape, function, index, **about)
+        qubits, bits = read.on_wires().qubits, None
+        distinct = tuple(dict.fromkeys(qubits))
         if len(distinct) < len(qubits):  # a device measures a qubit once; its bits agree
             z = np.arange(1 << len(distinct))
             bits = Table(sum((z >> distinct.index(q) & 1) << j for j, q in enumerate(qubits)))

@@ -31,7 +31,7 @@ from qmljax._engine.readings import (
 )
 from qmljax._engine.run import run
 from qmljax._engine.state import square
-from qmljax._models.arguments import check_amplitudes, readout_of, stochastic
+from qmljax._models.arguments import check_amplitudes, check_misread, readout_of, stochastic
 from qmljax._models.backend import Part
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import hash_of_leaves, same_leaves
@@ -103,9 +103,11 @@ class Shots:
 
     def expectation(self, circuit: Any, observables: Any) -> "OfShots":
         """What a model asks for: a function of parameters (..., P) to measured expectation values (..., n_obs)."""
-        read = readout.of_observables(circuit, observables)
+        asked = readout.of_observables(circuit, observables)
+        check_misread(self.readout, asked.program)
+        errors = readout_of(self.readout, string_sums(asked.observables, asked.single).qubits)
+        read = asked.on_wires()
         whole = string_sums(read.observables, read.single)
-        errors = readout_of(self.readout, whole.qubits)
         if errors is None:
             small = read.reduced()
             program, sums = small.program, string_sums(small.observables, read.single)
@@ -115,11 +117,14 @@ class Shots:
             sums = with_parts(whole.on(sorted({*cone.touched, *whole.qubits})))
         return OfShots(Measurement(program, sums, (), self.shots, self.gradient), self.key, errors)
 
-    def probabilities(self, circuit: Any, qubits: Sequence[int] | None = None) -> "OfShots":
+    def probabilities(
+        self, circuit: Any, qubits: Sequence[int] | None = None, *, clbits: Sequence[int] | None = None
+    ) -> "OfShots":
         """What a model asks for: a function of parameters (..., P) to frequencies (..., 2**k) of outcomes."""
-        read = readout.of_qubits(circuit, qubits)
+        read = readout.of_bits(circuit, qubits, clbits)
+        check_misread(self.readout, read.program)
         small = read.reduced()
-        errors = readout_of(self.readout, read.qubits)
+        errors = readout_of(self.readout, read.on_wires().qubits)
         return OfShots(Measurement(small.program, None, small.qubits, self.shots, self.gradient), self.key, errors)
 
     def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:

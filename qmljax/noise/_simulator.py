@@ -1,7 +1,7 @@
 """What executes circuits under noise: functions like qmljax's own, and a backend of every model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import jax
@@ -11,8 +11,9 @@ from jax import Array
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
 from qmljax._circuit.noisy import NoisyProgram
+from qmljax._circuit.readout import Readout
 from qmljax._engine.plan import MEMORY
-from qmljax._models.arguments import check_memory
+from qmljax._models.arguments import check_memory, check_misread
 from qmljax._models.by_value import hash_of_leaves, same_leaves
 from qmljax._models.density import OfDensity, SampleOfNoisy, noisy_question
 from qmljax._models.trajectories import of_trajectories
@@ -98,25 +99,29 @@ class Simulator:
         """
         noisy, channels = self.noise_model.read(circuit)
         read = readout.of_observables(noisy.program, observables)
-        about: Any = {"observables": read.observables, "single": read.single}
-        return self._function(noisy, channels, about, with_std)
+        return self._function(noisy, channels, read, with_std)
 
     def probabilities(
-        self, circuit: Any, qubits: Sequence[int] | None = None, *, with_std: bool = False
+        self,
+        circuit: Any,
+        qubits: Sequence[int] | None = None,
+        *,
+        clbits: Sequence[int] | None = None,
+        with_std: bool = False,
     ) -> Callable[..., Any]:
         """The function that gives the probabilities of measurement outcomes, errors of readout included.
 
         Args:
-            circuit: A `QuantumCircuit`, or OpenQASM. Its own measurements are not read.
+            circuit: A `QuantumCircuit`, or OpenQASM. Its own measurements are read if `clbits` are given.
             qubits: What to measure, all by default: bit j of an outcome is `qubits[j]`.
+            clbits: Classical bits to read instead, as `qmljax.probabilities` does.
             with_std: As for `expectation`.
 
         Returns:
             ``f(params)``: (..., P) -> (..., 2**k).
         """
         noisy, channels = self.noise_model.read(circuit)
-        read = readout.of_qubits(noisy.program, qubits)
-        return self._function(noisy, channels, {"qubits": read.qubits}, with_std)
+        return self._function(noisy, channels, readout.of_bits(noisy.program, qubits, clbits), with_std)
 
     def density_matrix(self, circuit: Any, qubits: Sequence[int] | None = None) -> OfDensity:
         """The function that gives the density matrix of some qubits, all by default, before they are read.
@@ -128,7 +133,7 @@ class Simulator:
             raise ValueError('Density matrices need `method="density_matrix"`.')
         noisy, channels = self.noise_model.read(circuit)
         read = readout.of_qubits(noisy.program, qubits)
-        found = self._function(noisy, channels, {"qubits": read.qubits, "matrix": True}, False)
+        found = self._function(noisy, channels, read, False, matrix=True)
         assert isinstance(found, OfDensity)
         return found
 
@@ -141,7 +146,7 @@ class Simulator:
         noisy, channels = self.noise_model.read(circuit)
         read = readout.of_measurements(noisy.program)
         shots = check_count(shots, "shots", most=1 << 30)
-        return SampleOfNoisy(self._function(noisy, channels, {"qubits": read.qubits}, False), shots)
+        return SampleOfNoisy(self._function(noisy, channels, read, False), shots)
 
     def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
         """What a kernel asks for: the probability to read 0 on all qubits after compute and uncompute.
@@ -153,20 +158,29 @@ class Simulator:
         function = self.probabilities(both, qubits)
         return of_pairs(lambda params: function(params)[..., 0], order)
 
-    def _function(self, noisy: NoisyProgram, channels: Sequence[Channel], about: Any, with_std: bool) -> Any:
+    def _function(
+        self, noisy: NoisyProgram, channels: Sequence[Channel], read: Readout, with_std: bool, matrix: bool = False
+    ) -> Any:
         exact = self.method == "density_matrix"
         if exact and with_std:
             raise ValueError('Density matrices are exact. Standard errors need `method="trajectories"`.')
+        check_misread(self.noise_model.readout, noisy.program)
+        read = read.on_wires()
+        noisy = replace(noisy, program=read.program)
+        outcomes = (
+            {"observables": read.observables, "single": read.single} if read.observables else {"qubits": read.qubits}
+        )
+        about: Any = {**outcomes, "matrix": matrix}
         classes = [channel.classes for channel in channels]
         limit: Any = {} if exact else {"most": readout.MAX_QUBITS}
         question, whole = noisy_question(noisy, classes, **about, memory=self.memory, **limit)
-        read = None if question.kind == "matrix" else self.noise_model.readout_of(whole)
+        errors = None if question.kind == "matrix" else self.noise_model.readout_of(whole)
         if exact:
             given = tuple(channel.factors if channel.is_pauli else channel.matrix for channel in channels)
-            return OfDensity(question, given, read)
+            return OfDensity(question, given, errors)
         self._check_pauli(question.noisy, channels)
         given = tuple(c.probabilities if c.is_pauli else np.ones(1) for c in channels)  # the others act on nothing read
-        return of_trajectories(question, given, read, self.key, self.trajectories, with_std)
+        return of_trajectories(question, given, errors, self.key, self.trajectories, with_std)
 
     def _check_pauli(self, noisy: NoisyProgram, channels: Sequence[Channel]) -> None:
         """Refuses channels that no trajectory of Pauli strings follows."""

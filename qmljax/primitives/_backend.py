@@ -8,18 +8,19 @@ from typing import Any, Literal, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from qiskit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from qmljax._checks import check_count, check_flag, check_key, check_number
 from qmljax._circuit.observables import Observable
-from qmljax._circuit.readout import of_observables, of_qubits
+from qmljax._circuit.readout import of_bits, of_observables, of_qubits
 from qmljax._progress import load_tqdm
 from qmljax.primitives import _shift, _transpile
 from qmljax.primitives._journal import Journal
 from qmljax.primitives._measured import Measured, Spsa
 from qmljax.primitives._plan import Plan, Work
-from qmljax.primitives._readings import Expectations, Outcomes, Reading, Zeros
+from qmljax.primitives._readings import Bits, Expectations, Outcomes, Reading, Zeros
 from qmljax.primitives._rows import Counting, Rows
 from qmljax.primitives._shift import Slots
 from qmljax.primitives._transpile import Prepared
@@ -137,18 +138,23 @@ class PrimitiveBackend:
         slots = _shift.slots(circuit)
         return self._measured(slots, Expectations(of_observables(slots.program, observables).observables))
 
-    def probabilities(self, circuit: Any, qubits: Any = None) -> Measured:
+    def probabilities(self, circuit: Any, qubits: Any = None, *, clbits: Any = None) -> Measured:
         """What a model asks for: a function of parameters (..., P) to probabilities (..., 2**k).
 
         Args:
-            circuit: A `QuantumCircuit`. Its own measurements are not read.
+            circuit: A `QuantumCircuit`. Its final measurements are not read, unless by `clbits`.
             qubits: What to measure, all by default; bit j of an outcome is `qubits[j]`.
+            clbits: The places of classical bits to read instead, which must be in registers; bit j is `clbits[j]`.
 
         Raises:
             ValueError: There is no sampler, a gate has no shift rule, or `qubits` are not different qubits.
         """
         if self.sampler is None:
             raise ValueError("Probabilities need `sampler=`, but this PrimitiveBackend has an estimator alone.")
+        if clbits is not None:
+            read = of_bits(circuit, qubits, clbits)
+            slots = _shift.slots(circuit, measured=True)
+            return self._measured(slots, Bits(tuple(_place(circuit, c) for c in read.clbits)))
         slots = _shift.slots(circuit)
         return self._measured(slots, Outcomes(of_qubits(slots.program, qubits).qubits))
 
@@ -239,6 +245,18 @@ class Pairs:
         count = self.measured.slots.num_parameters // 2
         moved = [([count + int(p) for p in positions], values) for positions, values in right]
         return self.measured.parts(*left, *moved)[..., 0]
+
+
+def _place(circuit: QuantumCircuit, clbit: int) -> tuple[str, int]:
+    """The register that a classical bit is in, and where."""
+    registers = circuit.find_bit(circuit.clbits[clbit]).registers
+    if not registers:
+        raise ValueError(
+            f"Classical bit {clbit} is in no register, and a sampler gives registers alone. Put it in one: "
+            "circuit.add_register(ClassicalRegister(bits=[bit], name=...))."
+        )
+    register, index = registers[0]
+    return register.name, index
 
 
 def _instance(primitive: Any, name: str) -> Any:

@@ -23,7 +23,8 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import of_observables
-from qmljax._models.functions import OfParams, expectation, statevector
+from qmljax._models.functions import expectation, statevector
+from qmljax._models.of_params import OfParams
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
 
 MANY = 64  # different observables of a pub, from which on they are not compiled; a heuristic
@@ -37,8 +38,11 @@ class Estimator(BaseEstimatorV2):
     of a function that is compiled once for all equal circuits and observables. Observables may have projectors, too.
     It computes in double precision, whatever JAX is set to.
 
-    Two things are slower: a circuit that qmljax cannot simulate, such as one with a reset of a qubit in use, goes to
-    `StatevectorEstimator`; and more than 64 different observables in a pub are evaluated one by one.
+    Circuits that measure, reset and branch on their way have the average over all outcomes, as on a device; Qiskit's
+    reference refuses measurements, and after a reset gives the values of one outcome, drawn at random.
+
+    Two things are slower: a circuit that qmljax cannot simulate goes to `StatevectorEstimator`; and more than 64
+    different observables in a pub are evaluated one by one.
 
     Args:
         default_precision: The standard deviation of the noise, where neither the pub nor `run` has one.
@@ -163,12 +167,12 @@ def _task(pub: EstimatorPub, programs: Programs) -> _Task | None:
     if pub.size == 0:
         return _Task(None, np.zeros((0, 0)), *(np.zeros(pub.shape, int),) * 2)
     program = programs.of(pub.circuit)
-    if program is None or program.measured is not None:
+    if program is None or (program.measured is not None and not program.is_dynamic):
         return None
     read = rows(pub.parameter_values, program)
     if read is None:
         return None
-    listed = [observable(o, program.num_qubits) for o in pub.observables.sparse_observables_array().flat]
+    listed = [observable(o, program.width) for o in pub.observables.sparse_observables_array().flat]
     place = {o: k for k, o in enumerate(dict.fromkeys(listed))}
     column = np.array([place[o] for o in listed]).reshape(pub.observables.shape)
     params, (row, column) = read[0], np.broadcast_arrays(read[1], column)

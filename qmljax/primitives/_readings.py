@@ -106,8 +106,35 @@ class Outcomes:
         outcomes = np.zeros(bits.shape[:2], np.int64)
         for byte in np.moveaxis(bits, -1, 0):  # big-endian
             outcomes = outcomes << 8 | byte
-        p = np.stack([np.bincount(row, minlength=self.outputs) for row in outcomes]) / bits.shape[1]
-        return Answer(p, np.sqrt(p * (1 - p) / bits.shape[1]))
+        return _frequencies(outcomes, self.outputs)
+
+
+@dataclass(frozen=True)
+class Bits:
+    """The frequencies of outcomes of classical bits, each in a register: bit j is `places[j]`."""
+
+    places: tuple[tuple[str, int], ...]
+    needs: ClassVar[str] = "sampler"
+    settings: ClassVar[int] = 1
+    measured: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def outputs(self) -> int:
+        return 1 << len(self.places)
+
+    def circuit(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        return circuit
+
+    def submit(self, primitive: Any, prepared: Prepared, bindings: tuple, accuracy: Any) -> Any:
+        return _sampled(primitive, prepared, bindings, accuracy)
+
+    def read(self, result: Any, rows: int) -> Answer:
+        outcomes: Any = 0
+        for j, (name, k) in enumerate(self.places):
+            array = result[0].data[name].array
+            array = array.reshape(rows, *array.shape[-2:])  # (rows, shots, bytes), big-endian
+            outcomes = outcomes | (array[..., -1 - k // 8].astype(np.int64) >> k % 8 & 1) << j
+        return _frequencies(outcomes, self.outputs)
 
 
 @dataclass(frozen=True)
@@ -135,7 +162,7 @@ class Zeros:
         return Answer(p, np.sqrt(p * (1 - p) / bits.shape[1]))
 
 
-Reading = Expectations | Outcomes | Zeros
+Reading = Expectations | Outcomes | Bits | Zeros
 
 
 def merged(p: np.ndarray, stds: np.ndarray, merge: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -169,6 +196,13 @@ def _paulis(observable: Observable) -> dict[tuple[tuple[int, str], ...], float]:
             key = tuple(factor for factor, _ in choice if factor is not None)
             sums[key] = sums.get(key, 0.0) + coefficient * math.prod(c for _, c in choice)
     return {key: c for key, c in sums.items() if c}
+
+
+def _frequencies(outcomes: np.ndarray, count: int) -> Answer:
+    """(rows, shots) outcomes below a number -> how often each comes."""
+    shots = outcomes.shape[1]
+    p = np.stack([np.bincount(row, minlength=count) for row in outcomes]) / shots
+    return Answer(p, np.sqrt(p * (1 - p) / shots))
 
 
 def _measuring(circuit: QuantumCircuit, qubits: tuple[int, ...]) -> QuantumCircuit:

@@ -80,6 +80,7 @@ class Rows:
         circuit, on = self.prepared.circuit, self.device
         if (
             not isinstance(self.reading, Expectations)
+            or self.slots.program.is_dynamic
             or (self.slots, self.reading) in self.backend.checked
             or self.shots
             or circuit.num_qubits > CHECKED_QUBITS

@@ -13,7 +13,7 @@ from qiskit.providers import JobStatus
 
 from qmljax._circuit.parse import parse
 from qmljax._circuit.program import Program
-from qmljax._models.functions import OfParams
+from qmljax._models.of_params import OfParams
 
 MEMORY = 1 << 28  # bytes of states in one call
 

@@ -21,7 +21,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qmljax._checks import check_flag
 from qmljax._circuit.program import Program
 from qmljax._engine.outcomes import added_up
-from qmljax._models.functions import OfParams, probabilities
+from qmljax._models.functions import probabilities
+from qmljax._models.of_params import OfParams
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
 
 MAX_OUTCOMES = 1 << 32  # of one pub, in one call: 32 GiB
@@ -34,7 +35,8 @@ class Sampler(BaseSamplerV2):
     same outcomes. All bindings of a pub, and of consecutive pubs that share their circuit, are one batched call of a
     function that is compiled once for all equal circuits. It computes in double precision, whatever JAX is set to.
 
-    A circuit that qmljax cannot simulate, such as one with a reset of a qubit in use, goes to `StatevectorSampler`.
+    Circuits that measure, reset and branch on their way are exact, too, where Qiskit's reference refuses them. What
+    qmljax cannot simulate goes to `StatevectorSampler`.
 
     Args:
         default_shots: The number of outcomes, where neither the pub nor `run` has one.
@@ -106,7 +108,7 @@ class Sampler(BaseSamplerV2):
             ValueError: A pub has another length, a number of shots below 1, or another number of values than its
                 circuit.
 
-        What can be told only by a simulation, such as `QiskitError` for a measurement in mid-circuit, is raised by
+        What can be told only by a simulation, such as `QiskitError` for a loop that a measurement ends, is raised by
         `result()`.
         """
         if shots is None:
@@ -134,8 +136,8 @@ class Sampler(BaseSamplerV2):
         distributions = _evaluate([task for task in tasks if task is not None])
         if self._exact and None in tasks:
             raise ValueError(
-                "An exact Sampler needs circuits with a definite distribution that qmljax simulates, but one has a "
-                "measurement or reset in its middle, or something else that is not. Use one that draws."
+                "An exact Sampler needs circuits that qmljax simulates, but one has something that it does not. Use a "
+                "Sampler that draws."
             )
         results = [
             StatevectorSampler(seed=self._seed).run([pub]).result()[0]
@@ -182,23 +184,32 @@ def _task(pub: SamplerPub, programs: Programs) -> _Task | None:
     program = programs.of(circuit)
     if program is None or (read := rows(pub.parameter_values, program)) is None:
         return None
+    read_bits = {bit for register in circuit.cregs for bit in register}
     qubit = {
         instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index
         for instruction in circuit.data
         if instruction.name == "measure"
     }
-    if len(qubit) != len(program.measured or ()):  # some measurements are inside of instructions
-        return None
-    read_bits = {bit for register in circuit.cregs for bit in register}
-    qubits = sorted({q for bit, q in qubit.items() if bit in read_bits})
-    place = {bit: qubits.index(q) for bit, q in qubit.items() if bit in read_bits}
+    if program.is_dynamic or len(qubit) != len(program.clbits):  # some measurements are inside of instructions
+        clbits = tuple(c for c in program.clbits if circuit.clbits[c] in read_bits)
+        place = {circuit.clbits[c]: k for k, c in enumerate(clbits)}
+        function = _of_clbits(program, clbits) if clbits else None
+    else:
+        qubits = sorted({q for bit, q in qubit.items() if bit in read_bits})
+        place = {bit: qubits.index(q) for bit, q in qubit.items() if bit in read_bits}
+        function = _function(program, tuple(qubits)) if qubits else None
     registers = {register.name: [place.get(bit) for bit in register] for register in circuit.cregs}
-    return _Task(_function(program, tuple(qubits)) if qubits else None, *read, registers)
+    return _Task(function, *read, registers)
 
 
 @functools.lru_cache(maxsize=256)
 def _function(program: Program, qubits: tuple[int, ...]) -> OfParams:
     return probabilities(program, qubits)
+
+
+@functools.lru_cache(maxsize=256)
+def _of_clbits(program: Program, clbits: tuple[int, ...]) -> OfParams:
+    return probabilities(program, clbits=clbits)
 
 
 def _evaluate(tasks: list[_Task]) -> Iterator[np.ndarray]:

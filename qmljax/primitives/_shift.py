@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,7 +17,9 @@ import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import (
     BoxOp,
+    ControlFlowOp,
     ControlledGate,
+    ForLoopOp,
     Measure,
     Parameter,
     ParameterExpression,
@@ -62,7 +64,7 @@ class Slots:
         expressions: The arguments as functions of the user's parameters.
         frequencies: The number of frequencies of each argument, 1 or 2.
         num_parameters: The number of the user's parameters.
-        circuit: The circuit, without measurements and global phase.
+        circuit: The circuit, without global phase and final measurements, unless these are read.
         parameters: Its parameters, one for each argument.
     """
 
@@ -84,17 +86,21 @@ class Slots:
         )
 
 
-def slots(circuit: Any) -> Slots:
+def slots(circuit: Any, *, measured: bool = False) -> Slots:
     """The circuit with a parameter for each gate argument.
 
+    A gate in a branch has the same rule: what is measured is linear in the channel that the gate is where it acts.
+
     Args:
-        circuit: A `QuantumCircuit`. Its final measurements are left out.
+        circuit: A `QuantumCircuit`.
+        measured: Whether its final measurements stay in it.
 
     Raises:
         TypeError: It is no `QuantumCircuit`.
-        ValueError: A gate has parameters, but neither a shift rule nor a definition in gates that have.
+        ValueError: A gate has parameters, but neither a shift rule nor a definition in gates that have; or a loop that
+            is left by `break` or `continue` has some.
     """
-    return _made(_reader(circuit), circuit.num_parameters)
+    return _made(_reader(circuit, measured=measured), circuit.num_parameters)
 
 
 def compute_uncompute(circuit: Any) -> Slots:
@@ -117,48 +123,60 @@ def _made(reader: "_Reader", count: int) -> Slots:
     return Slots(parse(reader.circuit), expressions, frequencies, count, reader.circuit, tuple(reader.parameters))
 
 
-def _reader(circuit: Any, start: int = 0, first: int = 0) -> "_Reader":
+def _reader(circuit: Any, start: int = 0, first: int = 0, measured: bool = False) -> "_Reader":
     if not isinstance(circuit, QuantumCircuit):
         raise TypeError(f"A backend executes a qiskit QuantumCircuit, but `circuit` is a {type(circuit).__name__}.")
-    return _Reader(circuit, start, first)
+    position = {p.name: start + k for k, p in enumerate(circuit.parameters)}
+    if not measured and not parse(circuit).is_dynamic:
+        reader = _Reader(QuantumCircuit(circuit.num_qubits), position, first)
+    else:
+        circuit = circuit if measured else circuit.remove_final_measurements(inplace=False)
+        copy = circuit.copy_empty_like()
+        copy.global_phase = 0
+        reader = _Dynamic(copy, position, first)
+    reader.read_circuit(circuit)
+    return reader
 
 
 class _Reader:
     """Copies a circuit, gate by gate. `start` is the place of its first parameter, `first` of its first argument."""
 
-    def __init__(self, circuit: QuantumCircuit, start: int, first: int):
-        self.position = {p.name: start + k for k, p in enumerate(circuit.parameters)}
-        self.first = first
-        self.circuit = QuantumCircuit(circuit.num_qubits)
+    def __init__(self, copy: QuantumCircuit, position: Mapping[str, int], first: int):
+        self.position, self.first, self.circuit = position, first, copy
         self.parameters: list[Parameter] = []
         self.expressions: list[Expression] = []
         self.frequencies: list[int] = []
         self.at = ""
+
+    def read_circuit(self, circuit: QuantumCircuit) -> None:
         places = {bit: k for k, bit in enumerate(circuit.qubits)}
+        clbits = {bit: k for k, bit in enumerate(circuit.clbits)}
         for index, instruction in enumerate(circuit.data):
             qubits = [places[q] for q in instruction.qubits]
             self.at = f"Instruction {index}, `{instruction.name}` on qubits {qubits}"
-            self.read(instruction.operation, qubits)
+            self.read(instruction.operation, qubits, [clbits[c] for c in instruction.clbits])
 
-    def read(self, operation: Any, qubits: Sequence[int]) -> None:
+    def read(self, operation: Any, qubits: Sequence[int], clbits: Sequence[int]) -> None:
         if isinstance(operation, Measure | Reset):  # measurements at the end, resets at the beginning: `parse` has seen
             return
         if isinstance(operation, BoxOp):
-            self.read_all(operation.body, qubits)
+            self.read_all(operation.body, qubits, clbits)
         elif not any(_free(p) for p in operation.params):
-            self.circuit.append(operation, qubits)
+            self.circuit.append(operation, qubits, clbits)
         elif frequencies := _frequencies(operation):
             arguments = [self.slot(p, f) if _free(p) else p for p, f in zip(operation.params, frequencies, strict=True)]
             self.circuit.append(_with(operation, arguments), qubits)
         elif (definition := _definition(operation)) is not None:
-            self.read_all(definition, qubits)
+            self.read_all(definition, qubits, clbits)
         else:
             self.fail()
 
-    def read_all(self, definition: QuantumCircuit, qubits: Sequence[int]) -> None:
+    def read_all(self, definition: QuantumCircuit, qubits: Sequence[int], clbits: Sequence[int]) -> None:
         places = {bit: qubits[k] for k, bit in enumerate(definition.qubits)}
+        into = dict(zip(definition.clbits, clbits, strict=False))
         for instruction in definition.data:
-            self.read(instruction.operation, [places[q] for q in instruction.qubits])
+            inner = [places[q] for q in instruction.qubits]
+            self.read(instruction.operation, inner, [into[c] for c in instruction.clbits])
 
     def slot(self, value: Any, frequencies: int) -> Any:
         """A new parameter in the place of a gate's argument, or the number that it is."""
@@ -177,6 +195,55 @@ class _Reader:
             f"{self.at}: it has parameters, but neither a shift rule nor a definition in gates that have one. "
             "A backend cannot run it. Write it in standard gates, or bind its parameters."
         )
+
+
+class _Dynamic(_Reader):
+    """The same for a circuit that measures on its way, which a device runs as it is."""
+
+    def read(self, operation: Any, qubits: Sequence[int], clbits: Sequence[int]) -> None:
+        if isinstance(operation, Measure | Reset):
+            self.circuit.append(operation, qubits, clbits)
+        elif isinstance(operation, ForLoopOp) and set(operation.blocks[0].parameters) - {operation.params[1]}:
+            self.unroll(operation, qubits, clbits)
+        elif isinstance(operation, ControlFlowOp) and not isinstance(operation, ForLoopOp):
+            blocks = [self.block(block) for block in operation.blocks]
+            self.circuit.append(operation.replace_blocks(blocks), qubits, clbits)
+        elif isinstance(operation, ControlFlowOp):
+            self.circuit.append(operation, qubits, clbits)
+        else:
+            super().read(operation, qubits, clbits)
+
+    def unroll(self, loop: ForLoopOp, qubits: Sequence[int], clbits: Sequence[int]) -> None:
+        """An argument in a loop is one for each turn, each with a rule of its own."""
+        indices, parameter, body = loop.params
+        if _jumps(body):
+            raise ValueError(
+                f"{self.at}: the loop has parameters, and is left by `break` or `continue`, so that its turns have no "
+                "arguments of their own. Write its turns one by one, or bind its parameters."
+            )
+        for index in indices:
+            turn = body.assign_parameters({parameter: index}) if parameter in body.parameters else body
+            self.read_all(turn, qubits, clbits)
+
+    def block(self, body: QuantumCircuit) -> QuantumCircuit:
+        outer, self.circuit = self.circuit, body.copy_empty_like()
+        self.circuit.global_phase = 0
+        self.read_all(body, range(body.num_qubits), range(body.num_clbits))
+        self.circuit, block = outer, self.circuit
+        return block
+
+
+def _jumps(body: QuantumCircuit) -> bool:
+    """Whether a block leaves the loop that it is in."""
+    return any(
+        instruction.name in ("break_loop", "continue_loop")
+        or (not isinstance(instruction.operation, ForLoopOp) and any(map(_jumps, _blocks(instruction.operation))))
+        for instruction in body.data
+    )
+
+
+def _blocks(operation: Any) -> Sequence[QuantumCircuit]:
+    return operation.blocks if isinstance(operation, ControlFlowOp) else ()
 
 
 def _free(value: Any) -> bool:

@@ -32,13 +32,14 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, generate_
 from qiskit.circuit import (
     AnnotatedOperation,
     ControlModifier,
+    Duration,
     Gate,
     Instruction,
     InverseModifier,
     Parameter,
     PowerModifier,
 )
-from qiskit.circuit.classical import expr
+from qiskit.circuit.classical import expr, types
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import (
     Kraus,
@@ -388,30 +389,27 @@ def _append(*instructions: tuple[Any, list[int]]) -> Callable[[QuantumCircuit], 
     return build
 
 
-def _if(circuit: QuantumCircuit) -> None:
-    with circuit.if_test((circuit.clbits[0], 1)):
-        circuit.x(2)
-
-
-def _break(circuit: QuantumCircuit) -> None:
-    with circuit.for_loop(range(2)):
-        circuit.x(2)
-        circuit.break_loop()
-
-
-def _continue(circuit: QuantumCircuit) -> None:
-    with circuit.for_loop(range(2)):
-        circuit.continue_loop()
-
-
 def _while(circuit: QuantumCircuit) -> None:
+    circuit.measure(1, 0)
     with circuit.while_loop((circuit.clbits[0], 1)):
         circuit.x(2)
 
 
-def _switch(circuit: QuantumCircuit) -> None:
-    with circuit.switch(circuit.clbits[0]) as case, case(0):
+def _unset(circuit: QuantumCircuit) -> None:
+    variable = circuit.add_input("v", types.Bool())
+    with circuit.if_test(variable):
         circuit.x(2)
+
+
+def _duration(circuit: QuantumCircuit) -> None:
+    with circuit.if_test(expr.less(Duration.ns(1), Duration.ns(2))):
+        circuit.x(2)
+
+
+def _amplitudes_in_a_branch(circuit: QuantumCircuit) -> None:
+    circuit.measure(1, 0)
+    with circuit.if_test((0, 1)):
+        circuit.append(qj.circuits.raw_feature_vector(2).data[0].operation, [2])
 
 
 def _composite_with(operation: Any) -> Instruction:
@@ -448,56 +446,38 @@ class _Endless(Gate):
 
 _LOST = Instruction("lost", 1, 0, [])
 _LOST.definition = circuit_of(1, (lib.RXGate(A), [0]))
-_MEASURE, _RESET = lib.Measure(), lib.Reset()
 _LINES = {
-    "a gate after a measurement": (
-        _append((_MEASURE, [2]), (lib.CXGate(), [0, 2])),
+    "while": (
+        _while,
         NotImplementedError,
-        "Instruction 2, `cx` on qubits [0, 2]: qubit 2 was measured before, by Instruction 1, `measure` on qubits [2]",
-        "Measure at the end of the circuit only.",
+        "Instruction 2, `while_loop` on qubits [2]: whether it goes on depends on what is measured",
+        "Write a for loop of as many turns as there may be, with a break",
     ),
-    "a matrix after a measurement": (
-        _append((_MEASURE, [2]), (lib.UnitaryGate(np.eye(2)), [2])),
+    "a variable without a value": (
+        _unset,
         NotImplementedError,
-        "Instruction 2, `unitary` on qubits [2]: qubit 2 was measured before",
-        "Measure at the end",
+        "Instruction 1, `if_else` on qubits [2]: the variable v has no value before the circuit runs",
+        "Assign it first",
     ),
-    "a reset": (
-        _append((_RESET, [0]), (_RESET, [1])),
+    "a duration": (
+        lambda circuit: circuit.if_test(
+            expr.less(expr.lift(Duration.ns(1)), Duration.ns(2)), circuit.copy(), range(3), [0]
+        ),
         NotImplementedError,
-        "Instruction 2, `reset` on qubits [1]: qubit 1 is in use",
-        "Use another qubit",
+        "a value of type Duration() is known only to a device",
+        "Use bits, and numbers",
     ),
-    "a reset of a control": (_append((lib.CXGate(), [0, 2]), (_RESET, [0])), NotImplementedError, "qubit 0 is", "Use"),
-    "a reset after a measurement": (_append((_MEASURE, [2]), (_RESET, [2])), NotImplementedError, "qubit 2 is", "Use"),
-    "a reset in a composite": (
-        _append((_composite_with(_RESET), [2, 1])),
-        NotImplementedError,
-        "Instruction 1, `mine` on qubits [2, 1]: qubit 1 is in use",
-        "Use another qubit",
+    "a division by zero": (
+        lambda circuit: circuit.add_var("v", expr.div(expr.lift(1, types.Uint(1)), circuit.cregs[0])),
+        ValueError,
+        "it divides by zero for some outcomes",
+        "Divide by what is never zero",
     ),
-    "initialize": (
-        _append((lib.Initialize([0, 1]), [1])),
+    "amplitudes in a branch": (
+        _amplitudes_in_a_branch,
         NotImplementedError,
-        "Instruction 1, `initialize` on qubits [1]: qubit 1 is in use",
-        "Use another qubit",
-    ),
-    "if": (_if, NotImplementedError, "Instruction 1, `if_else` on qubits [2]: control flow", "Unroll"),
-    "break": (_break, NotImplementedError, "Instruction 1, `for_loop` on qubits [2]: control flow", "Unroll"),
-    "continue": (_continue, NotImplementedError, "Instruction 1, `for_loop` on qubits []: control flow", "Unroll"),
-    "while": (_while, NotImplementedError, "Instruction 1, `while_loop` on qubits [2]: control flow", "Unroll"),
-    "switch": (_switch, NotImplementedError, "Instruction 1, `switch_case` on qubits [2]: control flow", "Unroll"),
-    "store": (
-        lambda circuit: circuit.add_var("v", expr.lift(True)),
-        NotImplementedError,
-        "`store` on qubits []: control flow and classical variables",
-        "Unroll",
-    ),
-    "a joint measurement": (
-        _append((lib.PauliProductMeasurement(Pauli("XY")), [0, 1])),
-        NotImplementedError,
-        "Instruction 1, `pauli_product_measurement` on qubits [0, 1]: mid-circuit measurement",
-        "Measure an observable instead",
+        "amplitudes can be loaded only by the first instruction on their qubits",
+        "Put it first",
     ),
     "a channel": (
         _append((Kraus([np.diag([1, 0]), np.diag([0, 1])]).to_instruction(), [2])),
@@ -750,7 +730,7 @@ def test_loops_are_unrolled():
 
 def test_loops_and_powers_that_memory_does_not_hold(monkeypatch):
     """A file says ten billion in a few bytes."""
-    monkeypatch.setattr("qmljax._circuit.parse.MOST_REPEATED", 1000)
+    monkeypatch.setattr("qmljax._circuit.reader.MOST_REPEATED", 1000)
     loop, nested, power = QuantumCircuit(1), QuantumCircuit(1), QuantumCircuit(1)
     with loop.for_loop(range(10**10)):
         loop.h(0)

@@ -76,14 +76,6 @@ def evolution() -> QuantumCircuit:
     return made(2, lambda c: c.h(0), lambda c: c.append(gate, [0, 1]))
 
 
-def conditional() -> QuantumCircuit:
-    circuit = QuantumCircuit(2, 2)
-    circuit.h(0)
-    with circuit.if_test((0, 1)):
-        circuit.x(1)
-    return circuit
-
-
 RESETS = {
     "reset": made(2, lambda c: c.h(0), lambda c: c.cx(0, 1), lambda c: c.reset(0)),
     "reset of |0>": made(2, lambda c: c.reset(0), lambda c: c.reset(1), lambda c: c.h(0), lambda c: c.cx(0, 1)),
@@ -224,7 +216,7 @@ def test_estimator_without_parameters():
 def test_noise_is_that_of_qiskit(seed):
     """An integer starts again with every pub; a generator goes on, also through the pubs that Qiskit runs."""
     pubs = [(qnn(), ["ZII", "IXI"], values(qnn(), 2), precision) for precision in (0.3, 0.0, None, 1e-3)]
-    pubs.insert(2, (RESETS["reset"], ["ZZ", "ZI"], None, 0.2))
+    pubs.insert(2, (hamiltonian(), ["ZZ", "ZI"], [0.7], 0.2))
     pubs.insert(1, (RESETS["nested"], ["ZZ", "XI"], None, 0.0))
     seeds = [seed() if callable(seed) else seed for _ in range(2)]
     same_estimates(
@@ -241,7 +233,7 @@ def test_noise_without_a_seed():
     assert evs[0] != evs[1] and np.abs(np.array(evs) - 1).max() < 1
 
 
-@pytest.mark.parametrize("name", RESETS)
+@pytest.mark.parametrize("name", sorted(set(RESETS) - {"reset"}))
 def test_resets_are_those_of_qiskit(name):
     circuit = RESETS[name]
     n = circuit.num_qubits
@@ -275,15 +267,15 @@ def test_only_these_run_on_qiskit(monkeypatch):
 
     monkeypatch.setattr(_estimator, "StatevectorEstimator", Refused)
     monkeypatch.setattr(_sampler, "StatevectorSampler", Refused)
-    for name in ("reset of |0>", "initialize", "initialize an integer", "nested"):
+    for name in ("reset", "reset of |0>", "initialize", "initialize an integer", "nested"):
         n = RESETS[name].num_qubits
         assert Estimator().run([(RESETS[name], "Z" * n)]).status() is JobStatus.DONE
         assert Sampler().run([measured(RESETS[name])]).status() is JobStatus.DONE
     assert Estimator().run([(evolution(), "ZZ", 0.1)]).status() is JobStatus.DONE
     with pytest.raises(AssertionError, match="Qiskit is asked"):
-        Estimator().run([(RESETS["reset"], "ZZ")]).result()
+        Estimator().run([(hamiltonian(), "ZZ", 0.1)]).result()
     with pytest.raises(AssertionError, match="Qiskit is asked"):
-        Sampler().run([measured(RESETS["reset"])]).result()
+        Sampler().run([(measured(hamiltonian()), 0.1)]).result()
 
 
 def test_projectors():
@@ -337,8 +329,6 @@ def test_estimator_refuses(cls, error, pub):
     ("error", "pub"),
     [
         (QiskitError, (measured(ry()), "ZZ", [0.1])),
-        (QiskitError, (made(2, lambda c: c.measure(0, 0), lambda c: c.x(0), clbits=1), "ZZ")),
-        (QiskitError, (conditional(), "ZZ")),
         (KeyError, (ry(), "ZZ", {"u": 0.1})),
         (RuntimeError, (ry(), "ZZ", np.nan)),
         (ZeroDivisionError, (ry(), "ZZ", np.inf)),
@@ -536,9 +526,11 @@ def test_distribution_of_outcomes():
 
 
 def test_sampler_after_a_reset():
-    """Qiskit collapses the state once for all shots, and without a seed."""
-    bits = Sampler().run([(measured(RESETS["reset"]), None, 50)]).result()[0].data.meas
-    assert len(bits.get_counts()) == 1 and set(bits.get_counts()) <= {"00", "10"}
+    """Qiskit collapses the state once for all shots, and without a seed: here each shot collapses."""
+    counts = Sampler(seed=0).run([(measured(RESETS["reset"]), None, 1000)]).result()[0].data.meas.get_counts()
+    assert set(counts) == {"00", "10"} and abs(counts["00"] - 500) < 5 * np.sqrt(250)
+    evs = Estimator().run([(RESETS["reset"], ["ZI", "XX", "IZ", "ZZ"])]).result()[0].data.evs
+    np.testing.assert_allclose(evs, [0, 0, 1, 0], atol=1e-12)  # Qiskit's are those of one collapse
 
 
 def test_sampler_warns_of_no_registers():
@@ -565,19 +557,10 @@ def test_sampler_refuses(cls, error, pub):
         cls().run([pub(measured(ry()))])
 
 
-def nested_measurement() -> QuantumCircuit:
-    inner = made(1, lambda c: c.measure(0, 0), clbits=1).to_instruction()
-    return made(1, lambda c: c.append(inner, [0], [0]), clbits=1)
-
-
 @pytest.mark.parametrize("cls", [Sampler, StatevectorSampler])
 @pytest.mark.parametrize(
     ("error", "match", "pub"),
     [
-        (QiskitError, "mid-circuit", made(2, lambda c: c.measure(0, 0), lambda c: c.x(0), clbits=2)),
-        (QiskitError, "mid-circuit", made(2, lambda c: c.measure(0, 0), lambda c: c.reset(0), clbits=2)),
-        (QiskitError, "ControlFlowOp", conditional()),
-        (QiskitError, "classical bits", nested_measurement()),
         (KeyError, "no parameter", (measured(ry()), {"u": 0.1})),
         (RuntimeError, "NaN", (measured(ry()), np.nan)),
     ],
@@ -724,10 +707,10 @@ def test_an_exact_sampler_draws_nothing():
 def test_what_an_exact_sampler_refuses():
     with pytest.raises(ValueError, match="`exact` draws nothing"):
         Sampler(exact=True, seed=1)
-    circuit = QuantumCircuit(1, 1)
-    circuit.h(0), circuit.reset(0), circuit.measure(0, 0)
-    with pytest.raises(ValueError, match="An exact Sampler needs circuits with a definite distribution"):
-        Sampler(exact=True).run([circuit]).result()
+    circuit = QuantumCircuit(2, 1)
+    circuit.append(HamiltonianGate(np.eye(4), Parameter("t")), [0, 1]), circuit.measure(0, 0)
+    with pytest.raises(ValueError, match="An exact Sampler needs circuits that qmljax simulates"):
+        Sampler(exact=True).run([(circuit, 0.1)]).result()
 
 
 # Statistics, at fixed seeds. Oracle: the moments of the binomial and the normal distribution.

@@ -251,7 +251,7 @@ def projected_kernel(
     check_circuit(feature_map, "feature_map")
     program = parse(feature_map) if backend is None else parse_noisy(feature_map).program
     if observables is None or isinstance(observables, int | np.integer):
-        observables = _paulis(program.num_qubits, 1 if observables is None else observables)
+        observables = _paulis(program.width, 1 if observables is None else observables)
     each = listed(observables)
     read = readout.of_observables(program, each)
     source = Source(feature_map, read.observables)
