@@ -37,7 +37,7 @@ FLOORS = {
         "program",
         "gates pauli_basis wires",
         "reader",
-        "dynamic",
+        "collapses dynamic",
         "parse",
         "noisy readout",
         "frames",
@@ -48,7 +48,7 @@ FLOORS = {
         "adjoint angles slopes stacking",
         "any_circuit segments start",
         "answers jet pauli_levels readings run",
-        "density expectations trajectories",
+        "collapse density expectations trajectories",
     ],
     "_models": [
         "__init__ arguments backend interpret parts positions protocols qpy_limits shared trees",

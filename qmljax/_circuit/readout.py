@@ -79,8 +79,10 @@ class Readout:
         whole = Program(count, program.parameters, program.expressions, tuple(ops))
         return Readout(whole, observables, tuple(wires), self.single)
 
-    def reduced(self) -> "Readout":
+    def reduced(self, most: int | None = MAX_QUBITS) -> "Readout":
         """The same reading of a smaller program: of the gates that can matter (`Program.cone`), on their qubits alone.
+
+        More than `most` qubits are refused.
 
         Large states stay with all gates, unless some leave no qubit to act on: a backward pass needs the least memory
         where layers are equal, and the cone trims the last.
@@ -92,7 +94,8 @@ class Readout:
             if not len(cone.touched) == len(program.touched) > LARGE_QUBITS:
                 program = cone
         kept = tuple(sorted({*program.touched, *read.qubits}))
-        check_size(len(kept), MAX_QUBITS, "A simulation", self.why(kept))
+        if most is not None:
+            check_size(len(kept), most, "A simulation", self.why(kept))
         observables = tuple(o.on(kept) for o in read.observables)
         qubits = tuple(kept.index(q) for q in read.qubits)
         return Readout(program.on_touched(read.qubits), observables, qubits, self.single)

@@ -206,7 +206,7 @@ class _Runner:
         program = dataclasses.replace(self.program, ops=(op,), measured=None)
         matrix = to_matrix(state)
         for _ in range(2):
-            matrix = run_on(plan(program), self.params, matrix)
+            matrix = run_on(plan(program), self.params[:, None], matrix)
             matrix = jnp.stack([matrix[0].T, -matrix[1].T])
         return from_matrix(matrix)
 

@@ -60,10 +60,12 @@ def uncompute(plan: Plan, weights: Array, inputs: Array, state: Array) -> Array:
 
 
 def run_on(plan: Plan, params: Array, state: Array) -> Array:
-    """A program acts on the columns of `state` (2, 2**n, columns), of whatever norms; global phases are left out."""
+    """A program with `params` (P, columns or 1) acts on the columns of `state` (2, 2**n, columns), of whatever norms.
+
+    Global phases are left out.
+    """
     whole = dataclasses.replace(plan, layers=schedule(plan.program, from_zero=False))
     whole = dataclasses.replace(whole, layers=dataclasses.replace(whole.layers, real=False))
-    params = params[:, None]
     return _run_levels(whole, whole.layers.levels, Angles(whole, params, params[:0]), state, state.shape[2:])
 
 

@@ -12,13 +12,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
+from qmljax._circuit.collapses import Collapses, collapses
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import MAX_QUBITS, check_size
+from qmljax._engine.collapse import outcomes
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.plan import MEMORY
@@ -33,6 +35,7 @@ from qmljax._models.postselected import Postselected
 from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
 
 MAX_UNITARY_QUBITS = 15
+MOST_WIRES = 24  # of which a distribution is computed as a whole, if it takes fewer qubits shot by shot
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
 
 
@@ -92,6 +95,7 @@ class Sample(Compiled):
     program: Program
     qubits: tuple[int, ...]
     shots: int
+    collapses: Collapses | None = None  # if so, how to run it shot by shot
 
     def _facts(self) -> dict[str, Any]:
         return {"parameters": self.program.num_parameters, "shots": self.shots, **size(self.program)}
@@ -122,6 +126,8 @@ class Sample(Compiled):
         return self._answer(params, key)
 
     def _question(self) -> Question | None:
+        if self.collapses is not None:
+            return None
         return of_probabilities(self.program, self.qubits, tuple(range(self.program.num_parameters)))
 
     def _first(self, params: Any, key: Array) -> Array | None:
@@ -129,6 +135,11 @@ class Sample(Compiled):
         return None if asked is None else drawn(shared.answer(asked, params), key, self.shots)
 
     def _trace(self, params: Array, key: Array) -> Array:
+        if self.collapses is not None:
+            rows = params.reshape(math.prod(params.shape[:-1]), params.shape[-1])
+            draw = functools.partial(outcomes, self.collapses, shots=self.shots, memory=MEMORY)
+            each = lax.map(lambda row: draw(row[0], row[1]), (rows, jax.random.split(key, len(rows))))
+            return each.reshape(*params.shape[:-1], self.shots)
         p = Probabilities(self.program, self.qubits, memory=MEMORY)._trace(params)  # (..., 2**k)
         return sample_index(p, key, self.shots)
 
@@ -314,6 +325,9 @@ def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
         Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing. Outcomes are -1
         where the parameters are not finite, and so there is no distribution to draw from.
 
+        A circuit that would take more than 24 qubits, with those that defer its measurements, is run shot by shot, many
+        at a time: what only controls from now on is measured at once, and its qubit used again.
+
     Raises:
         TypeError: `key` is no JAX random key.
         ValueError: `shots` is no positive integer or more than 2**30, or the simulation does not fit.
@@ -334,5 +348,11 @@ def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
             "each with a key of its own."
         )
     check_size(read.bits, MAX_QUBITS, "The distribution", "Measure fewer qubits.")
-    small = read.reduced()
-    return Sample(small.program, small.qubits, int(shots), compile=check_compile(compile))
+    small = read.reduced(None)
+    found = None
+    if small.program.num_qubits > MOST_WIRES and not small.program.loads:
+        found = collapses(small.program, small.qubits)
+        found = found if found.num_qubits < small.program.num_qubits else None
+    qubits = small.program.num_qubits if found is None else found.num_qubits
+    check_size(qubits, MAX_QUBITS, "A simulation", "Measure fewer qubits, or reset some that are done with.")
+    return Sample(small.program, small.qubits, int(shots), found, compile=check_compile(compile))
