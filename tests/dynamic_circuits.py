@@ -11,12 +11,13 @@ from qiskit.quantum_info import Pauli, random_unitary
 
 
 class Maker:
-    """Makes one circuit, instruction by instruction."""
+    """Makes one circuit, instruction by instruction; a plain one has what Aer knows."""
 
-    def __init__(self, seed: int, qubits: int = 3, parameters: int = 0):
+    def __init__(self, seed: int, qubits: int = 3, parameters: int = 0, plain: bool = False):
         self.rng = np.random.default_rng(seed)
         registers = QuantumRegister(qubits, "q"), ClassicalRegister(2, "a"), ClassicalRegister(2, "b")
-        self.circuit = QuantumCircuit(*registers, [Clbit()])
+        self.circuit = QuantumCircuit(*registers, [] if plain else [Clbit()])
+        self.plain = plain
         self.left = [Parameter(f"t{k}") for k in range(parameters)]
         self.variables: list[Any] = []
         self.resets = 4  # each takes a wire
@@ -37,7 +38,7 @@ class Maker:
         kind = r.choice(
             ["gate"] * 8 + ["measure"] * 4 + ["reset", "branch", "branch", "switch", "loop", "store", "other"]
         )
-        if kind == "gate" or (depth > 1 and kind in ("branch", "switch", "loop")):
+        if kind == "gate" or (depth > (0 if self.plain else 1) and kind in ("branch", "switch", "loop")):
             self.gate()
         elif kind == "measure":
             c.measure(self.qubits(1)[0], int(r.integers(c.num_clbits)))
@@ -109,7 +110,7 @@ class Maker:
         ]
         if self.variables:
             every += [expr.not_equal(self.variables[0], 2)] * 4
-        return every[r.integers(len(every))]
+        return every[r.integers(1 if self.plain else len(every))]
 
     def store(self, depth: int) -> None:
         c = self.circuit
