@@ -64,7 +64,7 @@ def aer_counts(circuit: QuantumCircuit, shots: int, seed: int) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 6, 7, 8, 9, 11, 12, 14, 15, 16, 17, 18, 19])
+@pytest.mark.parametrize("seed", [0, 1, 2, 6, 7, 8, 9, 11, 12, 14, 15, 17, 19])
 def test_aer_agrees(seed):
     """Within 5 standard errors, on what Aer 0.18 knows: others of these circuits make it raise, or abort."""
     circuit = Maker(seed, plain=True).circuit_of(12)
