@@ -36,7 +36,7 @@ After = Callable[[str, tuple[int, ...], Any], Sequence[tuple[int, tuple[int, ...
 
 
 TAKEN_APART = (ControlledGate, RCCXGate, RC3XGate, PauliProductRotationGate)  # where else one operation does
-_RESET = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])  # its transfer matrix
+RESET = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])  # its transfer matrix
 
 
 def no_noise(name: str, qubits: tuple[int, ...], operation: Any) -> Sequence[tuple[int, tuple[int, ...]]]:
@@ -121,7 +121,7 @@ class _NoisyReader(Reader):
         if matrix is None:
             super().read(operation, qubits, clbits, c)
             if isinstance(operation, Reset) and self.is_noisy(qubits):  # noise alone has left |0>
-                self.add_constant(_RESET, qubits)
+                self.add_constant(RESET, qubits)
             if isinstance(operation, Reset | Delay) and qubits[0] not in self.measured:
                 self.after(operation.name, qubits, operation)
             return

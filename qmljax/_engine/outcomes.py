@@ -5,6 +5,7 @@ that is summed over the outcomes loses more. A draw here walks down a tree of su
 right to a few roundings, and decides each of n turns by random bits of its own: rare outcomes are as fair as others.
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -56,6 +57,9 @@ def sample_index(p: Array, key: Array, shots: int) -> Array:
         index = jnp.moveaxis(blocks, 0, 1).reshape(len(p), count * size)[:, :shots]
     index = jnp.where((total > 0) & jnp.isfinite(total), index, -1)
     return index.reshape(*batch, shots)
+
+
+drawn = functools.partial(jax.jit, static_argnums=2)(sample_index)
 
 
 def _turns(p: Array) -> tuple[Array, Array]:

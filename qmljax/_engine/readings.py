@@ -51,11 +51,12 @@ class StringSums:
         """Whether of a qubit the bit alone is read."""
         return bool(np.isin(self.letters.array[:, q], (0, LETTERS.index("Z"))).all())
 
-    def on(self, qubits: Sequence[int]) -> "StringSums":
-        """The same of a circuit that has these qubits alone."""
-        return StringSums(
-            len(qubits), Table(self.letters.array[:, list(qubits)]), self.owners, self.coefficients, self.shape
-        )
+    def on(self, qubits: Sequence[int], num_qubits: int | None = None) -> "StringSums":
+        """The same of a circuit that has these qubits alone, or is so many qubits, of which they are the first."""
+        count = len(qubits) if num_qubits is None else num_qubits
+        letters = np.zeros((len(self.letters.array), count), self.letters.array.dtype)
+        letters[:, : len(qubits)] = self.letters.array[:, list(qubits)]
+        return StringSums(count, Table(letters), self.owners, self.coefficients, self.shape)
 
     def values(self, state: Array) -> Array:
         """The coefficients tr(P rho), (4**n,), to values."""

@@ -13,22 +13,24 @@ from jax import Array, lax
 
 from qmljax._checks import check_key
 from qmljax._circuit import readout
+from qmljax._circuit.lifetimes import reused
 from qmljax._circuit.noisy import NoisyProgram, parse_noisy
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program
-from qmljax._circuit.readout import MAX_QUBITS, check_size
+from qmljax._circuit.readout import MAX_QUBITS, Readout, check_size
 from qmljax._engine import density as engine
-from qmljax._engine.outcomes import marginal
+from qmljax._engine.outcomes import drawn, marginal
 from qmljax._engine.pauli_levels import Classes
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.readings import StringSums, string_sums
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import same_leaves
-from qmljax._models.functions import drawn
 from qmljax._models.of_params import OfParams
 from qmljax._models.parts import in_parts
 
+FEW_WIRES = 12  # states of so many are small, and have programs that are shared
+WORSE = 3  # a density matrix takes as long as a state that is so many powers of 2 larger
 MOST_QUBITS = 12  # of a density matrix that is returned: 4**12 complex numbers
 
 
@@ -104,6 +106,11 @@ class OfDensity:
         params = parameters(params, "params", program)
         check_amplitudes(program, params=(range(len(program.parameters)), params))
         return _run(self.question, self.channels, self.readout, params)
+
+    @property
+    def program(self) -> Program:
+        """The circuit that is simulated, without its noise."""
+        return self.question.noisy.program
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OfDensity) or self.question != other.question:
@@ -181,13 +188,37 @@ def noisy_question(
         reads = dict.fromkeys(whole, not matrix)
     small = noisy.cone(reads)
     kept = tuple(sorted({*small.touched, *whole})) or (0,)
-    check_size(len(kept), most, "A density matrix", "Simulate fewer qubits, or follow trajectories.")
-    small = small.on_touched(kept)
+    fewer = reused(small, whole)
+    if fewer.program.num_qubits < len(kept):
+        small, kept = fewer, tuple(sorted(whole))
+    else:
+        small = small.on_touched(kept)
+    check_size(small.program.num_qubits, most, "A density matrix", "Simulate fewer qubits, or follow trajectories.")
     place = {q: k for k, q in enumerate(kept)}
     if observables is not None:
-        return Question(small, tuple(classes), "expectation", sums=sums.on(kept), memory=memory), whole
+        sums = sums.on(kept, small.program.num_qubits)
+        return Question(small, tuple(classes), "expectation", sums=sums, memory=memory), whole
     kind, outcome = "matrix" if matrix else "probabilities", tuple(whole.index(q) for q in qubits or ())
     return Question(small, tuple(classes), kind, tuple(place[q] for q in whole), outcome, memory=memory), whole
+
+
+def averaged(read: Readout, memory: int) -> OfDensity | None:
+    """What is read of a circuit that measures on its way, by a density matrix of what is there at once.
+
+    None if a state on all wires is not much larger.
+    """
+    wired = read.on_wires()
+    if not read.program.ancillas or wired.program.loads:
+        return None
+    if (wires := read.reduced(None).program.num_qubits) <= FEW_WIRES:
+        return None
+    noisy = NoisyProgram(wired.program)
+    about: Any = {"observables": wired.observables, "single": wired.single}
+    question, _ = noisy_question(
+        noisy, (), **(about if wired.observables else {"qubits": wired.qubits}), memory=memory, most=MAX_QUBITS
+    )
+    live = question.noisy.program.num_qubits
+    return OfDensity(question) if live <= engine.MAX_QUBITS and 2 * live + WORSE <= wires else None
 
 
 def density_matrix(

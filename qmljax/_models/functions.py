@@ -22,7 +22,7 @@ from qmljax._circuit.program import Program
 from qmljax._circuit.readout import MAX_QUBITS, check_size
 from qmljax._engine.collapse import outcomes
 from qmljax._engine.expectations import expectations
-from qmljax._engine.outcomes import marginal, sample_index
+from qmljax._engine.outcomes import drawn, marginal, sample_index
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.run import columns
 from qmljax._engine.state import square, to_complex
@@ -30,6 +30,7 @@ from qmljax._models import shared
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, question, size
+from qmljax._models.density import OfDensity, averaged
 from qmljax._models.of_params import OfParams
 from qmljax._models.postselected import Postselected
 from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
@@ -144,9 +145,6 @@ class Sample(Compiled):
         return sample_index(p, key, self.shots)
 
 
-drawn = functools.partial(jax.jit, static_argnums=2)(sample_index)
-
-
 def statevector(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Statevector:
     """The function that gives the state a circuit prepares from |0...0>.
 
@@ -216,7 +214,7 @@ def probabilities(
     clbits: Sequence[int] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
-) -> Probabilities:
+) -> Probabilities | OfDensity:
     """The function that gives the probabilities of measurement outcomes.
 
     Args:
@@ -250,8 +248,11 @@ def probabilities(
     """
     read = readout.of_bits(circuit, qubits, clbits)
     check_size(read.bits, MAX_QUBITS, "The distribution", "Name fewer bits.")
+    about: Any = {"memory": check_memory(memory), "compile": check_compile(compile)}
+    if compile is not False and (found := averaged(read, memory)) is not None:
+        return found
     small = read.reduced()
-    return Probabilities(small.program, small.qubits, memory=check_memory(memory), compile=check_compile(compile))
+    return Probabilities(small.program, small.qubits, **about)
 
 
 def expectation(
@@ -261,7 +262,7 @@ def expectation(
     given: Mapping[int, int] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
-) -> Expectation | Postselected:
+) -> Expectation | Postselected | OfDensity:
     """The function that gives expectation values in the state a circuit prepares from |0...0>.
 
     Args:
@@ -306,10 +307,13 @@ def expectation(
         >>> expectation(bell, "ZI", given={0: 1})([]).round(4)
         Array(-1., dtype=float32)
     """
-    read = readout.of_observables(circuit, observables, given).reduced()
+    read = readout.of_observables(circuit, observables, given)
     about: Any = {"memory": check_memory(memory), "compile": check_compile(compile)}
+    if compile is not False and given is None and (found := averaged(read, memory)) is not None:
+        return found
+    small = read.reduced()
     kind = Expectation if given is None else Postselected
-    return kind(read.program, read.observables, read.single, **about)
+    return kind(small.program, small.observables, small.single, **about)
 
 
 def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:

@@ -14,6 +14,7 @@ from qmljax._circuit.readout import check_size
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasExpectation, HasProbabilities, check_backend
+from qmljax._models.density import averaged
 from qmljax._models.interpret import interpretation
 from qmljax._models.on_backend import BackendQNN
 from qmljax._models.positions import split
@@ -100,6 +101,8 @@ def estimator_qnn(
     if backend is not None:
         check_backend(backend, "expectation")
         return BackendQNN(program, ins, ws, shape, backend.expectation(circuit, each), None, **about)
+    if compile is not False and (found := averaged(read, memory)) is not None:
+        return BackendQNN(program, ins, ws, shape, found, None, **about)
     small = read.reduced()
     return EstimatorQNN(small.program, ins, ws, shape, small.observables, **about)
 
@@ -196,5 +199,7 @@ def sampler_qnn(
             z = np.arange(1 << len(distinct))
             bits = Table(sum((z >> distinct.index(q) & 1) << j for j, q in enumerate(qubits)))
         return BackendQNN(program, ins, ws, shape, backend.probabilities(circuit, distinct), index, bits, **about)
+    if compile is not False and (found := averaged(read, memory)) is not None:
+        return BackendQNN(program, ins, ws, shape, found, index, **about)
     small = read.reduced()
     return SamplerQNN(small.program, ins, ws, shape, small.qubits, index, **about)

@@ -23,6 +23,7 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import of_observables
+from qmljax._models.density import OfDensity
 from qmljax._models.functions import expectation, statevector
 from qmljax._models.of_params import OfParams
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
@@ -155,7 +156,7 @@ def _resets(circuit: QuantumCircuit) -> int:
 class _Task(NamedTuple):
     """A pub, read: which parameters and which observable each element has."""
 
-    function: OfParams | None  # None: there are no elements
+    function: OfParams | OfDensity | None  # None: there are no elements
     params: np.ndarray  # (B, P)
     row: np.ndarray  # of `params`, for each element
     column: np.ndarray  # of what `function` gives, for each element
@@ -188,12 +189,12 @@ def _operator(o: Observable) -> SparsePauliOp:
 
 
 @functools.lru_cache(maxsize=256)
-def _expectation(program: Program, observables: tuple[Observable, ...]) -> OfParams:
+def _expectation(program: Program, observables: tuple[Observable, ...]) -> OfParams | OfDensity:
     return expectation(program, list(observables))
 
 
 @functools.lru_cache(maxsize=256)
-def _statevector(program: Program) -> OfParams:
+def _statevector(program: Program) -> OfParams | OfDensity:
     return statevector(program)
 
 
@@ -213,7 +214,7 @@ def _evaluate(tasks: list[_Task]) -> Iterator[np.ndarray]:
                 start += len(task.params)
 
 
-def _in_states(function: OfParams, task: _Task) -> np.ndarray:
+def _in_states(function: OfParams | OfDensity, task: _Task) -> np.ndarray:
     """The values of a task, each from the state of its row: compiling as many observables would take minutes."""
     evs = np.empty(task.row.shape)
     row, column = task.row.ravel(), task.column.ravel()

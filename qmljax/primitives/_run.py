@@ -13,6 +13,7 @@ from qiskit.providers import JobStatus
 
 from qmljax._circuit.parse import parse
 from qmljax._circuit.program import Program
+from qmljax._models.density import OfDensity
 from qmljax._models.of_params import OfParams
 
 MEMORY = 1 << 28  # bytes of states in one call
@@ -124,7 +125,7 @@ def rows(bindings: BindingsArray, program: Program) -> tuple[np.ndarray, np.ndar
     return values.reshape(-1, values.shape[-1]), np.arange(bindings.size).reshape(shape)
 
 
-def batches(function: OfParams, params: np.ndarray) -> Iterator[np.ndarray]:
+def batches(function: OfParams | OfDensity, params: np.ndarray) -> Iterator[np.ndarray]:
     """`function` of (B, P) parameters in double precision: all rows in one call, or as many as the memory allows."""
     most = max(1, MEMORY // 16 >> function.program.num_qubits)
     for start in range(0, len(params), most):

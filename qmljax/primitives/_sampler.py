@@ -21,6 +21,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qmljax._checks import check_flag
 from qmljax._circuit.program import Program
 from qmljax._engine.outcomes import added_up
+from qmljax._models.density import OfDensity
 from qmljax._models.functions import probabilities
 from qmljax._models.of_params import OfParams
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
@@ -172,7 +173,7 @@ class Sampler(BaseSamplerV2):
 class _Task(NamedTuple):
     """A pub, read: its element is drawn from the distribution `function(params)[row]`."""
 
-    function: OfParams | None  # None: nothing is measured
+    function: OfParams | OfDensity | None  # None: nothing is measured
     params: np.ndarray  # (B, P)
     row: np.ndarray
     registers: dict[str, list[int | None]]  # which bit of an outcome each bit of a register is; None for 0
@@ -203,12 +204,12 @@ def _task(pub: SamplerPub, programs: Programs) -> _Task | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _function(program: Program, qubits: tuple[int, ...]) -> OfParams:
+def _function(program: Program, qubits: tuple[int, ...]) -> OfParams | OfDensity:
     return probabilities(program, qubits)
 
 
 @functools.lru_cache(maxsize=256)
-def _of_clbits(program: Program, clbits: tuple[int, ...]) -> OfParams:
+def _of_clbits(program: Program, clbits: tuple[int, ...]) -> OfParams | OfDensity:
     return probabilities(program, clbits=clbits)
 
 

@@ -16,6 +16,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
 from qmljax import noise
+from qmljax._models import density as averages
 from qmljax._models import functions
 
 OBSERVABLES = ["ZII", "XYI", "IZX", "YIY"]
@@ -243,6 +244,58 @@ def test_noise():
         bound.cx(0, 1)
     with pytest.raises(NotImplementedError, match="noise in a branch"):
         simulator.density_matrix(bound)
+
+
+# Averages over outcomes, by density matrices of what is there at once.
+
+
+def teleported(gates: int) -> QuantumCircuit:
+    """RY gates in a row, between which the qubit is teleported; three qubits that are used again and again."""
+    w, circuit = ParameterVector("w", gates), QuantumCircuit(3, 2)
+    for k in range(gates):
+        source, middle, target = (0, 1, 2) if k % 2 == 0 else (2, 1, 0)
+        circuit.ry(w[k], source), circuit.h(middle), circuit.cx(middle, target)
+        circuit.cx(source, middle), circuit.h(source), circuit.measure([source, middle], [0, 1])
+        with circuit.if_test((1, 1)):
+            circuit.x(target)
+        with circuit.if_test((0, 1)):
+            circuit.z(target)
+        circuit.reset([source, middle])
+    return circuit
+
+
+@pytest.mark.usefixtures("x64")
+def test_many_teleported_gates():
+    """The angles add up: cos(sum w), on 3 qubits instead of 43."""
+    circuit = teleported(20)
+    f = qj.expectation(circuit, "IIZ")
+    assert f.program.num_qubits == 3 and qj.parse(circuit).num_qubits == 43
+    w = np.random.default_rng(0).uniform(-1, 1, 20)
+    np.testing.assert_allclose(f(w), math.cos(w.sum()), atol=1e-12)
+    np.testing.assert_allclose(jax.grad(f)(w), np.full(20, -math.sin(w.sum())), atol=1e-12)
+    model = qj.estimator_qnn(circuit, "IIZ", inputs=[f"w[{k}]" for k in range(2)])
+    x = np.random.default_rng(1).uniform(-1, 1, (3, 2))
+    found, slopes = jax.value_and_grad(lambda v: model(v, x).sum())(jnp.asarray(w[2:]))
+    totals = w[2:].sum() + x.sum(axis=1)
+    np.testing.assert_allclose(found, np.cos(totals).sum(), atol=1e-12)
+    np.testing.assert_allclose(slopes, np.full(18, -np.sin(totals).sum()), atol=1e-12)
+    outcomes = qj.sampler_qnn(circuit, inputs=[])(w, np.zeros((1, 0)))
+    np.testing.assert_allclose(outcomes, np.full((1, 4), 0.25), atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("seed", range(8))
+def test_averages_of_random_circuits(seed, monkeypatch):
+    monkeypatch.setattr(averages, "FEW_WIRES", 0)
+    monkeypatch.setattr(averages, "WORSE", -100)
+    circuit = parametrized(seed)
+    params = np.random.default_rng(seed).uniform(-2, 2, 3)
+    f = qj.expectation(circuit, OBSERVABLES)
+    assert isinstance(f, averages.OfDensity)
+    np.testing.assert_allclose(f(params), values(circuit, params), atol=1e-12)
+    p = qj.probabilities(circuit, clbits=[3, 0, 4])
+    expected = distribution(circuit.assign_parameters(params), [3, 0, 4])
+    np.testing.assert_allclose(p(params), expected, atol=1e-12)
 
 
 # Shots beyond the wires.
