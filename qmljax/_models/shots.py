@@ -3,6 +3,7 @@
 The exact values are computed, and what a device would measure instead is drawn from their distribution.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from jax import Array, lax
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
 from qmljax._circuit.observables import reads
-from qmljax._circuit.program import Program
+from qmljax._circuit.program import Program, Table
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal, sample_index
 from qmljax._engine.plan import plan
@@ -35,7 +36,8 @@ from qmljax._models.arguments import check_amplitudes, readout_of, stochastic
 from qmljax._models.backend import Part
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import hash_of_leaves, same_leaves
-from qmljax._models.slots import slots
+from qmljax._models.interpret import Merge, interpreted
+from qmljax._models.slots import Slots, slots
 from qmljax._models.uncompute import compute_uncompute, of_pairs
 
 
@@ -168,6 +170,26 @@ class OfShots:
         positions = tuple(tuple(p) for p, _ in given)
         return _measured(self.measurement, positions, self.key, self.readout, *(jnp.asarray(v) for _, v in given))
 
+    def with_std(self, *given: Part, merge: Merge | None = None) -> tuple[Array, Array]:
+        """What a model asks for: what is measured, of parameters in parts, and standard errors that its counts tell."""
+        self._check_spread()
+        positions = tuple(tuple(p) for p, _ in given)
+        return _with_std(
+            self.measurement, positions, merge, self.key, self.readout, *(jnp.asarray(v) for _, v in given)
+        )
+
+    def gradient_with_std(self, wrt: int, *given: Part) -> tuple[Array, Array]:
+        """The derivatives by the parameters of the part `wrt`, (..., *out, parameters), and their standard errors."""
+        self._check_spread()
+        if self.measurement.gradient == "exact":
+            raise ValueError('Derivatives of exact values have no standard errors. Those of gradient="shift" have.')
+        positions = tuple(tuple(p) for p, _ in given)
+        return _slopes(self.measurement, positions, wrt, self.key, self.readout, *(jnp.asarray(v) for _, v in given))
+
+    def _check_spread(self) -> None:
+        if self.measurement.shots < 2:
+            raise ValueError("A standard error needs at least 2 `shots`, but there is 1.")
+
     def __repr__(self) -> str:
         program = self.measurement.program
         return f"OfShots({self.measurement.shots}, parameters={program.num_parameters}, qubits={program.num_qubits})"
@@ -177,12 +199,66 @@ class OfShots:
 def _measured(measurement: Measurement, positions: Any, key: Array, errors: Any, *given: Array) -> Array:
     dtype = jnp.result_type(*given)
     errors = None if errors is None else jnp.asarray(errors, dtype)
+    return _out(measurement, _strings(measurement, positions, key, errors, *given))
+
+
+def _strings(measurement: Measurement, positions: Any, key: Array, errors: Any, *given: Array) -> Array:
+    """What is measured of strings (..., S), or of outcomes (..., 2**k)."""
     if measurement.gradient == "exact":
         exact = _exact(measurement, measurement.program, errors, _together(measurement, positions, given))
-        return _out(measurement, _noisy(measurement, key, exact))
-    taken = slots(measurement.program)
-    still = jnp.zeros(len(taken.angles), dtype)
-    return _out(measurement, _shifted(measurement, positions, key, errors, still, *given))
+        return _noisy(measurement, key, exact)
+    still = jnp.zeros(len(slots(measurement.program).angles), jnp.result_type(*given))
+    return _shifted(measurement, positions, key, errors, still, *given)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _with_std(
+    measurement: Measurement, positions: Any, merge: Merge | None, key: Array, errors: Any, *given: Array
+) -> tuple[Array, Array]:
+    errors = None if errors is None else jnp.asarray(errors, jnp.result_type(*given))
+    values = _strings(measurement, positions, key, errors, *given)
+    if merge is not None:
+        values = jnp.moveaxis(interpreted(jnp.moveaxis(values, -1, 0), merge.index, merge.shape), 0, -1)
+    return _out(measurement, values), _root(_variance(measurement, values))
+
+
+def _variance(measurement: Measurement, values: Array) -> Array:
+    """Of what is measured, as its counts tell it, without bias: of strings (..., S), or of frequencies."""
+    if measurement.sums is None:
+        return values * (1 - values) / (measurement.shots - 1)
+    sums = measurement.sums
+    squares = dataclasses.replace(sums, coefficients=Table(sums.coefficients.array**2))  # each string has its own run
+    return _out(dataclasses.replace(measurement, sums=squares), (1 - values**2) / (measurement.shots - 1))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _slopes(
+    measurement: Measurement, positions: Any, wrt: int, key: Array, errors: Any, *given: Array
+) -> tuple[Array, Array]:
+    """Derivatives by shifts in the parameters of one part, (..., *out, parameters), and their standard errors."""
+    dtype, taken = jnp.result_type(*given), slots(measurement.program)
+    errors = None if errors is None else jnp.asarray(errors, dtype)
+    batch = np.broadcast_shapes(*(values.shape[:-1] for values in given))
+    own = jnp.broadcast_to(given[wrt], (*batch, given[wrt].shape[-1]))
+
+    def angles(moved: Array) -> Array:
+        return taken.of(_together(measurement, positions, [*given[:wrt], moved, *given[wrt + 1 :]]))
+
+    units = jnp.eye(own.shape[-1], dtype=own.dtype)
+    along = jax.vmap(lambda unit: jax.jvp(angles, (own,), (jnp.broadcast_to(unit, own.shape),))[1])(units)
+    slot, shifts, factors = _shifts(taken, taken.used(positions[wrt]))
+    offset = shifts.reshape(len(slot), *(1,) * len(batch), -1).astype(dtype)
+    strings = _noisy(measurement, key, _exact(measurement, taken.program, errors, _added(angles(own), offset)))
+    weights = along[..., slot]
+    weights = weights * factors.reshape(*(1,) * (weights.ndim - 1), -1).astype(dtype)  # (parameters, ..., shifts)
+    chained = functools.partial(jnp.einsum, "r...k,w...r->...kw", precision=lax.Precision.HIGHEST)
+    variance = chained(_variance(measurement, strings), weights**2)  # each shift has shots of its own
+    return chained(_out(measurement, strings), weights), _root(variance)
+
+
+def _root(variance: Array) -> Array:
+    """Standard errors, whose slope is finite where there is none."""
+    return jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
 
 
 def _together(measurement: Measurement, positions: Any, given: Sequence[Array]) -> Array:
@@ -223,9 +299,9 @@ def _noisy(measurement: Measurement, key: Array, exact: Array) -> Array:
         return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
     outcomes = sample_index(fixed, key, measurement.shots)  # (..., shots)
     rows = outcomes.reshape(-1, measurement.shots)
-    counts = jnp.zeros((len(rows), fixed.shape[-1]), fixed.dtype)
-    counts = counts.at[np.arange(len(rows))[:, None], rows].add(jnp.ones((), fixed.dtype))
-    drawn = counts.reshape(fixed.shape) / measurement.shots
+    counts = jnp.zeros((len(rows), fixed.shape[-1]), np.int32)  # float32 cannot count beyond 2**24
+    counts = counts.at[np.arange(len(rows))[:, None], rows].add(np.int32(1))
+    drawn = counts.reshape(fixed.shape).astype(fixed.dtype) / measurement.shots
     return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
 
 
@@ -282,12 +358,17 @@ def _shifted_jvp(measurement: Measurement, positions: Any, primals: Any, tangent
     direction = jax.jvp(angles, [given[k] for k in moving], [tangents[3 + k] for k in moving])[1]  # (..., S)
     ones = (1,) * (out.ndim - 1)  # of the batch, and of offsets of a derivative that this is nested in
     direction = direction.reshape(*ones[direction.ndim - 1 :], *direction.shape)
-    slot, rule = np.nonzero(np.array(taken.factors)[which])
-    slot = which[slot]
+    slot, shifts, factors = _shifts(taken, which)
+    moved = _added(offset, shifts.reshape(len(slot), *ones, -1).astype(offset.dtype))
+    values = _shifted(measurement, positions, key, errors, moved, *given)
+    along = jnp.moveaxis(direction[..., slot], -1, 0) * factors.reshape(-1, *ones).astype(offset.dtype)
+    return out, slope + jnp.sum(along[..., None] * values, axis=0)
+
+
+def _shifts(taken: Slots, which: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each shift of the rules of some angles: which one it is, the shifts of all angles (R, S), and its factor."""
+    at, rule = np.nonzero(np.array(taken.factors)[which])
+    slot = which[at]
     shifts = np.zeros((len(slot), len(taken.angles)))
     shifts[np.arange(len(slot)), slot] = np.array(taken.shifts)[slot, rule]
-    shifts = shifts.reshape(len(slot), *ones, -1).astype(offset.dtype)
-    values = _shifted(measurement, positions, key, errors, _added(offset, shifts), *given)
-    factors = np.array(taken.factors)[slot, rule].reshape(-1, *ones).astype(offset.dtype)
-    along = jnp.moveaxis(direction[..., slot], -1, 0) * factors
-    return out, slope + jnp.sum(along[..., None] * values, axis=0)
+    return slot, shifts, np.array(taken.factors)[slot, rule]
