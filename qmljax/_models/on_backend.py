@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from qmljax._circuit.program import Table
-from qmljax._models.backend import Part
+from qmljax._models.backend import Part, of_parts
 from qmljax._models.interpret import Merge, interpreted
 from qmljax._models.qnn import QNN
 
@@ -109,15 +108,3 @@ class BackendQNN(QNN):
         if self.index is None or self.bits is None:
             return self.index or self.bits
         return Table(self.index.array[self.bits.array])
-
-
-def of_parts(function: Callable[[Array], Array], *given: Part) -> Array:
-    """A backend's function of parameters that come in parts, which broadcast.
-
-    A function that has a method `parts` takes them apart, so that it need not differentiate by all of them.
-    """
-    if hasattr(function, "parts"):
-        return function.parts(*given)
-    batch = np.broadcast_shapes(*(values.shape[:-1] for _, values in given))
-    params = jnp.concatenate([jnp.broadcast_to(v, (*batch, v.shape[-1])) for _, v in given], axis=-1)
-    return function(params[..., np.argsort(np.concatenate([np.array(p, int) for p, _ in given]))])

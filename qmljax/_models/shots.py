@@ -6,7 +6,7 @@ The exact values are computed, and what a device would measure instead is drawn 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -21,7 +21,7 @@ from qmljax._circuit.observables import reads
 from qmljax._circuit.program import Program, Table
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal, sample_index
-from qmljax._engine.plan import plan
+from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.readings import (
     StringSums,
     misread,
@@ -37,8 +37,9 @@ from qmljax._models.backend import Part
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import hash_of_leaves, same_leaves
 from qmljax._models.interpret import Merge, interpreted
+from qmljax._models.parts import in_parts
 from qmljax._models.slots import Slots, slots
-from qmljax._models.uncompute import compute_uncompute, of_pairs
+from qmljax._models.uncompute import OfPairs, fidelity_of
 
 
 @jax.tree_util.register_pytree_node_class
@@ -124,11 +125,9 @@ class Shots:
         errors = readout_of(self.readout, read.qubits)
         return OfShots(Measurement(small.program, None, small.qubits, self.shots, self.gradient), self.key, errors)
 
-    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
+    def fidelity(self, circuit: Any) -> OfPairs:
         """What a kernel asks for: the part of the shots of compute and uncompute that give 0 on all qubits."""
-        both, order, qubits = compute_uncompute(circuit)
-        found = self.probabilities(both, qubits)
-        return of_pairs(lambda params: found(params)[..., 0], order)
+        return fidelity_of(self, circuit)
 
 
 @dataclass(frozen=True)
@@ -274,18 +273,21 @@ def _together(measurement: Measurement, positions: Any, given: Sequence[Array]) 
 def _exact(measurement: Measurement, program: Program, errors: Any, params: Array) -> Array:
     """Parameters (..., P) to exact values of strings (..., S), or probabilities (..., 2**k), with errors of readout."""
     batch = params.shape[:-1]
-    columns = params.reshape(math.prod(batch), params.shape[-1]).T
-    state = run(plan(program), columns, columns[:0])
-    state = jnp.broadcast_to(state, (*state.shape[:2], math.prod(batch)))
-    if measurement.sums is not None:
-        values = expectations(observables_of(measurement.sums), state)
-        if errors is not None:
-            values = misread(values[:, None], measurement.sums, errors)[:, 0]
-    else:
+
+    def each(rows: Array) -> Array:
+        columns = rows.T
+        state = run(plan(program), columns, columns[:0])
+        state = jnp.broadcast_to(state, (*state.shape[:2], len(rows)))
+        if measurement.sums is not None:
+            values = expectations(observables_of(measurement.sums), state)
+            return (values if errors is None else misread(values[:, None], measurement.sums, errors)[:, 0]).T
         values = marginal(square(state), measurement.qubits)
-        if errors is not None:
-            values = misread_bits(values, errors)
-    return values.T.reshape(*batch, len(values))
+        return (values if errors is None else misread_bits(values, errors)).T
+
+    rows = params.reshape(math.prod(batch), params.shape[-1])
+    size = max(1, MEMORY // (16 * params.dtype.itemsize << program.num_qubits))  # running states takes some copies
+    values = each(rows) if len(rows) <= size else in_parts(each, rows, size)
+    return values.reshape(*batch, values.shape[-1])
 
 
 def _noisy(measurement: Measurement, key: Array, exact: Array) -> Array:
@@ -297,12 +299,25 @@ def _noisy(measurement: Measurement, key: Array, exact: Array) -> Array:
         drawn = 2 * jax.random.binomial(key, measurement.shots, chance, dtype=fixed.dtype) / measurement.shots - 1
         drawn = jnp.where(jnp.abs(fixed) >= 1, jnp.sign(fixed), drawn)
         return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
-    outcomes = sample_index(fixed, key, measurement.shots)  # (..., shots)
-    rows = outcomes.reshape(-1, measurement.shots)
-    counts = jnp.zeros((len(rows), fixed.shape[-1]), np.int32)  # float32 cannot count beyond 2**24
-    counts = counts.at[np.arange(len(rows))[:, None], rows].add(np.int32(1))
-    drawn = counts.reshape(fixed.shape).astype(fixed.dtype) / measurement.shots
+    drawn = _counts(fixed.reshape(-1, fixed.shape[-1]), key, measurement.shots).reshape(fixed.shape)
+    drawn = drawn.astype(fixed.dtype) / measurement.shots
     return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
+
+
+def _counts(p: Array, key: Array, shots: int) -> Array:
+    """How often each outcome of distributions (rows, 2**k) is drawn, by as many rows at a time as fit."""
+
+    def some(p: Array, key: Array) -> Array:
+        outcomes = sample_index(p, key, shots)  # (rows, shots)
+        counts = jnp.zeros(p.shape, np.int32)  # float32 cannot count beyond 2**24
+        return counts.at[np.arange(len(p))[:, None], outcomes].add(np.int32(1))
+
+    size = max(1, MEMORY // (16 * shots))
+    if len(p) <= size:
+        return some(p, key)
+    padded = jnp.pad(p, ((0, -len(p) % size), (0, 0)), mode="edge").reshape(-1, size, p.shape[1])
+    found = lax.map(lambda part: some(*part), (padded, jax.random.split(key, len(padded))))
+    return found.reshape(-1, p.shape[1])[: len(p)]
 
 
 def _key_of(key: Array, values: Array) -> Array:

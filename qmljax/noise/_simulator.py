@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 import jax
 import numpy as np
-from jax import Array
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
@@ -16,7 +15,7 @@ from qmljax._models.arguments import check_memory
 from qmljax._models.by_value import hash_of_leaves, same_leaves
 from qmljax._models.density import OfDensity, SampleOfNoisy, noisy_question
 from qmljax._models.trajectories import of_trajectories
-from qmljax._models.uncompute import compute_uncompute, of_pairs
+from qmljax._models.uncompute import OfPairs, fidelity_of
 from qmljax.noise._channel import Channel
 from qmljax.noise._model import NoiseModel
 
@@ -143,15 +142,13 @@ class Simulator:
         shots = check_count(shots, "shots", most=1 << 30)
         return SampleOfNoisy(self._function(noisy, channels, {"qubits": read.qubits}, False), shots)
 
-    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
+    def fidelity(self, circuit: Any) -> OfPairs:
         """What a kernel asks for: the probability to read 0 on all qubits after compute and uncompute.
 
         Returns:
             ``f(params_a, params_b)``: two arrays (pairs, P) -> (pairs,).
         """
-        both, order, qubits = compute_uncompute(circuit)
-        function = self.probabilities(both, qubits)
-        return of_pairs(lambda params: function(params)[..., 0], order)
+        return fidelity_of(self, circuit)
 
     def _function(self, noisy: NoisyProgram, channels: Sequence[Channel], about: Any, with_std: bool) -> Any:
         exact = self.method == "density_matrix"
