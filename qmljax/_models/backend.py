@@ -36,8 +36,9 @@ class Backend(HasExpectation, HasProbabilities, HasFidelity, Protocol):
 
     A model asks for one of these functions, once, when it is built: `estimator_qnn` and `projected_kernel` for
     expectation values, `sampler_qnn` and local fidelities for probabilities, `fidelity_kernel` for fidelities. What
-    they return is called with arrays, under JAX's transformations too. A function that has a method ``parts(*given)`` is given its parameters
-    in parts instead, each as (positions, values), so that it need not differentiate by all of them.
+    they return is called with arrays, under JAX's transformations too. A function that has a method ``parts(*given)``
+    is given its parameters in parts instead, each as (positions, values), so that it need not differentiate by all of
+    them.
 
     Example:
         >>> import numpy as np
