@@ -123,7 +123,7 @@ def test_many_pairs_come_in_parts(monkeypatch):
     whole = kernel(qj.Shots(100, jax.random.key(0)))
     x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
     slope = jax.grad(lambda x: whole(x).sum())(x)
-    monkeypatch.setattr("qmljax._models.shots.MEMORY", 1 << 13)
+    monkeypatch.setattr("qmljax._models.of_shots.MEMORY", 1 << 13)
     jax.clear_caches()
     parts = kernel(qj.Shots(100, jax.random.key(0)))
     np.testing.assert_allclose(jax.grad(lambda x: parts(x).sum())(x), slope, atol=1e-5)
