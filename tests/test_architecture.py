@@ -41,7 +41,7 @@ FLOORS = {
         "frames",
     ],
     "_engine": [
-        "__init__ layers outcomes state",
+        "__init__ layers outcomes state threefry",
         "operations pauli_sums plan",
         "adjoint angles slopes stacking",
         "any_circuit segments start",

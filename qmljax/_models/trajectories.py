@@ -147,17 +147,19 @@ def check_spread(count: int) -> None:
 
 
 def _filled(draws: Draws) -> Draws:
-    """Rows filled up to few numbers of them, so that not every number is compiled for."""
-    rows = len(draws.counts)
-    extra = 0 if isinstance(draws.counts, jax.Array) else room(rows) - rows
+    """More rows, which count nothing: few numbers of those that are there, so that not every number is compiled for.
+
+    Those that are drawn in the program become a multiple of 8: XLA compiles loops over an odd number for half as long
+    again, since it unrolls what is left over.
+    """
+    rows, traced = len(draws.counts), isinstance(draws.counts, jax.Array)
+    extra = -rows % 8 if traced else room(rows) - rows
     if not extra:
         return draws
+    xp: Any = jnp if traced else np
     none = np.zeros((extra, draws.parities.shape[1]), np.float32)
-    return Draws(
-        np.concatenate([draws.parities, none]),
-        np.concatenate([draws.counts, np.zeros(extra, np.float32)]),
-        draws.errors,
-    )
+    counts = xp.concatenate([draws.counts, np.zeros(extra, np.float32)])
+    return Draws(xp.concatenate([draws.parities, none]), counts, draws.errors)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -205,10 +207,9 @@ def _slopes(followed: Followed, wrt: tuple[int, ...], points: Array, signs: Arra
 def _values(followed: Followed, columns: Array, signs: Array, readout: Any) -> Array:
     """Parameters (P, points, rows or 1) and signs of trajectories (rows, forms) -> (points, *out, rows)."""
     question, program = followed.question, followed.signed.program
-    count = len(followed.signed.signs)
-    original = question.noisy.program.num_parameters
-    asked = plan(program, tuple(range(original, original + count)), tuple(range(original)), question.memory)
-    state = run(asked, columns, signs[:, :count].T[:, None, :])
+    count, original = len(followed.signed.signs), question.noisy.program.num_parameters
+    asked = plan(program, tuple(range(original, program.num_parameters)), tuple(range(original)), question.memory)
+    state = run(asked, columns, followed.signed.values(columns, signs[:, :count].T[:, None, :]))
     own = signs[:, count:].T  # (forms, rows)
     if question.kind == "expectation":
         strings = expectations(observables_of(followed.strings), state) * own[:, None]  # (S, points, rows)
