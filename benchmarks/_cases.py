@@ -35,12 +35,21 @@ TASKS = {
     "grid": "the losses on the folds left out, after training by each of some learning rates",
     "noisy_value": "<O> with depolarizing noise on every qubit of every gate",
     "noisy_gradient": "the same, and its gradient",
+    "noisy_step": "mean squared error of the same over a batch, and its gradient in the weights",
     "trajectories": "the same value as the mean of some trajectories",
+    "trajectories_gradient": "the same, and its gradient",
+    "deep": "<O> with depolarizing noise after every CX, as the mean of some trajectories",
+    "deep_gradient": "the same, and its gradient",
+    "deep_traced": "the same value, drawn inside the compiled function",
+    "deep_traced_gradient": "the same, and its gradient",
+    "ideal": "<O> without noise, for as many sets of parameters",
+    "ideal_gradient": "the mean of the same, and its gradient",
     "bound": "<O> of circuits without parameters, other ones in every call",
 }
 SHOTS = 10**6
 TRAJECTORIES = 1000
 STRENGTH = 0.01  # of depolarizing noise, (1 - p) rho + p I/2
+RARE = 0.001  # the same on two qubits, of the deep circuit
 UNSEEN = 60  # circuits that are asked about one after the other
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)  # of learning
 FOLDS = 4
@@ -204,6 +213,27 @@ NOISY = (
 def _noisy(case: str, sizes: Sequence[int]) -> tuple[Problem, ...]:
     task = case.replace("-", "_")
     return tuple(Problem(case, str(n), task, n, _circuits.ring_ansatz(n, 4), scale=4**n) for n in sizes)
+
+
+def _deep() -> tuple[Problem, ...]:
+    n, circuit = 14, _circuits.chain_ansatz(14, 30)
+    tasks = {"ideal": "ideal", "key-of-numbers": "deep", "traced-key": "deep_traced"}
+    tasks |= {f"{size}/gradient": f"{task}_gradient" for size, task in tasks.items()}
+    every = Term(1.0, "Z" * n, tuple(range(n)))
+    return tuple(
+        Problem(
+            "deep-trajectories",
+            size,
+            task,
+            n,
+            circuit,
+            scale=place,
+            batch=TRAJECTORIES,
+            observable=(every,),
+            members=TRAJECTORIES if size.startswith("ideal") else 1,
+        )
+        for place, (size, task) in enumerate(tasks.items(), start=1)
+    )
 
 
 def _batched_grid(sizes: Sequence[tuple[int, int]]) -> tuple[Problem, ...]:
@@ -470,7 +500,7 @@ CASES = (
         f"{NOISY}; exact, by density matrices.",
         "qubits",
         "elements (4^qubits)",
-        _noisy("noisy-value", (4, 6, 8, 10)),
+        _noisy("noisy-value", (4, 6, 8, 10, 12)),
     ),
     Case(
         "noisy-gradient",
@@ -479,7 +509,21 @@ CASES = (
         f"{NOISY}; value and gradient, exact, by density matrices.",
         "qubits",
         "elements (4^qubits)",
-        _noisy("noisy-gradient", (4, 6, 8, 10)),
+        _noisy("noisy-gradient", (4, 6, 8, 10, 12)),
+    ),
+    Case(
+        "noisy-training-step",
+        "x",
+        "How fast is a training step under noise?",
+        f"{QNN}: value and gradient in the weights, with depolarizing noise of strength {STRENGTH} on each qubit of "
+        "every gate after it; exact, by density matrices.",
+        "qubits/batch",
+        "qubits x batch x 4^qubits",
+        tuple(
+            replace(p, scale=p.num_qubits * p.batch * 4**p.num_qubits)
+            for p in _batched("noisy-training-step", "noisy_step", _circuits.qnn, ((4, 32), (5, 32), (6, 32)))
+        ),
+        limit=300.0,
     ),
     Case(
         "trajectories",
@@ -491,6 +535,32 @@ CASES = (
         "elements (4^qubits)",
         _noisy("trajectories", (8, 12, 14)),  # at 10 the value is too near to zero to compare
         tolerance=0.5,  # of a mean of random values
+    ),
+    Case(
+        "trajectories-gradient",
+        "w",
+        "How fast is a gradient by trajectories?",
+        f"{NOISY}; value and gradient of the mean of {TRAJECTORIES:,} trajectories.",
+        "qubits",
+        "elements (4^qubits)",
+        _noisy("trajectories-gradient", (8, 12)),
+        limit=300.0,
+        tolerance=0.5,
+    ),
+    Case(
+        "deep-trajectories",
+        "y",
+        "What do trajectories of a deep circuit cost, beside a batch of ideal ones?",
+        f"14 qubits, 30 layers of RY on every qubit and a chain of CX, depolarizing noise of strength {RARE} on both "
+        f"qubits after every CX; <Z...Z>, the mean of {TRAJECTORIES:,} trajectories, which are drawn before the call "
+        "(`key-of-numbers`) or in it (`traced-key`), beside as many ideal sets of parameters (`ideal`): values, then "
+        "value and gradient.",
+        "how",
+        "how",
+        _deep(),
+        limit=600.0,
+        tolerance=LOOSE,
+        peers=False,
     ),
     Case(
         "training-loop",

@@ -99,6 +99,17 @@ def ring_ansatz(n: int, layers: int) -> Circuit:
     return Periodic(partial(ring_layer, n), 2 * n, layers)
 
 
+def chain_layer(n: int, angles: Any) -> Gates:
+    """RY on every qubit, then a chain of CX."""
+    yield from each("ry", n, part(angles, 0, n))
+    for q in range(n - 1):
+        yield Gate("cx", (q, q + 1))
+
+
+def chain_ansatz(n: int, layers: int) -> Circuit:
+    return Periodic(partial(chain_layer, n), n, layers)
+
+
 def reuploading(n: int, layers: int = 5) -> Circuit:
     """Encodings RX, RY, RZ of the same 3n features, again and again, between trained layers."""
 

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks._cases import SHOTS, Problem
 from benchmarks._files import write_json
 
-NOISY = {"noisy_value", "noisy_gradient"}
+NOISY = {"noisy_value", "noisy_gradient", "noisy_step"}
 MIXING = {"h", "sx", "rx", "ry", "u", "ch", "crx", "cry", "rxx", "ryy"}
 
 
@@ -40,6 +40,11 @@ def needs(problem: Problem) -> tuple[float, float]:
         "train": 3 * problem.steps * problem.members,
         "gradient": 3,
         "noisy_gradient": 3,
+        "noisy_step": 3,
+        "trajectories_gradient": 3,
+        "deep_gradient": 3,
+        "deep_traced_gradient": 3,
+        "ideal_gradient": 3,
         "jacobian": 3,
         "hessian": 3 * parameters,
         "metric": 1 + parameters,
@@ -47,7 +52,7 @@ def needs(problem: Problem) -> tuple[float, float]:
     total = passes.get(problem.task, 1) * amplitudes
     moved, computed = 16.0 * max(1, *depth) * total, 8.0 * mixing * total
     if problem.task in NOISY:  # 4**n real numbers, and no bound on what to compute
-        return 8.0 * max(1, *depth) * passes.get(problem.task, 1) * 4**n, 0.0
+        return 8.0 * max(1, *depth) * passes.get(problem.task, 1) * batch * 4**n, 0.0
     if problem.task == "gram":
         moved, computed = moved + 4 * batch**2, computed + 4 * batch**2 * 2**n  # complex, half of a symmetric matrix
     if problem.task == "metric":
@@ -60,7 +65,7 @@ def needs(problem: Problem) -> tuple[float, float]:
 def seconds(problem: Problem, limits: dict[str, Any]) -> float:
     moved, computed = needs(problem)
     held = 16 * problem.batch << problem.num_qubits  # the states before and after a layer
-    held = 8 << 2 * problem.num_qubits if problem.task in NOISY else held
+    held = 8 * problem.batch << 2 * problem.num_qubits if problem.task in NOISY else held
     sizes = sorted(limits["bandwidth"], key=int)
     size = next((s for s in sizes if int(s) >= held), sizes[-1])
     return max(moved / limits["bandwidth"][size], computed / limits["product"])

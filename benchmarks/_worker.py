@@ -94,7 +94,7 @@ def answer(problem: Problem, out: Any) -> dict[str, list[float]]:
         case "gram":
             gram = np.asarray(out)
             parts = {"diagonal": [np.diagonal(gram)], "others": [np.diagonal(gram, k) for k in (1, -len(gram) // 2)]}
-        case "step" | "step_with_inputs" | "torch_step" | "gradient" | "first_gradient" | "noisy_gradient":
+        case task if task.endswith(("step", "step_with_inputs", "gradient")):
             value, gradients = out
             parts = {"value, gradient": [value, *(gradients if isinstance(gradients, tuple) else (gradients,))]}
         case _:

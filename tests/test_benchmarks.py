@@ -100,6 +100,16 @@ TINY = {
     "first_gradient": Problem("first-gradient", "3/9", "first_gradient", 3, RANDOM, 9),
     "noisy_value": Problem("noisy-value", "2", "noisy_value", 2, _circuits.ring_ansatz(2, 2), 1),
     "trajectories": Problem("trajectories", "2", "trajectories", 2, _circuits.ring_ansatz(2, 1), 1),
+    "trajectories_gradient": Problem(
+        "trajectories-gradient", "2", "trajectories_gradient", 2, _circuits.ring_ansatz(2, 1), 1
+    ),
+    **{
+        task: Problem("deep-trajectories", "2", task, 2, _circuits.chain_ansatz(2, 2), 1, members=members)
+        for tasks, members in (("deep deep_traced", 1), ("ideal", 3))
+        for name in tasks.split()
+        for task in (name, f"{name}_gradient")
+    },
+    "noisy_step": Problem("noisy-training-step", "2/3", "noisy_step", 2, _circuits.qnn(2), 1, batch=3),
     "noisy_gradient": Problem("noisy-gradient", "2", "noisy_gradient", 2, _circuits.ring_ansatz(2, 2), 1),
     "grid": Problem("grid-search", "2/8", "grid", 2, _circuits.qnn(2), 1, batch=8, steps=3),
     "sample": Problem("sampling", "2", "sample", 2, _circuits.ring_ansatz(2, 1), 1),
@@ -119,17 +129,26 @@ def adam(gradient, w, steps, rate=0.01, b1=0.9, b2=0.999):
     return w
 
 
-def noisy(problem, w):
+def depolarizing(p, num_qubits):
+    """(1 - p) rho + p I / 2**n, on columns of rho one after the other."""
+    size = 1 << num_qubits
+    identity = np.eye(size).reshape(-1)
+    return SuperOp((1 - p) * np.eye(size**2) + p / size * np.outer(identity, identity))
+
+
+def noisy(problem, w, x=()):
     """<O> under depolarizing noise, by Qiskit's density matrices."""
-    circuit, weights, _ = _circuits.to_qiskit(problem.num_qubits, problem.circuit)
-    p = _cases.STRENGTH
-    channel = SuperOp((1 - p) * np.eye(4) + p / 2 * np.outer([1, 0, 0, 1], [1, 0, 0, 1]))
+    circuit, weights, inputs = _circuits.to_qiskit(problem.num_qubits, problem.circuit)
+    values = dict(zip(weights, w, strict=True)) | dict(zip(inputs, x, strict=True))
     rho = DensityMatrix.from_label("0" * problem.num_qubits)
-    for instruction in circuit.assign_parameters(dict(zip(weights, w, strict=True))).data:
+    for instruction in circuit.assign_parameters(values).data:
         qubits = [circuit.find_bit(q).index for q in instruction.qubits]
         rho = rho.evolve(instruction.operation, qubits)
+        if problem.task.startswith("deep"):
+            rho = rho.evolve(depolarizing(_cases.RARE, 2), qubits) if len(qubits) == 2 else rho
+            continue
         for q in qubits:
-            rho = rho.evolve(channel, [q])
+            rho = rho.evolve(depolarizing(_cases.STRENGTH, 1), [q])
     terms = [(letters, qubits, coefficient) for coefficient, letters, qubits in problem.observable]
     return rho.expectation_value(SparsePauliOp.from_sparse_list(terms, problem.num_qubits)).real
 
@@ -144,7 +163,7 @@ def right(problem):
     def value(w, x=()):
         return state(w, x).expectation_value(observable).real
 
-    def loss(w, x):
+    def loss(w, x, value=value):
         return np.mean([(value(w, row) - target) ** 2 for row, target in zip(x.reshape(len(y), -1), y, strict=True)])
 
     starts = problem.starts("float64")
@@ -161,9 +180,17 @@ def right(problem):
             return value(w)
         case "gradient" | "first_gradient":
             return value(w), differences(value, w)
-        case "noisy_value" | "trajectories":
+        case "noisy_step":
+            under_noise = partial(loss, x=x, value=partial(noisy, problem))
+            return under_noise(w), differences(under_noise, w)
+        case "ideal":
+            return [value(row) for row in starts]
+        case "ideal_gradient":
+            mean = np.mean([value(row) for row in starts])
+            return mean, [differences(value, row) / len(starts) for row in starts]
+        case "noisy_value" | "trajectories" | "deep" | "deep_traced":
             return noisy(problem, w)
-        case "noisy_gradient":
+        case "noisy_gradient" | "trajectories_gradient" | "deep_gradient" | "deep_traced_gradient":
             return noisy(problem, w), differences(partial(noisy, problem), w)
         case "train":
             return [loss(adam(lambda w: differences(lambda w: loss(w, x), w), w, problem.steps), x) for w in starts]

@@ -13,7 +13,8 @@ from types import ModuleType
 ALL = ("step", "step_with_inputs", "gram", "forward", "gradient", "hessian", "metric", "sample")
 TRAINING = ("train", "grid")
 FIRST = ("first_value", "first_gradient")
-NOISY = ("noisy_value", "noisy_gradient", "trajectories")
+NOISY = ("noisy_value", "noisy_gradient", "noisy_step", "trajectories", "trajectories_gradient")
+DEEP = ("deep", "deep_gradient", "deep_traced", "deep_traced_gradient", "ideal", "ideal_gradient")
 PRIMITIVES = ("values", "jacobian", "bound")
 
 
@@ -44,7 +45,7 @@ CONTESTANTS = {
             "qmljax",
             ("qmljax", "jax"),
             "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls; TorchConnector.",
-            tasks=(*ALL, *TRAINING, *PRIMITIVES, *FIRST, *NOISY, "torch_step"),
+            tasks=(*ALL, *TRAINING, *PRIMITIVES, *FIRST, *NOISY, *DEEP, "torch_step"),
             peer=False,
         ),
         Contestant(
@@ -91,7 +92,7 @@ CONTESTANTS = {
             ("pennylane", "jax"),
             "default.qubit with JAX backpropagation, complex64; jit; first answers by its adjoint method without. "
             "TorchLayer with PyTorch's backpropagation; default.mixed for noise.",
-            tasks=(*ALL, *TRAINING, *FIRST, *NOISY[:2], "torch_step"),
+            tasks=(*ALL, *TRAINING, *FIRST, *NOISY[:3], "torch_step"),
             compiles=True,
         ),
         Contestant(

@@ -74,8 +74,8 @@ def noisy(problem: Problem) -> Callable[..., Array]:
     """By density matrices; three quarters of the strength are the probability of X, Y or Z."""
 
     @qml.qnode(qml.device("default.mixed", wires=problem.num_qubits), interface="jax", diff_method="backprop")
-    def of(w: Any) -> Any:
-        for gate in problem.circuit(w, ()):
+    def of(w: Any, x: Any = ()) -> Any:
+        for gate in problem.circuit(w, x):
             apply([gate])
             for q in gate.qubits:
                 qml.DepolarizingChannel(0.75 * STRENGTH, wires=q)
@@ -90,6 +90,10 @@ def noisy_value(problem: Problem) -> Call:
 
 def noisy_gradient(problem: Problem) -> Call:
     return _jax.gradient(problem, noisy(problem))
+
+
+def noisy_step(problem: Problem) -> Call:
+    return _jax.step(problem, jax.vmap(noisy(problem), (None, 0)))
 
 
 def state(problem: Problem, device: Any, **options: Any) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import optax
 from jax import Array
 
 import qmljax as qj
-from benchmarks._cases import RATES, SHOTS, STRENGTH, TRAJECTORIES, Problem, Term
+from benchmarks._cases import RARE, RATES, SHOTS, STRENGTH, TRAJECTORIES, Problem, Term
 from benchmarks._circuits import bound_qiskit, to_qiskit
 from benchmarks.contestants import _jax
 from benchmarks.contestants._first import first
@@ -109,16 +109,66 @@ def jacobian(problem: Problem) -> Call:
     return Call(jax.jit(jax.jacobian(model(problem))), _jax.arrays(problem)[:2])
 
 
+def noise_model() -> qj.noise.NoiseModel:
+    return qj.noise.NoiseModel(dict.fromkeys(("h", "p", "ry", "rz", "cx"), qj.noise.depolarizing(STRENGTH)))
+
+
 def noisy(problem: Problem, **about: Any) -> Callable[[Array], Array]:
     circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
-    channel = qj.noise.depolarizing(STRENGTH)
-    model = qj.noise.NoiseModel(dict.fromkeys(("ry", "rz", "cx"), channel))
-    return qj.noise.Simulator(model, **about).expectation(circuit, observable(problem))
+    return qj.noise.Simulator(noise_model(), **about).expectation(circuit, observable(problem))
+
+
+FOLLOWED: dict[str, Any] = {"method": "trajectories", "trajectories": TRAJECTORIES}
 
 
 def trajectories(problem: Problem) -> Call:
-    about = {"method": "trajectories", "trajectories": TRAJECTORIES, "key": jax.random.key(0)}
-    return Call(noisy(problem, **about), _jax.arrays(problem)[:1])
+    return Call(noisy(problem, **FOLLOWED, key=jax.random.key(0)), _jax.arrays(problem)[:1])
+
+
+def trajectories_gradient(problem: Problem) -> Call:
+    return _jax.gradient(problem, noisy(problem, **FOLLOWED, key=jax.random.key(0)))
+
+
+def _deep(problem: Problem, key: Array) -> Callable[[Array], Array]:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    model = qj.noise.NoiseModel({"cx": qj.noise.depolarizing(RARE, 2)})
+    return qj.noise.Simulator(model, **FOLLOWED, key=key).expectation(circuit, observable(problem))
+
+
+def deep(problem: Problem) -> Call:
+    return Call(_deep(problem, jax.random.key(0)), _jax.arrays(problem)[:1])
+
+
+def deep_gradient(problem: Problem) -> Call:
+    return _jax.gradient(problem, _deep(problem, jax.random.key(0)))
+
+
+def deep_traced(problem: Problem) -> Call:
+    drawn = jax.jit(lambda w, key: _deep(problem, key)(w))
+    return Call(drawn, (_jax.arrays(problem)[0], jax.random.key(0)))
+
+
+def deep_traced_gradient(problem: Problem) -> Call:
+    drawn = jax.jit(jax.value_and_grad(lambda w, key: _deep(problem, key)(w)))
+    return Call(drawn, (_jax.arrays(problem)[0], jax.random.key(0)))
+
+
+def ideal(problem: Problem) -> Call:
+    circuit, _, _ = to_qiskit(problem.num_qubits, problem.circuit)
+    function = qj.expectation(circuit, observable(problem), compile=True)
+    return Call(function, (jnp.asarray(problem.starts(_jax.dtype())),))
+
+
+def ideal_gradient(problem: Problem) -> Call:
+    function, arguments = ideal(problem)
+    return Call(jax.jit(jax.value_and_grad(lambda rows: function(rows).mean())), arguments)
+
+
+def noisy_step(problem: Problem) -> Call:
+    circuit, weights, inputs = to_qiskit(problem.num_qubits, problem.circuit)
+    backend = qj.noise.Simulator(noise_model())
+    qnn = qj.estimator_qnn(circuit, observable(problem), inputs=inputs, weights=weights, backend=backend)
+    return _jax.step(problem, lambda w, x: qnn(w, x)[:, 0])
 
 
 def noisy_value(problem: Problem) -> Call:

@@ -58,9 +58,9 @@ def noisy(problem: Problem) -> Callable[..., Array]:
     """By density matrices."""
     read, each = expectation(problem), STRENGTH / 4
 
-    def of(w: Any) -> Array:
+    def of(w: Any, x: Any = ()) -> Array:
         circuit = tc.DMCircuit(problem.num_qubits)
-        for gate in problem.circuit(w, ()):
+        for gate in problem.circuit(w, x):
             apply(circuit, iter([gate]))
             for q in gate.qubits:
                 circuit.depolarizing(q, px=each, py=each, pz=each)
@@ -69,7 +69,7 @@ def noisy(problem: Problem) -> Callable[..., Array]:
     return of
 
 
-def trajectories(problem: Problem) -> Call:
+def followed(problem: Problem) -> tuple[Callable[..., Array], tuple]:
     """A channel is drawn by a random number of its own."""
     read, each = expectation(problem), STRENGTH / 4
     w, _, _ = problem.arrays()
@@ -86,7 +86,17 @@ def trajectories(problem: Problem) -> Call:
     def mean(w: Any, key: Any) -> Array:
         return jnp.mean(jax.vmap(of, (None, 0))(w, jax.random.uniform(key, (TRAJECTORIES, sites))))
 
-    return Call(jax.jit(mean), (_jax.arrays(problem)[0], jax.random.key(0)))
+    return mean, (_jax.arrays(problem)[0], jax.random.key(0))
+
+
+def trajectories(problem: Problem) -> Call:
+    mean, arguments = followed(problem)
+    return Call(jax.jit(mean), arguments)
+
+
+def trajectories_gradient(problem: Problem) -> Call:
+    mean, arguments = followed(problem)
+    return Call(jax.jit(jax.value_and_grad(mean)), arguments)
 
 
 def noisy_value(problem: Problem) -> Call:
@@ -95,6 +105,10 @@ def noisy_value(problem: Problem) -> Call:
 
 def noisy_gradient(problem: Problem) -> Call:
     return _jax.gradient(problem, noisy(problem))
+
+
+def noisy_step(problem: Problem) -> Call:
+    return _jax.step(problem, jax.vmap(noisy(problem), (None, 0)))
 
 
 def state(problem: Problem) -> Callable[..., Array]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jax import Array
 
-from qmljax._circuit.expressions import Affine, Expression, multiply
+from qmljax._circuit.expressions import Affine, Expression, evaluate
 from qmljax._circuit.noisy import NoisyProgram
 from qmljax._circuit.program import Angle, Op, Program
 
@@ -24,14 +25,29 @@ class Signed:
     """A circuit under Pauli noise.
 
     Attributes:
-        program: The circuit, with more parameters than the original one: signs, 1 or -1, after those.
+        program: The circuit, with more parameters than the original one: the factors that have signs, after those.
         signs: Of each sign the bits of noise of which it is the parity.
+        places: Of each factor which sign it has.
+        factors: Of each factor what it is without it, as an expression of the original parameters.
         frames: Of each qubit the bits of the X and of the Z that are left on it in the end.
     """
 
     program: Program
     signs: tuple[Form, ...]
+    places: tuple[int, ...]
+    factors: tuple[Expression, ...]
     frames: tuple[tuple[Form, Form], ...]
+
+    def values(self, params: Array, signs: Array) -> Array:
+        """The factors with their signs, (factors, *batch), of parameters (P, *batch) and of signs (signs, *batch).
+
+        Their batches broadcast: what a factor is without its sign is computed once for all trajectories.
+        """
+        if not self.factors:
+            return signs[:0]
+        same = self.places == tuple(range(len(signs)))
+        own = signs if same else signs.at[np.array(self.places)].get(mode="promise_in_bounds")
+        return evaluate(self.factors, params) * own
 
     def of_string(self, letters: np.ndarray) -> Form:
         """The bits of noise whose parity is the sign of a Pauli string, by its numbers on each qubit."""
@@ -59,9 +75,10 @@ def signed(noisy: NoisyProgram) -> Signed:
                 bits += 2
         if op is not None:
             writer.add(op)
-    names = tuple(f"sign {k}" for k in range(len(writer.signs)))
+    names = tuple(f"signed {k}" for k in range(len(writer.factors)))
     whole = Program(program.num_qubits, program.parameters + names, tuple(writer.expressions), tuple(writer.ops))
-    return Signed(whole, tuple(writer.signs), tuple((x, z) for x, z in writer.frames))
+    places, factors = zip(*writer.factors, strict=True) if writer.factors else ((), ())
+    return Signed(whole, tuple(writer.signs), places, factors, tuple((x, z) for x, z in writer.frames))
 
 
 class _Writer:
@@ -72,6 +89,7 @@ class _Writer:
         self.frames = [_Bits(0, 0)] * program.num_qubits
         self.ops: list[Op] = []
         self.signs: dict[Form, int] = {}
+        self.factors: dict[tuple[int, Expression], int] = {}
         self.expressions: dict[Expression, int] = {e: k for k, e in enumerate(program.expressions)}
 
     def add(self, op: Op) -> None:
@@ -100,12 +118,13 @@ class _Writer:
         """An angle with the sign of a parity."""
         if not form:
             return angle
-        sign = self.sign(form)
-        own = self.program.expressions[angle.expression] if angle.expression >= 0 else None
-        return Angle(self.number(sign if own is None else multiply(sign, own)), angle.scale)
+        own = Affine(1.0, ()) if angle.expression < 0 else self.program.expressions[angle.expression]
+        return Angle(self.number(Affine(0.0, ((self.factor(form, own), 1.0),))), angle.scale)
 
-    def sign(self, form: Form) -> Affine:
-        return Affine(0.0, ((self.program.num_parameters + self.signs.setdefault(form, len(self.signs)), 1.0),))
+    def factor(self, form: Form, own: Expression) -> int:
+        """The parameter that is an expression with the sign of a parity."""
+        sign = self.signs.setdefault(form, len(self.signs))
+        return self.program.num_parameters + self.factors.setdefault((sign, own), len(self.factors))
 
     def number(self, expression: Expression) -> int:
         return self.expressions.setdefault(expression, len(self.expressions))
@@ -115,7 +134,6 @@ class _Writer:
         x, z = self.frames[q]
         for kind, form, turn in (("ry", x, np.pi), ("phase", x ^ z, np.pi / 2)):
             if form:
-                (((at, _),),) = (self.sign(form).terms,)
-                bit = Affine(0.5, ((at, -0.5),))  # 0 for the sign 1, 1 for -1
+                bit = Affine(0.5, ((self.factor(form, Affine(1.0, ())), -0.5),))  # 0 for the sign 1, 1 for -1
                 self.ops.append(Op(kind, (q,), angle=Angle(self.number(bit), turn)))  # type: ignore[arg-type]
         self.frames[q] = _Bits(0, 0)

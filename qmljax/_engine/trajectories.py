@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._engine.threefry import uniform, words_of
+
 
 class Draws(NamedTuple):
     """What is drawn, the first row being that without an error.
@@ -48,45 +50,56 @@ def draw(key: Array, channels: Sequence[Any], sites: Sequence[int], forms: Seque
     """
     if not sites:
         return Draws(np.zeros((1, len(forms)), np.float32), np.zeros(1, np.float32), np.zeros(()))
-    there = not any(isinstance(x, jax.core.Tracer) for x in (key, *channels))
+    known = not any(isinstance(p, jax.core.Tracer) for p in channels)
+    there = known and not isinstance(key, jax.core.Tracer)
     xp: Any = np if there else jnp
-    with jax.ensure_compile_time_eval() if there else contextlib.nullcontext():  # also where other things are traced
-        u = xp.asarray(jax.random.uniform(key, (count, len(sites) + 1), jnp.float32))
-    start, u = u[:, 0], 1 - u[:, 1:]
-    sums = [xp.clip(xp.cumsum(xp.asarray(p)[1:]), 0, 1) for p in channels]  # of errors alone: they may be rare
-    with np.errstate(divide="ignore"):  # where an error is sure
-        quiet = xp.cumsum(xp.log1p(-xp.stack([sums[s][-1] for s in sites])))
-    errors = -xp.expm1(quiet[-1])
-    tables = [table.astype(np.float32) for table in sums]
-    error = xp.stack([tables[s][-1] for s in sites])
-    # The first error is at one of the sites up to s with the probability 1 - exp(quiet[s]).
-    until = (-xp.expm1(quiet) / xp.where(errors > 0, errors, 1)).astype(np.float32)
-    later = (start[:, None] >= until[None]).sum(axis=1).astype(np.int32)
-    first = xp.minimum(later, np.int32(len(sites) - 1))[:, None]
-    place = np.arange(len(sites), dtype=np.int32)[None]
-    u = xp.where(place == first, u * error[None], xp.where(place < first, np.float32(2), u))
     index = np.array(sites)
+    errors, until, tables = _tables(np if known else jnp, channels, index)
+    with jax.ensure_compile_time_eval() if there else contextlib.nullcontext():  # also where other things are traced
+        words = xp.asarray(words_of(key))
+    u = uniform(words, count * (len(sites) + 1)).reshape(count, -1)
+    start, u = u[:, :1], 1 - u[:, 1:]
+    # The first error is at the site between whose ends `start` lies: there one is sure, and before it there is none.
+    error = (np if known else jnp).stack([table[-1] for table in tables])[index]
+    u = xp.where(start >= until[None, 1:], np.float32(2), xp.where(start >= until[None, :-1], u * error[None], u))
     bits: list[Any] = []
     order: list[int] = []
     starts = np.cumsum([0, *(_width(channels[s]) for s in sites)])
     for number, table in enumerate(tables):
         at = np.flatnonzero(index == number)
-        picked = (u[:, at, None] >= table[None, None, :-1]).sum(axis=-1).astype(np.int32)  # of the errors
-        string = xp.where(u[:, at] < table[-1], picked + np.int32(1), np.int32(0))
+        own = u if len(at) == len(sites) else u[:, at]
+        picked = (own[..., None] >= table[None, None, :-1]).sum(axis=-1).astype(np.int32)  # of the errors
+        string = xp.where(own < table[-1], picked + np.int32(1), np.int32(0))
         width = _width(channels[number])
         bits.append(
             (string[..., None] >> np.arange(width, dtype=np.int32)[None, None] & np.int32(1)).reshape(count, -1)
         )
         order += [int(starts[s]) + k for s in at for k in range(width)]
     matrix = _matrix(forms, int(starts[-1]))[np.array(order, int)]
-    parities = xp.matmul(xp.concatenate(bits, axis=1).astype(np.float32), matrix) % 2
+    parities = xp.fmod(xp.matmul(xp.concatenate(bits, axis=1).astype(np.float32), matrix), np.float32(2))
     counts = xp.ones(count, np.float32)
     if there:
         packed, counts = np.unique(np.packbits(parities.astype(bool), axis=1), axis=0, return_counts=True)
         parities = np.unpackbits(packed, axis=1, count=len(forms)).astype(np.float32)
         counts = counts.astype(np.float32)
     none = xp.zeros((1, len(forms)), np.float32)
-    return Draws(xp.concatenate([none, parities]), xp.concatenate([xp.zeros(1, np.float32), counts]), errors)
+    return Draws(
+        xp.concatenate([none, parities]), xp.concatenate([xp.zeros(1, np.float32), counts]), xp.asarray(errors)
+    )
+
+
+def _tables(xp: Any, channels: Sequence[Any], sites: np.ndarray) -> tuple[Any, Any, list[Any]]:
+    """The probability of an error; that the first is before each site, and 2 after the last; sums of each one's errors.
+
+    What are numbers stays such: nothing of it is compiled.
+    """
+    sums = [xp.clip(xp.cumsum(xp.asarray(p)[1:]), 0, 1) for p in channels]  # of errors alone: they may be rare
+    with np.errstate(divide="ignore"):  # where an error is sure
+        quiet = xp.cumsum(xp.log1p(-xp.stack([table[-1] for table in sums])[sites]))
+    errors = -xp.expm1(quiet[-1])
+    until = (-xp.expm1(quiet[:-1]) / xp.where(errors > 0, errors, 1)).astype(np.float32)
+    until = xp.concatenate([np.zeros(1, np.float32), until, np.full(1, 2, np.float32)])
+    return errors, until, [table.astype(np.float32) for table in sums]
 
 
 def _width(probabilities: Any) -> int:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 Part = tuple[Sequence[int], Any]  # positions of parameters, and their values (..., positions)
@@ -16,7 +18,7 @@ class HasExpectation(Protocol):
 
 
 class HasProbabilities(Protocol):
-    """What `sampler_qnn` asks of a backend."""
+    """What `sampler_qnn`, and `fidelity_kernel` of local fidelities, ask of a backend."""
 
     def probabilities(self, circuit: Any, qubits: Any = None, *, clbits: Any = None) -> Callable[[Any], Array]:
         """A function of parameters (..., P) to probabilities (..., 2**k): bit j of an outcome is `qubits[j]`.
@@ -36,9 +38,10 @@ class Backend(HasExpectation, HasProbabilities, HasFidelity, Protocol):
     """What executes the circuits of a model instead of the simulator: the `backend=` of builders.
 
     A model asks for one of these functions, once, when it is built: `estimator_qnn` and `projected_kernel` for
-    expectation values, `sampler_qnn` for probabilities, `fidelity_kernel` for fidelities. What they return is called
-    with arrays, under JAX's transformations too. A function that has a method ``parts(*given)`` is given its parameters
-    in parts instead, each as (positions, values), so that it need not differentiate by all of them.
+    expectation values, `sampler_qnn` and local fidelities for probabilities, `fidelity_kernel` for fidelities. What
+    they return is called with arrays, under JAX's transformations too. A function that has a method ``parts(*given)``
+    is given its parameters in parts instead, each as (positions, values), so that it need not differentiate by all of
+    them.
 
     Example:
         >>> import numpy as np
@@ -84,3 +87,15 @@ def check_backend(backend: Any, method: str) -> None:
         f"`backend` must be an object with a method `{method}`, such as qmljax.primitives.PrimitiveBackend, but is "
         f"{given}. {way_out}"
     )
+
+
+def of_parts(function: Callable[[Array], Array], *given: Part) -> Array:
+    """A backend's function of parameters that come in parts, which broadcast.
+
+    A function that has a method `parts` takes them apart, so that it need not differentiate by all of them.
+    """
+    if hasattr(function, "parts"):
+        return function.parts(*given)
+    batch = np.broadcast_shapes(*(values.shape[:-1] for _, values in given))
+    params = jnp.concatenate([jnp.broadcast_to(v, (*batch, v.shape[-1])) for _, v in given], axis=-1)
+    return function(params[..., np.argsort(np.concatenate([np.array(p, int) for p, _ in given]))])

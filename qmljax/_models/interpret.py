@@ -1,6 +1,8 @@
 """What a measurement outcome is interpreted as: the probabilities of outcomes with one interpretation add up."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,6 +16,24 @@ from qmljax._circuit.program import Table
 def interpreted(p: Array, index: Table | None, shape: tuple[int, ...]) -> Array:
     """(outcomes, *batch) -> (outputs, *batch): the probabilities of all outcomes with one interpretation add up."""
     return p if index is None else jax.ops.segment_sum(p, index.array, int(np.prod(shape)))
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Adds up the probabilities of outcomes with one interpretation, (rows, outcomes) -> (rows, outputs) of numbers.
+
+    Attributes:
+        index: Outcome -> flat index of the output it contributes to.
+        shape: Of the output.
+    """
+
+    index: Table
+    shape: tuple[int, ...]
+
+    def __call__(self, p: np.ndarray) -> np.ndarray:
+        out = np.zeros((math.prod(self.shape), len(p)))
+        np.add.at(out, self.index.array, p.T)
+        return out.T
 
 
 def interpretation(

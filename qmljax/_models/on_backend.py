@@ -1,18 +1,15 @@
 """QNNs whose circuit a backend executes, such as a device behind `qmljax.primitives.PrimitiveBackend`."""
 
-import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from qmljax._circuit.program import Table
-from qmljax._models.backend import Part
-from qmljax._models.interpret import interpreted
+from qmljax._models.backend import Part, of_parts
+from qmljax._models.interpret import Merge, interpreted
 from qmljax._models.qnn import QNN
 
 
@@ -57,15 +54,40 @@ class BackendQNN(QNN):
         return (self.weights, weights.astype(dtype)), (self.inputs, x.astype(dtype))
 
     def with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
-        """The values and their standard errors, (..., *output_shape) each. It is run at once, not compiled."""
+        """The values and their standard errors, as the backend knows them.
+
+        Args:
+            weights: Of shape (W,).
+            x: Inputs of shape (..., n_in).
+
+        Returns:
+            Two arrays of shape (..., *output_shape).
+
+        Raises:
+            TypeError: The backend says nothing of standard errors, as density matrices, which are exact; or an argument
+                is not real.
+            ValueError: A single shot or trajectory has no standard error; or an argument has another shape.
+        """
         place = self._place
-        merge = None if place is None else functools.partial(self._merged, place)
+        merge = None if place is None else Merge(place, self.output_shape)
         found = self._measured().with_std(*self._given(*self._arguments(weights, x)), merge=merge)
         values, stds = (a.reshape(*a.shape[:-1], *self.output_shape) for a in found)
         return values, stds
 
     def gradient_with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
-        """The derivatives by the weights, (..., *output_shape, W), and their standard errors. It is run at once."""
+        """The derivatives by the weights and their standard errors, as the backend knows them.
+
+        Args:
+            weights: Of shape (W,).
+            x: Inputs of shape (..., n_in).
+
+        Returns:
+            Two arrays of shape (..., *output_shape, W).
+
+        Raises:
+            TypeError: As for `with_std`.
+            ValueError: As for `with_std`; or the model has an interpretation of outcomes, or derivatives are exact.
+        """
         if self._place is not None:
             raise ValueError("Standard errors of derivatives need a model without `interpret`.")
         found = self._measured().gradient_with_std(0, *self._given(*self._arguments(weights, x)))
@@ -74,14 +96,11 @@ class BackendQNN(QNN):
 
     def _measured(self) -> Any:
         if not hasattr(self.function, "with_std"):
-            raise TypeError("This backend says nothing of standard errors. Use qmljax.primitives.PrimitiveBackend.")
+            raise TypeError(
+                "This backend says nothing of standard errors. Those that do are qmljax.primitives.PrimitiveBackend, "
+                'qmljax.Shots, and qmljax.noise.Simulator with `method="trajectories"`.'
+            )
         return self.function
-
-    def _merged(self, place: Table, p: np.ndarray) -> np.ndarray:
-        """Probabilities (rows, outcomes) -> (rows, outputs)."""
-        out = np.zeros((math.prod(self.output_shape), len(p)))
-        np.add.at(out, place.array, p.T)
-        return out.T
 
     @property
     def _place(self) -> Table | None:
@@ -89,15 +108,3 @@ class BackendQNN(QNN):
         if self.index is None or self.bits is None:
             return self.index or self.bits
         return Table(self.index.array[self.bits.array])
-
-
-def of_parts(function: Callable[[Array], Array], *given: Part) -> Array:
-    """A backend's function of parameters that come in parts, which broadcast.
-
-    A function that has a method `parts` takes them apart, so that it need not differentiate by all of them.
-    """
-    if hasattr(function, "parts"):
-        return function.parts(*given)
-    batch = np.broadcast_shapes(*(values.shape[:-1] for _, values in given))
-    params = jnp.concatenate([jnp.broadcast_to(v, (*batch, v.shape[-1])) for _, v in given], axis=-1)
-    return function(params[..., np.argsort(np.concatenate([np.array(p, int) for p, _ in given]))])

@@ -144,7 +144,7 @@ def encode(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header |= {"type": "projected kernel", "observables": terms, "gamma": model.gamma, "progress": model.progress}
     elif isinstance(model, BaseKernel):
         duplicates = model.duplicates if isinstance(model, BackendKernel) else "off_diagonal"
-        header |= {"type": "fidelity kernel", "local": isinstance(model, LocalFidelityKernel)}
+        header |= {"type": "fidelity kernel", "local": _is_local(model)}
         header |= {"evaluate_duplicates": duplicates, "progress": model.progress}
     elif not model.normalised:
         header |= {"type": "estimator", "observables": terms}
@@ -186,6 +186,10 @@ def decode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], backend:
     if len(model.index.array) != len(index):
         raise ValueError(f"its table of outputs has {len(index)} entries for {len(model.index.array)} outcomes")
     return model
+
+
+def _is_local(kernel: BaseKernel) -> bool:
+    return kernel.local if isinstance(kernel, BackendKernel) else isinstance(kernel, LocalFidelityKernel)
 
 
 def _plain(terms: Any) -> list[Any]:

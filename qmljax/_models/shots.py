@@ -1,42 +1,19 @@
-"""Finitely many shots of an ideal device, or one whose readout errs, in compiled code.
+"""Finitely many shots of an ideal device, or one whose readout errs: a backend of every model and kernel."""
 
-The exact values are computed, and what a device would measure instead is drawn from their distribution.
-"""
-
-import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax import Array, lax
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
 from qmljax._circuit.observables import reads
-from qmljax._circuit.program import Program
-from qmljax._engine.expectations import expectations
-from qmljax._engine.outcomes import marginal, sample_index
-from qmljax._engine.plan import plan
-from qmljax._engine.readings import (
-    StringSums,
-    misread,
-    misread_bits,
-    observables_of,
-    string_sums,
-    with_parts,
-)
-from qmljax._engine.run import run
-from qmljax._engine.state import square
-from qmljax._models.arguments import check_amplitudes, check_misread, readout_of, stochastic
-from qmljax._models.backend import Part
-from qmljax._models.by_name import parameters
+from qmljax._engine.readings import string_sums, with_parts
+from qmljax._models.arguments import check_misread, readout_of, stochastic
 from qmljax._models.by_value import hash_of_leaves, same_leaves
-from qmljax._models.slots import slots
-from qmljax._models.uncompute import compute_uncompute, of_pairs
+from qmljax._models.of_shots import Measurement, OfShots
+from qmljax._models.uncompute import OfPairs, fidelity_of
 
 
 @jax.tree_util.register_pytree_node_class
@@ -55,13 +32,21 @@ class Shots:
             of measured values, with the noise of their own shots, as on a device.
         readout: A matrix P[true][read] of probabilities, or one for each qubit of the circuit, (n, 2, 2).
 
+    Raises:
+        TypeError: `shots` is no integer, or `key` no random key.
+        ValueError: There are no shots, `gradient` is neither, or a matrix is not stochastic.
+
     Example:
+        >>> import numpy as np
         >>> import qmljax as qj
         >>> from qiskit.circuit.library import zz_feature_map
         >>> kernel = qj.fidelity_kernel(zz_feature_map(2), backend=qj.Shots(100, jax.random.key(0)))
         >>> gram = kernel(np.random.default_rng(0).normal(size=(5, 2)))
         >>> bool((gram == gram.T).all()), bool(abs(100 * gram - (100 * gram).round()).max() < 1e-3)
         (True, True)
+
+    References:
+        M. Schuld et al., "Evaluating analytic gradients on quantum hardware", Phys. Rev. A 99, 032331 (2019).
     """
 
     shots: int
@@ -101,8 +86,30 @@ class Shots:
     def __hash__(self) -> int:
         return hash_of_leaves(self)
 
-    def expectation(self, circuit: Any, observables: Any) -> "OfShots":
-        """What a model asks for: a function of parameters (..., P) to measured expectation values (..., n_obs)."""
+    def expectation(self, circuit: Any, observables: Any) -> OfShots:
+        """The function that measures expectation values, each Pauli string in a run of its own.
+
+        Args:
+            circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+            observables: One or a list, as `qmljax.expectation` takes them.
+
+        Returns:
+            ``f(params)``: (..., P), in the order of the circuit, in radians, to (...) for one observable, (..., n_obs)
+            for a list.
+
+        Raises:
+            TypeError: As for `qmljax.expectation`.
+            ValueError: As for `qmljax.expectation`; or there is another number of matrices of readout than of qubits.
+
+        Example:
+            >>> import qmljax as qj
+            >>> from qiskit import QuantumCircuit
+            >>> circuit = QuantumCircuit(1)
+            >>> _ = circuit.h(0)
+            >>> value = qj.Shots(10_000, jax.random.key(0)).expectation(circuit, "Z")([])
+            >>> bool(abs(value) < 0.05)
+            True
+        """
         asked = readout.of_observables(circuit, observables)
         check_misread(self.readout, asked.program)
         errors = readout_of(self.readout, string_sums(asked.observables, asked.single).qubits)
@@ -119,180 +126,57 @@ class Shots:
 
     def probabilities(
         self, circuit: Any, qubits: Sequence[int] | None = None, *, clbits: Sequence[int] | None = None
-    ) -> "OfShots":
-        """What a model asks for: a function of parameters (..., P) to frequencies (..., 2**k) of outcomes."""
+    ) -> OfShots:
+        """The function that measures how often each outcome is read, all qubits in the same run.
+
+        Args:
+            circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read,
+                unless by `clbits`.
+            qubits: What to measure, all by default: bit j of an outcome is `qubits[j]`.
+            clbits: Classical bits to read instead, as for `qmljax.probabilities`.
+
+        Returns:
+            ``f(params)``: (..., P) to frequencies (..., 2**k), which sum to 1.
+
+        Raises:
+            TypeError: As for `qmljax.probabilities`.
+            ValueError: As for `qmljax.probabilities`; or there is another number of matrices of readout than of qubits.
+
+        Example:
+            >>> import qmljax as qj
+            >>> from qiskit import QuantumCircuit
+            >>> circuit = QuantumCircuit(2)
+            >>> _ = circuit.x(1)
+            >>> qj.Shots(100, jax.random.key(0)).probabilities(circuit)([])
+            Array([0., 0., 1., 0.], dtype=float32)
+        """
         read = readout.of_bits(circuit, qubits, clbits)
         check_misread(self.readout, read.program)
         small = read.reduced()
         errors = readout_of(self.readout, read.on_wires().qubits)
         return OfShots(Measurement(small.program, None, small.qubits, self.shots, self.gradient), self.key, errors)
 
-    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
-        """What a kernel asks for: the part of the shots of compute and uncompute that give 0 on all qubits."""
-        both, order, qubits = compute_uncompute(circuit)
-        found = self.probabilities(both, qubits)
-        return of_pairs(lambda params: found(params)[..., 0], order)
+    def fidelity(self, circuit: Any) -> OfPairs:
+        """What a kernel asks for: the part of the shots of compute and uncompute that give 0 on all qubits.
 
+        Args:
+            circuit: A feature map of gates alone, which can be undone.
 
-@dataclass(frozen=True)
-class Measurement:
-    """What is measured. It is static.
+        Returns:
+            ``f(params_a, params_b)``: two arrays (pairs, P) to (pairs,).
 
-    Attributes:
-        program: On which circuit.
-        sums: Pauli strings, if expectation values are.
-        qubits: The qubits, if outcomes are.
-        shots: How often.
-        gradient: How derivatives are taken.
-    """
+        Raises:
+            ValueError: The circuit cannot be undone; or as for `probabilities`.
 
-    program: Program
-    sums: StringSums | None
-    qubits: tuple[int, ...]
-    shots: int
-    gradient: str
+        Example:
+            >>> import numpy as np
+            >>> import qmljax as qj
+            >>> from qiskit.circuit.library import z_feature_map
+            >>> fidelity = qj.Shots(100, jax.random.key(0)).fidelity(z_feature_map(2))
+            >>> fidelity(np.ones((3, 2)), np.ones((3, 2)))
+            Array([1., 1., 1.], dtype=float32)
 
-
-@dataclass(frozen=True, repr=False, eq=False)
-class OfShots:
-    """`f(params)`: (..., P) -> what is measured (..., *out)."""
-
-    measurement: Measurement
-    key: Any
-    readout: Any
-
-    def __call__(self, params: Any) -> Array:
-        """Parameters (..., P), or a mapping of them, as for `expectation`, to what is measured."""
-        program = self.measurement.program
-        params = parameters(params, "params", program)
-        check_amplitudes(program, params=(range(len(program.parameters)), params))
-        return self.parts((range(program.num_parameters), params))
-
-    def parts(self, *given: Part) -> Array:
-        """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted."""
-        positions = tuple(tuple(p) for p, _ in given)
-        return _measured(self.measurement, positions, self.key, self.readout, *(jnp.asarray(v) for _, v in given))
-
-    def __repr__(self) -> str:
-        program = self.measurement.program
-        return f"OfShots({self.measurement.shots}, parameters={program.num_parameters}, qubits={program.num_qubits})"
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _measured(measurement: Measurement, positions: Any, key: Array, errors: Any, *given: Array) -> Array:
-    dtype = jnp.result_type(*given)
-    errors = None if errors is None else jnp.asarray(errors, dtype)
-    if measurement.gradient == "exact":
-        exact = _exact(measurement, measurement.program, errors, _together(measurement, positions, given))
-        return _out(measurement, _noisy(measurement, key, exact))
-    taken = slots(measurement.program)
-    still = jnp.zeros(len(taken.angles), dtype)
-    return _out(measurement, _shifted(measurement, positions, key, errors, still, *given))
-
-
-def _together(measurement: Measurement, positions: Any, given: Sequence[Array]) -> Array:
-    """Parts of the parameters as (..., P)."""
-    batch = np.broadcast_shapes(*(values.shape[:-1] for values in given))
-    params = jnp.zeros((*batch, measurement.program.num_parameters), jnp.result_type(*given))
-    for at, values in zip(positions, given, strict=True):
-        own = jnp.broadcast_to(values, (*batch, len(at))).astype(params.dtype)
-        params = params.at[..., np.array(at, int)].set(own)
-    return params
-
-
-def _exact(measurement: Measurement, program: Program, errors: Any, params: Array) -> Array:
-    """Parameters (..., P) to exact values of strings (..., S), or probabilities (..., 2**k), with errors of readout."""
-    batch = params.shape[:-1]
-    columns = params.reshape(math.prod(batch), params.shape[-1]).T
-    state = run(plan(program), columns, columns[:0])
-    state = jnp.broadcast_to(state, (*state.shape[:2], math.prod(batch)))
-    if measurement.sums is not None:
-        values = expectations(observables_of(measurement.sums), state)
-        if errors is not None:
-            values = misread(values[:, None], measurement.sums, errors)[:, 0]
-    else:
-        values = marginal(square(state), measurement.qubits)
-        if errors is not None:
-            values = misread_bits(values, errors)
-    return values.T.reshape(*batch, len(values))
-
-
-def _noisy(measurement: Measurement, key: Array, exact: Array) -> Array:
-    """What is measured instead of exact values; its derivatives are theirs."""
-    fixed = lax.stop_gradient(exact)
-    key = _key_of(key, fixed)
-    if measurement.sums is not None:
-        chance = jnp.clip((1 + fixed) / 2, 0, 1)
-        drawn = 2 * jax.random.binomial(key, measurement.shots, chance, dtype=fixed.dtype) / measurement.shots - 1
-        drawn = jnp.where(jnp.abs(fixed) >= 1, jnp.sign(fixed), drawn)
-        return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
-    outcomes = sample_index(fixed, key, measurement.shots)  # (..., shots)
-    rows = outcomes.reshape(-1, measurement.shots)
-    counts = jnp.zeros((len(rows), fixed.shape[-1]), fixed.dtype)
-    counts = counts.at[np.arange(len(rows))[:, None], rows].add(jnp.ones((), fixed.dtype))
-    drawn = counts.reshape(fixed.shape) / measurement.shots
-    return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
-
-
-def _key_of(key: Array, values: Array) -> Array:
-    """A key of its own for each question: the noise depends on the exact values."""
-    bits = lax.bitcast_convert_type(values.astype(np.float32), np.uint32)
-    weights = np.arange(1, bits.size + 1, dtype=np.uint32).reshape(bits.shape) * np.uint32(2654435761)
-    return jax.random.fold_in(key, jnp.sum(bits * weights, dtype=np.uint32))
-
-
-def _out(measurement: Measurement, values: Array) -> Array:
-    """Strings (..., S) to the values of observables (..., *shape)."""
-    if measurement.sums is None:
-        return values
-    out = measurement.sums.of_strings(jnp.moveaxis(values, -1, 0))
-    count = len(measurement.sums.shape)
-    return jnp.moveaxis(out, range(count), range(out.ndim - count, out.ndim))
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _shifted(measurement: Measurement, positions: Any, key: Array, errors: Any, offset: Array, *given: Array) -> Array:
-    """What is measured at parameters in parts, the angles being offset (..., S); derivatives in them are by shifts."""
-    taken = slots(measurement.program)
-    angles = _added(taken.of(_together(measurement, positions, given)), offset)
-    return _noisy(measurement, key, _exact(measurement, taken.program, errors, angles))
-
-
-def _added(a: Any, b: Any) -> Any:
-    """The sum of arrays whose first axes broadcast."""
-    rank = max(a.ndim, b.ndim)
-    left, right = (x.reshape(*(1,) * (rank - x.ndim), *x.shape) for x in (a, b))
-    return left + right
-
-
-@functools.partial(_shifted.defjvp, symbolic_zeros=True)
-def _shifted_jvp(measurement: Measurement, positions: Any, primals: Any, tangents: Any) -> tuple[Array, Any]:
-    key, errors, offset, *given = primals
-    taken, out = slots(measurement.program), _shifted(measurement, positions, *primals)
-    moving = [k for k, t in enumerate(tangents[3:]) if not isinstance(t, jax.custom_derivatives.SymbolicZero)]
-    which = np.unique(np.concatenate([taken.used(positions[k]) for k in moving] or [np.zeros(0, int)]))
-    slope = jnp.zeros_like(out)
-    if errors is not None and not isinstance(tangents[1], jax.custom_derivatives.SymbolicZero):  # which no shift gives
-        still = _added(taken.of(_together(measurement, positions, given)), offset)
-        slope = jax.jvp(lambda e: _exact(measurement, taken.program, e, still), (errors,), (tangents[1],))[1]
-    if not len(which):
-        return out, slope
-
-    def angles(*some: Array) -> Array:
-        every = list(given)
-        for k, values in zip(moving, some, strict=True):
-            every[k] = values
-        return taken.of(_together(measurement, positions, every))
-
-    direction = jax.jvp(angles, [given[k] for k in moving], [tangents[3 + k] for k in moving])[1]  # (..., S)
-    ones = (1,) * (out.ndim - 1)  # of the batch, and of offsets of a derivative that this is nested in
-    direction = direction.reshape(*ones[direction.ndim - 1 :], *direction.shape)
-    slot, rule = np.nonzero(np.array(taken.factors)[which])
-    slot = which[slot]
-    shifts = np.zeros((len(slot), len(taken.angles)))
-    shifts[np.arange(len(slot)), slot] = np.array(taken.shifts)[slot, rule]
-    shifts = shifts.reshape(len(slot), *ones, -1).astype(offset.dtype)
-    values = _shifted(measurement, positions, key, errors, _added(offset, shifts), *given)
-    factors = np.array(taken.factors)[slot, rule].reshape(-1, *ones).astype(offset.dtype)
-    along = jnp.moveaxis(direction[..., slot], -1, 0) * factors
-    return out, slope + jnp.sum(along[..., None] * values, axis=0)
+        References:
+            V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
+        """
+        return fidelity_of(self, circuit)

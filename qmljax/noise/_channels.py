@@ -26,11 +26,15 @@ def depolarizing(p: Any, num_qubits: int = 1) -> Channel:
         The channel.
 
     Raises:
-        ValueError: `p` lies outside.
+        TypeError: `p` is no number, or `num_qubits` no integer.
+        ValueError: `p` lies outside, or there are no qubits or more than 8.
 
     Example:
         >>> depolarizing(0.1)
         Channel(depolarizing, p=0.1)
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.3.4.
     """
     n = check_count(num_qubits, "num_qubits", most=8)
     return Channel("depolarizing", n, {"p": _strength(p, "p", 4**n / (4**n - 1))})
@@ -47,11 +51,15 @@ def pauli(probabilities: Mapping[str, Any]) -> Channel:
         The channel.
 
     Raises:
+        TypeError: It is no mapping, or a probability is no number.
         ValueError: A label is none, lengths differ, or they are no probabilities.
 
     Example:
         >>> pauli({"XX": 0.01, "ZI": 0.02}).num_qubits
         2
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.3.
     """
     if not isinstance(probabilities, Mapping) or not probabilities:
         raise TypeError(
@@ -76,41 +84,93 @@ def pauli(probabilities: Mapping[str, Any]) -> Channel:
 
 
 def bit_flip(p: Any) -> Channel:
-    """X with probability p, a number from 0 to 1 that may be traced.
+    """X with a probability p, ``rho -> (1 - p) rho + p X rho X``.
+
+    Args:
+        p: A number from 0 to 1, which may be traced.
+
+    Returns:
+        The channel, on one qubit.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It lies outside of 0 to 1.
 
     Example:
         >>> bit_flip(0.1)
         Channel(pauli, X=0.1)
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.3.3.
     """
     return Channel("pauli", 1, {"X": _strength(p, "p", 1.0)}, (index("X"),))
 
 
 def phase_flip(p: Any) -> Channel:
-    """Z with probability p, a number from 0 to 1 that may be traced.
+    """Z with a probability p, ``rho -> (1 - p) rho + p Z rho Z``.
+
+    Args:
+        p: A number from 0 to 1, which may be traced.
+
+    Returns:
+        The channel, on one qubit.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It lies outside of 0 to 1.
 
     Example:
         >>> phase_flip(0.1)
         Channel(pauli, Z=0.1)
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.3.3.
     """
     return Channel("pauli", 1, {"Z": _strength(p, "p", 1.0)}, (index("Z"),))
 
 
 def amplitude_damping(gamma: Any) -> Channel:
-    """The decay of |1> to |0> with probability gamma, a number from 0 to 1 that may be traced.
+    """The decay of |1> to |0> with a probability gamma.
+
+    Args:
+        gamma: A number from 0 to 1, which may be traced.
+
+    Returns:
+        The channel, on one qubit.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It lies outside of 0 to 1.
 
     Example:
         >>> amplitude_damping(0.1).is_pauli
         False
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.3.5.
     """
     return Channel("amplitude_damping", 1, {"gamma": _strength(gamma, "gamma", 1.0)})
 
 
 def phase_damping(lam: Any) -> Channel:
-    """The loss of phases: coherences shrink by ``sqrt(1 - lam)``, for a number from 0 to 1 that may be traced.
+    """The loss of phases: coherences shrink by ``sqrt(1 - lam)``.
+
+    Args:
+        lam: A number from 0 to 1, which may be traced.
+
+    Returns:
+        The channel, on one qubit.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It lies outside of 0 to 1.
 
     Example:
         >>> phase_damping(0.1)
         Channel(phase_damping, lam=0.1)
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.3.6.
     """
     return Channel("phase_damping", 1, {"lam": _strength(lam, "lam", 1.0)}, (index("Z"),))
 
@@ -128,11 +188,15 @@ def thermal_relaxation(t1: Any, t2: Any, time: Any, excited_state_population: An
         The channel.
 
     Raises:
-        ValueError: A time is not positive, or T2 > 2 T1.
+        TypeError: One of them is no number.
+        ValueError: A time is not positive, T2 > 2 T1, or the population lies outside of 0 to 1.
 
     Example:
         >>> thermal_relaxation(50e-6, 70e-6, 100e-9).is_pauli
         False
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.3.5 and 8.3.6.
     """
     for name, value in (("t1", t1), ("t2", t2)):
         if not (is_there(value) and np.ndim(value) == 0 and float(value) == np.inf):
@@ -160,6 +224,9 @@ def kraus(matrices: Any) -> Channel:
     Example:
         >>> kraus([[[1, 0], [0, 0.8]], [[0, 0.6], [0, 0]]]).num_qubits
         1
+
+    References:
+        M. A. Nielsen, I. L. Chuang, "Quantum Computation and Quantum Information" (2010), section 8.2.3.
     """
     traced = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(matrices))
     array = (jnp if traced else np).asarray(matrices)

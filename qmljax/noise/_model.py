@@ -35,6 +35,7 @@ class NoiseModel:
         dt: What the unit "dt" of delays is, in seconds.
 
     Raises:
+        TypeError: `gates` is no mapping of names to channels, or `idle` none of qubits to `Idle`.
         ValueError: No gate has the name, the channel acts on another number of qubits than the gate, or a matrix is
             not stochastic.
 
@@ -95,8 +96,20 @@ class NoiseModel:
 
         That is for zero-noise extrapolation.
 
+        Args:
+            factor: The number, which may be traced unless qubits relax in delays.
+
+        Returns:
+            The model.
+
         Raises:
+            TypeError: `factor` is traced, and qubits relax in delays.
             ValueError: A channel is given by matrices, which have no strength, or it would be too strong.
+
+        Example:
+            >>> from qmljax import noise
+            >>> noise.NoiseModel({"cx": noise.depolarizing(0.01, 2)}).scaled(2).gates["cx"]
+            Channel(depolarizing, p=0.02)
 
         References:
             K. Temme, S. Bravyi, J. Gambetta, "Error mitigation for short-depth quantum circuits", Phys. Rev. Lett. 119,
@@ -111,7 +124,16 @@ class NoiseModel:
         return self._with(gates, self.readout, idle, self.dt)
 
     def twirled(self) -> "NoiseModel":
-        """The model whose channels are Pauli twirls of these, which trajectories can follow (`Channel.twirled`)."""
+        """The model whose channels are Pauli twirls of these, which trajectories can follow (`Channel.twirled`).
+
+        Returns:
+            The model. Channels that are mixtures of Pauli strings stay as they are, and so does readout.
+
+        Example:
+            >>> from qmljax import noise
+            >>> noise.NoiseModel({"x": noise.amplitude_damping(0.1)}).twirled().gates["x"].is_pauli
+            True
+        """
         gates = {key: channel.twirled() for key, channel in self.gates.items()}
         idle = None if self.idle is None else {q: each._replace(twirled=True) for q, each in self.idle.items()}
         return self._with(gates, self.readout, idle, self.dt)
@@ -135,8 +157,18 @@ class NoiseModel:
             device: A `BackendV2`, such as a fake device of qiskit-ibm-runtime.
             temperature: Of the qubits in mK, for the probability of |1> in equilibrium, which needs their frequencies.
 
+        Returns:
+            The model.
+
         Raises:
             TypeError: It is no BackendV2.
+
+        Example:
+            >>> from qiskit.providers.fake_provider import GenericBackendV2
+            >>> from qmljax import noise
+            >>> model = noise.NoiseModel.from_backend(GenericBackendV2(2, seed=0))
+            >>> model.gates["cx", (0, 1)].num_qubits, sorted(model.readout)
+            (2, [0, 1])
         """
         return cls._with(*of_backend(device, temperature))
 
@@ -144,15 +176,29 @@ class NoiseModel:
     def from_aer(cls, noise_model: Any) -> "NoiseModel":
         """The noise of a `qiskit_aer.noise.NoiseModel`. Errors that are mixtures of Pauli strings stay such.
 
+        Args:
+            noise_model: What Aer simulates. It is read now, and not needed any more.
+
+        Returns:
+            The model.
+
         Raises:
             TypeError: It is none.
             NotImplementedError: It has an error on measurements or on more than 4 qubits, an error of readout of
                 several qubits at once, or a noise pass that is no relaxation.
+
+        Example:
+            >>> from qiskit_aer.noise import NoiseModel as OfAer, depolarizing_error
+            >>> from qmljax import noise
+            >>> of_aer = OfAer()
+            >>> of_aer.add_all_qubit_quantum_error(depolarizing_error(0.1, 1), ["x"])
+            >>> noise.NoiseModel.from_aer(of_aer).gates["x"].is_pauli
+            True
         """
         return cls._with(*of_aer(noise_model))
 
     def read(self, circuit: Any) -> tuple[NoisyProgram, list[Channel]]:
-        """The circuit with the places of its noise, and the channels that these have by number."""
+        """The circuit with the places of its noise, and the channels that these have by number: for simulators."""
         found: dict[Any, int] = {}
         channels: list[Channel] = []
 

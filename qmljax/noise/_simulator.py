@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 import jax
 import numpy as np
-from jax import Array
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
@@ -17,7 +16,7 @@ from qmljax._models.arguments import check_memory, check_misread
 from qmljax._models.by_value import hash_of_leaves, same_leaves
 from qmljax._models.density import OfDensity, SampleOfNoisy, noisy_question
 from qmljax._models.trajectories import of_trajectories
-from qmljax._models.uncompute import compute_uncompute, of_pairs
+from qmljax._models.uncompute import OfPairs, fidelity_of
 from qmljax.noise._channel import Channel
 from qmljax.noise._model import NoiseModel
 
@@ -35,6 +34,10 @@ class Simulator:
         key: A JAX random key, which trajectories need.
         memory: Bytes of states that a call may take.
 
+    Raises:
+        TypeError: `noise_model` is none of qmljax, or trajectories have no random key.
+        ValueError: `method` is neither, or there are no trajectories or no memory.
+
     Example:
         >>> from qiskit import QuantumCircuit
         >>> from qmljax import noise
@@ -43,6 +46,11 @@ class Simulator:
         >>> simulator = noise.Simulator(noise.NoiseModel({"x": noise.depolarizing(0.1)}))
         >>> simulator.expectation(circuit, "Z")([]).round(3)
         Array(-0.9, dtype=float32)
+
+    References:
+        D. Greenbaum, "Introduction to quantum gate set tomography", arXiv:1509.02921 (2015), for states and channels in
+        the basis of Pauli strings. K. Molmer, Y. Castin, J. Dalibard, "Monte Carlo wave-function method in quantum
+        optics", J. Opt. Soc. Am. B 10, 524 (1993), for trajectories.
     """
 
     noise_model: NoiseModel
@@ -90,12 +98,35 @@ class Simulator:
         """The function that gives expectation values, errors of readout included.
 
         Args:
-            circuit: A `QuantumCircuit`, or OpenQASM.
+            circuit: A `QuantumCircuit`, or anything else that `parse` takes. It may have channels in it.
             observables: One or a list, as `qmljax.expectation` takes them.
-            with_std: Whether to give standard errors, too, which only trajectories have.
+            with_std: Whether to give standard errors, too, which only trajectories have. A model on this backend has
+                ``model.with_std(weights, x)``.
 
         Returns:
-            ``f(params)``: (..., P) -> (...) for one observable, (..., n_obs) for a list; with `with_std` two of those.
+            ``f(params)``: (..., P), in the order of the circuit, in radians, to (...) for one observable, (..., n_obs)
+            for a list; with `with_std` two of those, the second the standard errors.
+
+        Raises:
+            TypeError: As for `qmljax.expectation`.
+            ValueError: As for `qmljax.expectation`; or a channel acts on another number of qubits than its gate, or is
+                no mixture of Pauli strings where trajectories are to follow it; density matrices have no standard
+                errors, and hold at most 14 qubits; a single trajectory has no standard error; or there is another
+                number of matrices of readout than of qubits.
+            NotImplementedError: Trajectories are differentiated in strengths, where the function is called.
+
+        Example:
+            >>> from qiskit import QuantumCircuit
+            >>> from qmljax import noise
+            >>> circuit = QuantumCircuit(2)
+            >>> _ = circuit.h(0), circuit.cx(0, 1)
+            >>> model = noise.NoiseModel({"cx": noise.depolarizing(0.5, 2)})
+            >>> noise.Simulator(model).expectation(circuit, ["ZZ", "XX", "YY"])([]).round(3)
+            Array([ 0.5,  0.5, -0.5], dtype=float32)
+            >>> followed = noise.Simulator(model, method="trajectories", trajectories=4000, key=jax.random.key(0))
+            >>> value, std = followed.expectation(circuit, "ZZ", with_std=True)([])
+            >>> bool(abs(value - 0.5) < 5 * std), bool(std < 0.02)
+            (True, True)
         """
         noisy, channels = self.noise_model.read(circuit)
         read = readout.of_observables(noisy.program, observables)
@@ -112,22 +143,55 @@ class Simulator:
         """The function that gives the probabilities of measurement outcomes, errors of readout included.
 
         Args:
-            circuit: A `QuantumCircuit`, or OpenQASM. Its own measurements are read if `clbits` are given.
+            circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read,
+                unless by `clbits`.
             qubits: What to measure, all by default: bit j of an outcome is `qubits[j]`.
             clbits: Classical bits to read instead, as `qmljax.probabilities` does.
             with_std: As for `expectation`.
 
         Returns:
-            ``f(params)``: (..., P) -> (..., 2**k).
+            ``f(params)``: (..., P) to (..., 2**k), which sum to 1; with `with_std` two of those.
+
+        Raises:
+            TypeError: As for `qmljax.probabilities`.
+            ValueError: As for `expectation`; or `qubits` are not different qubits of the circuit.
+
+        Example:
+            >>> from qiskit import QuantumCircuit
+            >>> from qmljax import noise
+            >>> circuit = QuantumCircuit(1)
+            >>> _ = circuit.x(0)
+            >>> model = noise.NoiseModel({"x": noise.bit_flip(0.5)}, readout=[[1, 0], [0.5, 0.5]])
+            >>> [round(float(p), 3) for p in noise.Simulator(model).probabilities(circuit)([])]
+            [0.75, 0.25]
         """
         noisy, channels = self.noise_model.read(circuit)
         return self._function(noisy, channels, readout.of_bits(noisy.program, qubits, clbits), with_std)
 
     def density_matrix(self, circuit: Any, qubits: Sequence[int] | None = None) -> OfDensity:
-        """The function that gives the density matrix of some qubits, all by default, before they are read.
+        """The function that gives the density matrix of some qubits, before they are read.
+
+        Args:
+            circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read.
+            qubits: Of which qubits, all by default: qubit j of the matrix is `qubits[j]`. The rest is traced out.
 
         Returns:
-            ``f(params)``: (..., P) -> (..., 2**k, 2**k), complex.
+            ``f(params)``: (..., P) to complex matrices (..., 2**k, 2**k), little endian, of trace 1, positive.
+
+        Raises:
+            TypeError: As for `qmljax.density_matrix`.
+            ValueError: The method is "trajectories"; `qubits` are not different qubits of the circuit, or more than 12;
+                or a channel acts on another number of qubits than its gate, or more than 14 qubits matter.
+
+        Example:
+            >>> from qiskit import QuantumCircuit
+            >>> from qmljax import noise
+            >>> circuit = QuantumCircuit(1)
+            >>> _ = circuit.x(0)
+            >>> simulator = noise.Simulator(noise.NoiseModel({"x": noise.amplitude_damping(0.2)}))
+            >>> simulator.density_matrix(circuit)([]).real.round(3)
+            Array([[0.2, 0. ],
+                   [0. , 0.8]], dtype=float32)
         """
         if self.method != "density_matrix":
             raise ValueError('Density matrices need `method="density_matrix"`.')
@@ -140,23 +204,56 @@ class Simulator:
     def sample(self, circuit: Any, shots: int) -> SampleOfNoisy:
         """The function that draws outcomes of what the circuit measures, or of all qubits if it measures nothing.
 
+        Args:
+            circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+            shots: How many outcomes.
+
         Returns:
-            ``f(params, key)``: (..., P) and a JAX random key -> int32 outcomes (..., shots).
+            ``f(params, key)``: (..., P) and a JAX random key to int32 outcomes (..., shots). They are drawn from the
+            distribution that `probabilities` gives.
+
+        Raises:
+            TypeError: As for `qmljax.sample`.
+            ValueError: As for `probabilities`; or there are no shots.
+
+        Example:
+            >>> from qiskit import QuantumCircuit
+            >>> from qmljax import noise
+            >>> circuit = QuantumCircuit(1)
+            >>> _ = circuit.x(0)
+            >>> draw = noise.Simulator(noise.NoiseModel({"x": noise.bit_flip(0.1)})).sample(circuit, 1000)
+            >>> bool(abs(draw([], jax.random.key(0)).mean() - 0.9) < 0.05)
+            True
         """
         noisy, channels = self.noise_model.read(circuit)
         read = readout.of_measurements(noisy.program)
         shots = check_count(shots, "shots", most=1 << 30)
         return SampleOfNoisy(self._function(noisy, channels, read, False), shots)
 
-    def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
+    def fidelity(self, circuit: Any) -> OfPairs:
         """What a kernel asks for: the probability to read 0 on all qubits after compute and uncompute.
 
+        Args:
+            circuit: A feature map of gates alone, which can be undone. The noise of its inverse is that of the names of
+                its inverse gates.
+
         Returns:
-            ``f(params_a, params_b)``: two arrays (pairs, P) -> (pairs,).
+            ``f(params_a, params_b)``: two arrays (pairs, P) to (pairs,).
+
+        Raises:
+            ValueError: The circuit cannot be undone; or as for `probabilities`.
+
+        Example:
+            >>> from qiskit.circuit.library import zz_feature_map
+            >>> from qmljax import noise
+            >>> simulator = noise.Simulator(noise.NoiseModel({"cx": noise.depolarizing(0.1, 2)}))
+            >>> simulator.fidelity(zz_feature_map(2, reps=1))(np.ones((1, 2)), np.ones((1, 2))).round(3)
+            Array([0.742], dtype=float32)
+
+        References:
+            V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
         """
-        both, order, qubits = compute_uncompute(circuit)
-        function = self.probabilities(both, qubits)
-        return of_pairs(lambda params: function(params)[..., 0], order)
+        return fidelity_of(self, circuit)
 
     def _function(
         self, noisy: NoisyProgram, channels: Sequence[Channel], read: Readout, with_std: bool, matrix: bool = False

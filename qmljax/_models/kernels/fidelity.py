@@ -9,7 +9,7 @@ from qmljax._circuit.noisy import parse_noisy
 from qmljax._circuit.parse import check_circuit, own
 from qmljax._engine.plan import MEMORY
 from qmljax._models.arguments import check_compile, check_memory
-from qmljax._models.backend import HasFidelity, check_backend
+from qmljax._models.backend import HasFidelity, HasProbabilities, check_backend
 from qmljax._models.kernels.local import LocalFidelityKernel
 from qmljax._models.kernels.noisy import NoisyKernel
 from qmljax._models.kernels.overlaps import FidelityKernel
@@ -18,6 +18,7 @@ from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Kernel
 from qmljax._models.qnn import Source
 from qmljax._models.shots import Shots
+from qmljax._models.uncompute import local_fidelity_of
 from qmljax._progress import load_tqdm
 
 
@@ -27,7 +28,7 @@ def fidelity_kernel(
     inputs: Sequence[Any] | None = None,
     weights: Sequence[Any] = (),
     local: bool = False,
-    backend: HasFidelity | Shots | None = None,
+    backend: HasFidelity | HasProbabilities | None = None,
     evaluate_duplicates: str = "off_diagonal",
     memory: int = MEMORY,
     progress: bool = False,
@@ -45,7 +46,9 @@ def fidelity_kernel(
             uncompute, instead of the probability to measure 0 on all of them, which concentrates less. It needs N**2
             simulations. It is not symmetric by itself; without `y` the upper half counts.
         backend: What measures the fidelities: `Shots`, or an object with `fidelity(circuit)`, which returns a function
-            of two arrays of parameters (pairs, P) to fidelities (pairs,). Default: the simulator, exactly.
+            of two arrays of parameters (pairs, P) to fidelities (pairs,). Of local ones it is asked for
+            `probabilities(circuit, qubits)` instead, as by `sampler_qnn`: all qubits are measured in the same shots.
+            Default: the simulator, exactly.
         evaluate_duplicates: Which entries of equal points a backend evaluates instead of taking them as 1: "all";
             "off_diagonal", all but the diagonal without `y`; or "none".
         memory: About how many bytes it may take beside the matrix; 512 MiB by default. If all states took more, the
@@ -80,16 +83,15 @@ def fidelity_kernel(
     feature_map = own(feature_map)
     check_circuit(feature_map, "feature_map")
     read = readout.of_state(feature_map if backend is None else parse_noisy(feature_map).program)
-    shots = backend if isinstance(backend, Shots) and backend.is_plain else None  # drawn from the exact matrix
-    device = backend if shots is None else None  # it may have more qubits than can be simulated
+    # Shots are drawn from the exact matrix, but for local fidelities: the bits of a shot are correlated.
+    shots = backend if isinstance(backend, Shots) and backend.is_plain and not local else None
+    device: Any = backend if shots is None else None  # it may have more qubits than can be simulated
     program = read.program if device is not None else read.reduced().program
     features, trained = features_and_weights(program, weights, inputs)
     if evaluate_duplicates not in ("all", "off_diagonal", "none"):
         raise ValueError(
             f"`evaluate_duplicates` must be 'all', 'off_diagonal' or 'none', but is {evaluate_duplicates!r}."
         )
-    if local and backend is not None:
-        raise ValueError("A backend measures the fidelity of whole states. Leave out `local`.")
     if local and program.loads:
         raise ValueError("Local fidelities need a circuit that can be undone, not one that loads amplitudes.")
     common: Any = {
@@ -102,8 +104,9 @@ def fidelity_kernel(
     }
     common["source"] = Source(feature_map, ())
     if device is not None:
-        check_backend(device, "fidelity")
-        return BackendKernel(**common, function=device.fidelity(feature_map), duplicates=evaluate_duplicates)
+        check_backend(device, "probabilities" if local else "fidelity")
+        function = local_fidelity_of(device, feature_map) if local else device.fidelity(feature_map)
+        return BackendKernel(**common, function=function, duplicates=evaluate_duplicates, local=local)
     if local:
         return LocalFidelityKernel(**common, num_qubits=read.program.num_qubits)
     exact = FidelityKernel(**common)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qmljax._models.backend import of_parts
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
-from qmljax._models.on_backend import of_parts
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,6 +22,7 @@ class BackendKernel(BaseKernel):
 
     function: Callable[[Array, Array], Array]
     duplicates: str
+    local: bool = False  # whether the entries are local fidelities
 
     def __post_init__(self) -> None:
         """Nothing is compiled for it, nor kept: what the backend depends on may be traced."""

@@ -19,11 +19,11 @@ from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
 from qmljax._models.arguments import check_compile, check_memory
-from qmljax._models.backend import HasExpectation, check_backend
+from qmljax._models.backend import HasExpectation, check_backend, of_parts
 from qmljax._models.compiled import Compiled, question
 from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, rows
 from qmljax._models.kernels.points import equal
-from qmljax._models.on_backend import BackendQNN, of_parts
+from qmljax._models.on_backend import BackendQNN
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source

@@ -693,5 +693,5 @@ def test_policies_of_duplicates(policy, pairs, diagonal, duplicate):
 def test_options_that_do_not_go_together():
     with pytest.raises(ValueError, match="evaluate_duplicates"):
         qj.fidelity_kernel(angles(), evaluate_duplicates="some")
-    with pytest.raises(ValueError, match="Leave out `local`"):
+    with pytest.raises(TypeError, match="a method `probabilities`"):
         qj.fidelity_kernel(angles(), local=True, backend=Pairs())
