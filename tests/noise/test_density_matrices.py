@@ -331,7 +331,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="4 qubits|14"):
         circuit = QuantumCircuit(15)
         circuit.h(0), circuit.append(aer.depolarizing_error(0.1, 1), [0])
-        for q in range(14):
+        for q in (*range(14), *reversed(range(14))):  # all of them are needed at once
             circuit.cx(q, q + 1)
         qj.density_matrix(circuit, [0, 14])
     program = qj.parse(_one_x())
