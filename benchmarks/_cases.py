@@ -44,6 +44,7 @@ TASKS = {
     "deep_traced_gradient": "the same, and its gradient",
     "ideal": "<O> without noise, for as many sets of parameters",
     "ideal_gradient": "the mean of the same, and its gradient",
+    "feed_forward": "<O> of a circuit whose measurements decide what follows, and its gradient",
     "bound": "<O> of circuits without parameters, other ones in every call",
 }
 SHOTS = 10**6
@@ -561,6 +562,29 @@ CASES = (
         limit=600.0,
         tolerance=LOOSE,
         peers=False,
+    ),
+    Case(
+        "feed-forward",
+        "z",
+        "How fast is a gradient through measurements and feed-forward?",
+        "RY gates, after each of which the qubit is teleported: two measurements, two gates that depend on them, and "
+        "two resets; <Z>, value and gradient. PennyLane defers measurements; its tree-traversal has no jit.",
+        "gates",
+        "gates",
+        tuple(
+            Problem(
+                "feed-forward",
+                str(gates),
+                "feed_forward",
+                3,
+                _circuits.teleported(gates),
+                scale=gates,
+                observable=(Term(1.0, "Z", (2 * (gates % 2),)),),
+            )
+            for gates in (2, 4, 7, 10)
+        ),
+        limit=300.0,
+        tolerance=LOOSE,
     ),
     Case(
         "training-loop",

@@ -110,6 +110,28 @@ def chain_ansatz(n: int, layers: int) -> Circuit:
     return Periodic(partial(chain_layer, n), n, layers)
 
 
+def teleported(gates: int) -> Circuit:
+    """RY gates, after each of which the qubit is teleported to another: three qubits that are reset and used again.
+
+    "measure" reads a qubit, "x_if" is X on the second of two qubits where the first was last measured to be 1.
+    """
+
+    def circuit(w: Any, x: Any) -> Gates:
+        for k in range(gates):
+            source, middle, target = (0, 1, 2) if k % 2 == 0 else (2, 1, 0)
+            yield Gate("ry", (source,), (w[k],))
+            yield Gate("h", (middle,))
+            yield Gate("cx", (middle, target))
+            yield Gate("cx", (source, middle))
+            yield Gate("h", (source,))
+            yield from (Gate("measure", (q,)) for q in (source, middle))
+            yield Gate("x_if", (middle, target))
+            yield Gate("z_if", (source, target))
+            yield from (Gate("reset", (q,)) for q in (source, middle))
+
+    return circuit
+
+
 def reuploading(n: int, layers: int = 5) -> Circuit:
     """Encodings RX, RY, RZ of the same 3n features, again and again, between trained layers."""
 
@@ -266,7 +288,14 @@ def to_qiskit(n: int, circuit: Circuit) -> tuple[Any, list, list]:
     num_weights, num_inputs = parameter_counts(circuit)
     w, x = ParameterVector("w", num_weights), ParameterVector("x", num_inputs)
     weights, inputs = list(w), list(x)
-    result = QuantumCircuit(n)
-    for name, qubits, angles in circuit(weights, inputs):
-        getattr(result, name)(*angles, *qubits)
+    gates = list(circuit(weights, inputs))
+    result = QuantumCircuit(n, n if any(gate.name == "measure" for gate in gates) else 0)
+    for name, qubits, angles in gates:
+        if name == "measure":
+            result.measure(*qubits, *qubits)
+        elif name.endswith("_if"):
+            with result.if_test((qubits[0], 1)):
+                getattr(result, name.removesuffix("_if"))(*angles, qubits[1])
+        else:
+            getattr(result, name)(*angles, *qubits)
     return result, weights, inputs

@@ -47,8 +47,16 @@ GATES = {
 
 
 def apply(gates: Gates | list[Gate]) -> None:
+    outcomes = {}
     for name, qubits, angles in gates:
-        GATES[name](*angles, wires=qubits)
+        if name == "measure":
+            outcomes[qubits[0]] = qml.measure(*qubits)
+        elif name == "reset":
+            qml.measure(*qubits, reset=True)
+        elif name.endswith("_if"):
+            qml.cond(outcomes[qubits[0]], GATES[name.removesuffix("_if")])(*angles, wires=qubits[1])
+        else:
+            GATES[name](*angles, wires=qubits)
 
 
 def observable(problem: Problem) -> Any:
@@ -157,6 +165,12 @@ def forward(problem: Problem) -> Call:
 
 def gradient(problem: Problem) -> Call:
     return _jax.gradient(problem, default_qubit(problem))
+
+
+def feed_forward(problem: Problem) -> Call:
+    device = qml.device("default.qubit")
+    options = {"interface": "jax", "diff_method": "backprop", "mcm_method": "deferred"}
+    return _jax.gradient(problem, expectation(problem, device, **options))
 
 
 def hessian(problem: Problem) -> Call:

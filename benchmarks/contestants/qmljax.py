@@ -164,6 +164,10 @@ def ideal_gradient(problem: Problem) -> Call:
     return Call(jax.jit(jax.value_and_grad(lambda rows: function(rows).mean())), arguments)
 
 
+def feed_forward(problem: Problem) -> Call:
+    return _jax.gradient(problem, value(problem))
+
+
 def noisy_step(problem: Problem) -> Call:
     circuit, weights, inputs = to_qiskit(problem.num_qubits, problem.circuit)
     backend = qj.noise.Simulator(noise_model())

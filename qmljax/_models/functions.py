@@ -36,6 +36,8 @@ from qmljax._models.postselected import Postselected
 from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
 
 MAX_UNITARY_QUBITS = 15
+FEW_WIRES = 14  # of which the distribution is always computed as a whole; a heuristic, as is the next one
+SLOWER = 3  # an amplitude of a shot takes as long as so many powers of 2 of those of a state
 MOST_WIRES = 24  # of which a distribution is computed as a whole, if it takes fewer qubits shot by shot
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
 
@@ -329,8 +331,9 @@ def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
         Bit k of an outcome is measured classical bit k, or qubit k when the circuit measures nothing. Outcomes are -1
         where the parameters are not finite, and so there is no distribution to draw from.
 
-        A circuit that would take more than 24 qubits, with those that defer its measurements, is run shot by shot, many
-        at a time: what only controls from now on is measured at once, and its qubit used again.
+        Where that takes fewer amplitudes than a state, or a state would be on more than 24 qubits (those that defer
+        measurements included), the circuit is run shot by shot, many at a time: what only controls from now on is
+        measured at once, and its qubit used again.
 
     Raises:
         TypeError: `key` is no JAX random key.
@@ -353,10 +356,11 @@ def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
         )
     check_size(read.bits, MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     small = read.reduced(None)
-    found = None
-    if small.program.num_qubits > MOST_WIRES and not small.program.loads:
+    found, wires = None, small.program.num_qubits
+    if wires > FEW_WIRES and not small.program.loads:
         found = collapses(small.program, small.qubits)
-        found = found if found.num_qubits < small.program.num_qubits else None
-    qubits = small.program.num_qubits if found is None else found.num_qubits
+        least = found.num_qubits + math.log2(shots) + SLOWER if wires <= MOST_WIRES else found.num_qubits + 1
+        found = found if least <= wires else None
+    qubits = wires if found is None else found.num_qubits
     check_size(qubits, MAX_QUBITS, "A simulation", "Measure fewer qubits, or reset some that are done with.")
     return Sample(small.program, small.qubits, int(shots), found, compile=check_compile(compile))

@@ -311,7 +311,7 @@ def chi_squared(outcomes: np.ndarray, p: np.ndarray) -> bool:
 
 
 def test_shot_by_shot(monkeypatch):
-    monkeypatch.setattr(functions, "MOST_WIRES", 0)
+    monkeypatch.setattr(functions, "FEW_WIRES", 0), monkeypatch.setattr(functions, "MOST_WIRES", 0)
     fewer = 0
     for seed in range(12):
         circuit = Maker(seed).circuit_of(12)
@@ -354,7 +354,7 @@ def test_a_line_of_which_one_qubit_is_live():
 
 
 def test_what_is_not_finite_has_no_outcomes(monkeypatch):
-    monkeypatch.setattr(functions, "MOST_WIRES", 0)
+    monkeypatch.setattr(functions, "FEW_WIRES", 0), monkeypatch.setattr(functions, "MOST_WIRES", 0)
     circuit = QuantumCircuit(1, 2)
     circuit.ry(Parameter("t"), 0), circuit.measure(0, 0), circuit.h(0), circuit.measure(0, 1)
     outcomes = np.asarray(qj.sample(circuit, 50)(np.array([np.nan], np.float32), jax.random.key(0)))
