@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+MANY = 1 << 20
 PARITY = np.full(1, 0x1BD11BDA, np.uint32)
 
 
@@ -22,7 +23,7 @@ def words_of(key: Any) -> Any:
 
 
 def uniform(words: Any, size: int) -> Any:
-    """So many numbers of [0, 1) in float32. Words of NumPy give those of NumPy, and nothing is compiled."""
+    """So many numbers of [0, 1) in float32, of two words: of NumPy if the words are."""
     first, second = words[:1], words[1:]
     keys = (first, second, first ^ second ^ PARITY)
     left, right = first, np.arange(size, dtype=np.uint32) + second
@@ -33,3 +34,13 @@ def uniform(words: Any, size: int) -> Any:
         left = left + keys[(group + 1) % 3]
         right = right + keys[(group + 2) % 3] + np.full(1, group + 1, np.uint32)
     return ((left ^ right) >> np.uint32(9)).astype(np.float32) * np.float32(2.0**-23)
+
+
+def uniform_numbers(words: Any, size: int) -> np.ndarray:
+    """The same as an array of NumPy. Nothing is compiled for some; for many, that takes less time."""
+    if size <= MANY:
+        return np.asarray(uniform(np.asarray(words), size))
+    return np.asarray(_compiled(words, size))
+
+
+_compiled = jax.jit(uniform, static_argnums=1)

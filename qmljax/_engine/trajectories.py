@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qmljax._engine.threefry import uniform, words_of
+from qmljax._engine.threefry import uniform, uniform_numbers, words_of
 
 
 class Draws(NamedTuple):
@@ -56,8 +56,7 @@ def draw(key: Array, channels: Sequence[Any], sites: Sequence[int], forms: Seque
     index = np.array(sites)
     errors, until, tables = _tables(np if known else jnp, channels, index)
     with jax.ensure_compile_time_eval() if there else contextlib.nullcontext():  # also where other things are traced
-        words = xp.asarray(words_of(key))
-    u = uniform(words, count * (len(sites) + 1)).reshape(count, -1)
+        u = (uniform_numbers if there else uniform)(words_of(key), count * (len(sites) + 1)).reshape(count, -1)
     start, u = u[:, :1], 1 - u[:, 1:]
     # The first error is at the site between whose ends `start` lies: there one is sure, and before it there is none.
     error = (np if known else jnp).stack([table[-1] for table in tables])[index]

@@ -1,5 +1,7 @@
 """Trajectories of Pauli noise. Oracle: exact density matrices, which are tested against Qiskit's; statistics."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,3 +155,25 @@ def test_channels_that_are_no_mixtures_are_refused_and_twirled_by_request():
         noise.Simulator(model).expectation(circuit, "Z", with_std=True)
     with pytest.raises(TypeError, match="`key` must be a JAX random key"):
         noise.Simulator(model, method="trajectories")
+
+
+def test_a_traced_key_draws_the_same_and_little_is_compiled_for_it():
+    circuit = layers(3, 2)
+    theta = np.random.default_rng(0).normal(size=circuit.num_parameters).astype(np.float32)
+    model = noise.NoiseModel({"ry": noise.depolarizing(0.1), "cx": noise.pauli({"XZ": 0.1, "YI": 0.1})})
+
+    def value(key):
+        simulator = noise.Simulator(model, method="trajectories", trajectories=100, key=key)
+        return simulator.expectation(circuit, ["ZZX", "IYI"], with_std=True)(theta)
+
+    key = jax.random.key(3)
+    np.testing.assert_allclose(jax.jit(value)(key), value(key), atol=1e-5)
+
+    def drawn(key, circuit):
+        simulator = noise.Simulator(model, method="trajectories", trajectories=100, key=key)
+        return simulator.expectation(circuit, "ZZX").draws
+
+    programs = [jax.make_jaxpr(functools.partial(drawn, circuit=layers(3, depth)))(key) for depth in (2, 8)]
+    assert len(programs[0].eqns) == len(programs[1].eqns)  # none of them for each site
+    assert "random_bits" not in str(programs)
+    assert {aval.shape[0] for aval in programs[0].out_avals if aval.shape} == {104}  # odd ones compile longer
