@@ -44,7 +44,7 @@ TASKS = {
     "deep_traced_gradient": "the same, and its gradient",
     "ideal": "<O> without noise, for as many sets of parameters",
     "ideal_gradient": "the mean of the same, and its gradient",
-    "feed_forward": "<O> of a circuit whose measurements decide what follows, and its gradient",
+    "feed_forward_gradient": "<O> of a circuit whose measurements decide what follows, and its gradient",
     "bound": "<O> of circuits without parameters, other ones in every call",
 }
 SHOTS = 10**6
@@ -575,7 +575,7 @@ CASES = (
             Problem(
                 "feed-forward",
                 str(gates),
-                "feed_forward",
+                "feed_forward_gradient",
                 3,
                 _circuits.teleported(gates),
                 scale=gates,

@@ -82,7 +82,7 @@ def draw(p, counts, table):
     right.plot(sites, memory / 2**20, "s--", color="#0072B2", label="1,000 shots of the reused circuit")
     right.set(yscale="log", title="Memory of states", xlabel="sites", ylabel="MiB", xlim=(11, 23))
     for s, m, t in zip(sites, memory, seconds, strict=True):
-        right.annotate(f"{1000 * t:.0f} ms", (s, m / 2**20), (6, -16), textcoords="offset points")
+        right.annotate(f"{1000 * t:.0f} ms", (s, m / 2**20), (6, 8), textcoords="offset points")
     right.legend(loc="upper left")
     _figures.keep(figure, FIGURE)
 

@@ -80,7 +80,7 @@ TINY = {
     "step_with_inputs": Problem("input-gradients", "2/3", "step_with_inputs", 2, _circuits.qnn(2), 1, batch=3),
     "torch_step": Problem("torch-training-step", "2/3", "torch_step", 2, _circuits.qnn(2), 1, batch=3),
     "gram": Problem("gram-matrix", "3/2", "gram", 2, _circuits.kernel(2), 1, batch=3),
-    "feed_forward": Problem("feed-forward", "2", "feed_forward", 3, _circuits.teleported(2), 2),
+    "feed_forward_gradient": Problem("feed-forward", "2", "feed_forward_gradient", 3, _circuits.teleported(2), 2),
     "forward": Problem("call-overhead", "2", "forward", 2, _circuits.ring_ansatz(2, 1), 1),
     "gradient": Problem(
         "ising-energy",
@@ -193,7 +193,7 @@ def right(problem):
             return noisy(problem, w)
         case "noisy_gradient" | "trajectories_gradient" | "deep_gradient" | "deep_traced_gradient":
             return noisy(problem, w), differences(partial(noisy, problem), w)
-        case "feed_forward":  # the angles of teleported gates add up
+        case "feed_forward_gradient":  # the angles of teleported gates add up
             return np.cos(w.sum()), np.full(len(w), -np.sin(w.sum()))
         case "train":
             return [loss(adam(lambda w: differences(lambda w: loss(w, x), w), w, problem.steps), x) for w in starts]

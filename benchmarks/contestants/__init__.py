@@ -45,7 +45,7 @@ CONTESTANTS = {
             "qmljax",
             ("qmljax", "jax"),
             "complex64; value and gradient under jax.jit; kernels, samples and values as eager calls; TorchConnector.",
-            tasks=(*ALL, *TRAINING, *PRIMITIVES, *FIRST, *NOISY, *DEEP, "feed_forward", "torch_step"),
+            tasks=(*ALL, *TRAINING, *PRIMITIVES, *FIRST, *NOISY, *DEEP, "feed_forward_gradient", "torch_step"),
             peer=False,
         ),
         Contestant(
@@ -92,7 +92,7 @@ CONTESTANTS = {
             ("pennylane", "jax"),
             "default.qubit with JAX backpropagation, complex64; jit; first answers by its adjoint method without. "
             "TorchLayer with PyTorch's backpropagation; default.mixed for noise.",
-            tasks=(*ALL, *TRAINING, *FIRST, *NOISY[:3], "feed_forward", "torch_step"),
+            tasks=(*ALL, *TRAINING, *FIRST, *NOISY[:3], "feed_forward_gradient", "torch_step"),
             compiles=True,
         ),
         Contestant(

@@ -167,7 +167,7 @@ def gradient(problem: Problem) -> Call:
     return _jax.gradient(problem, default_qubit(problem))
 
 
-def feed_forward(problem: Problem) -> Call:
+def feed_forward_gradient(problem: Problem) -> Call:
     device = qml.device("default.qubit")
     options = {"interface": "jax", "diff_method": "backprop", "mcm_method": "deferred"}
     return _jax.gradient(problem, expectation(problem, device, **options))

@@ -164,7 +164,7 @@ def ideal_gradient(problem: Problem) -> Call:
     return Call(jax.jit(jax.value_and_grad(lambda rows: function(rows).mean())), arguments)
 
 
-def feed_forward(problem: Problem) -> Call:
+def feed_forward_gradient(problem: Problem) -> Call:
     return _jax.gradient(problem, value(problem))
 
 
