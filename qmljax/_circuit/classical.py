@@ -7,7 +7,7 @@ import numpy as np
 from qiskit.circuit import ClassicalRegister, Clbit
 from qiskit.circuit.classical import expr, types
 
-from qmljax._circuit.conditions import MOST_BITS, NEVER, Bit, Condition, Record, equal, is_set, tabulated
+from qmljax._circuit.conditions import MOST_BITS, NEVER, Bit, Condition, Record, equal, is_set
 
 WIDEST = 62  # bits of an integer, which int64 computes with
 
@@ -38,10 +38,11 @@ class Expressions:
 
     Args:
         held: What a `Clbit`, or a variable of the circuit, holds.
+        where: The condition that has a table, as `conditions.tabulated`.
     """
 
-    def __init__(self, held: Callable[[Any], Held]):
-        self.held = held
+    def __init__(self, held: Callable[[Any], Held], where: Callable[[list[Record], np.ndarray], Condition]):
+        self.held, self.where = held, where
 
     def condition(self, value: Any) -> Condition:
         """That an expression is true, or that a bit or register has a value: (bit or register, value).
@@ -51,7 +52,7 @@ class Expressions:
         """
         if isinstance(value, expr.Expr):
             on, found = self.tabulate(value)
-            return tabulated(on, found.astype(bool))
+            return self.where(on, found.astype(bool))
         target, number = value
         return equal(self.bits(target), int(number))
 
@@ -72,7 +73,7 @@ class Expressions:
             bits = self.bits(target)
             return [tuple(p for value in some for p in equal(bits, int(value))) for some in values]
         on, found = self.tabulate(target)
-        return [tabulated(on, np.isin(found, [int(value) for value in some])) for some in values]
+        return [self.where(on, np.isin(found, [int(value) for value in some])) for some in values]
 
     def assigned(self, value: expr.Expr, width: int) -> list[Condition]:
         """Each bit of the value of an expression."""
@@ -80,7 +81,7 @@ class Expressions:
             bits = self.bits(value.var if isinstance(value.var, Clbit | ClassicalRegister) else value)
             return [is_set(bit) for bit in bits] + [NEVER] * (width - len(bits))
         on, found = self.tabulate(value)
-        return [tabulated(on, (found.astype(np.int64) >> k & 1).astype(bool)) for k in range(width)]
+        return [self.where(on, (found.astype(np.int64) >> k & 1).astype(bool)) for k in range(width)]
 
     def tabulate(self, value: expr.Expr) -> tuple[list[Record], np.ndarray]:
         """The records that an expression depends on, and its values (2**k,) for all of theirs."""

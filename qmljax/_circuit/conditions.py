@@ -62,14 +62,22 @@ def both(a: Condition, b: Condition) -> Condition:
 
 def negation(condition: Condition) -> Condition:
     """That a condition is not met."""
-    left = ALWAYS
-    for product in condition:
-        outside, prefix = [], dict[Record, bool]()
-        for record, value in product.items():
-            outside.append(prefix | {record: not value})
-            prefix[record] = value
-        left = both(left, tuple(outside))
-    return left
+    if not condition or {} in condition:
+        return NEVER if condition else ALWAYS
+    record = next(iter(condition[0]))
+    low, high = (negation(_where(condition, record, value)) for value in (False, True))
+    if low == high:
+        return low
+    return tuple({record: value, **rest} for value, part in ((False, low), (True, high)) for rest in part)
+
+
+def _where(condition: Condition, record: Record, value: bool) -> Condition:
+    """What is left of a condition where a record has a value."""
+    return tuple(
+        {r: v for r, v in product.items() if r is not record}
+        for product in condition
+        if product.get(record, value) == value
+    )
 
 
 def records(condition: Condition) -> list[Record]:
@@ -115,8 +123,13 @@ def as_parity(condition: Condition) -> tuple[list[Record], bool] | None:
     on = records(condition)
     if len(condition) < 2 or len(on) > FEW_BITS:
         return None
-    met = table(condition, on)
+    even = is_parity(table(condition, on))
+    return None if even is None else (on, even)
+
+
+def is_parity(met: np.ndarray) -> bool | None:
+    """Whether a table is that of an even (True) or an odd (False) sum of all bits; None if of neither."""
     odd = (np.bitwise_count(np.arange(len(met))) & 1).astype(bool)
     if (met == odd).all():
-        return on, False
-    return (on, True) if (met != odd).all() else None
+        return False
+    return True if (met != odd).all() else None

@@ -61,7 +61,7 @@ class DynamicReader(Reader):
         self.branches: list[Condition] = []
         self.loops: list[_Loop] = []
         self.active: Condition = ALWAYS  # when what is being read happens
-        self.classical = Expressions(self.held)
+        self.classical = Expressions(self.held, self.where_met)
 
     def read_circuit(self) -> None:
         super().read_circuit()
@@ -133,9 +133,9 @@ class DynamicReader(Reader):
         elif isinstance(operation, BreakLoopOp | ContinueLoopOp):
             loop = self.loops[-1]
             if isinstance(operation, BreakLoopOp):
-                loop.left += self.active
+                loop.left = self.simple(loop.left + self.active)
             else:
-                loop.skipped += self.active
+                loop.skipped = self.simple(loop.skipped + self.active)
             self.update()
         elif isinstance(operation, WhileLoopOp):
             self.read_while(operation, qubits, clbits)
@@ -197,16 +197,25 @@ class DynamicReader(Reader):
 
     def update(self) -> None:
         """Says anew when what is being read happens. Nothing may be waiting to be placed."""
-        active = ALWAYS
-        for condition in self.branches:
-            active = both(active, condition)
-        for loop in self.loops:
-            for condition in (loop.left, loop.skipped):
-                active = both(active, negation(condition))
-        active = shortest(active)
-        if len(active) > MANY_PRODUCTS and conditions.as_parity(active) is None:
-            active = is_set(self.wires.recorded(active, self.where))
-        self.active = active
+        every = [*self.branches, *(negation(c) for loop in self.loops for c in (loop.left, loop.skipped))]
+        self.active = ALWAYS
+        for condition in every:
+            self.active = self.simple(both(self.active, condition))
+
+    def simple(self, condition: Condition) -> Condition:
+        """The same in few products, or as a parity, or else as a record that is computed now."""
+        condition = shortest(condition)
+        if len(condition) <= MANY_PRODUCTS or conditions.as_parity(condition) is not None:
+            return condition
+        return is_set(self.wires.recorded(condition, self.where))
+
+    def where_met(self, on: list[Record], met: np.ndarray) -> Condition:
+        """The condition that has a table."""
+        even = conditions.is_parity(met) if len(on) > conditions.FEW_BITS else None
+        if even is None:
+            return self.simple(conditions.tabulated(on, met))
+        odd = is_set(self.wires.parity(on, self.where))
+        return negation(odd) if even else odd
 
     def read_branches(
         self, cases: Sequence[Condition], blocks: Sequence[QuantumCircuit], qubits: Any, clbits: Any
@@ -227,16 +236,20 @@ class DynamicReader(Reader):
         found = self.evaluated(self.classical.cases, operation.target, labels)
         rest = ALWAYS
         for condition in found:
-            rest = both(rest, negation(condition))
+            rest = self.simple(both(rest, negation(condition)))
         default = [any(v is CASE_DEFAULT for v in values) for values, _ in operation.cases_specifier()]
-        cases = [shortest(rest + c) if other else shortest(c) for c, other in zip(found, default, strict=True)]
+        cases = [self.simple(rest + c) if other else self.simple(c) for c, other in zip(found, default, strict=True)]
         self.read_branches(cases, operation.blocks, qubits, clbits)
 
     def read_loop(self, loop: ForLoopOp, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> None:
         self.loops.append(_Loop())
         super().read_loop(loop, qubits, clbits, c)
+        self.note(loop.params[2], clbits)
         self.loops.pop()
         self.update()
+
+    def check_repeated(self, count: int) -> None:
+        super().check_repeated(max(count, len(self.wires.ops)))
 
     def read_turn(self, body: QuantumCircuit, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control) -> bool:
         self.flush()
@@ -264,7 +277,7 @@ class DynamicReader(Reader):
                     "whether it goes on depends on what is measured, so that it may take any number of turns. Write a "
                     "for loop of as many turns as there may be, with a break.",
                 )
-            self.check_repeated(max(turn, len(self.wires.ops)))
+            self.check_repeated(turn)
             turn += 1
             if not self.read_turn(body, qubits, clbits, NONE):
                 break
@@ -276,11 +289,16 @@ class DynamicReader(Reader):
         """The bits that a block would write, which is not run."""
         place = dict(zip(block.clbits, clbits, strict=False))
         for instruction in block.data:
-            inner = [place[b] for b in instruction.clbits]
-            if instruction.name == "measure":
+            operation, inner = instruction.operation, [place[b] for b in instruction.clbits]
+            if isinstance(operation, Measure | PauliProductMeasurement):
                 self.written.update(inner)
-            for part in getattr(instruction.operation, "blocks", ()):
-                self.note(part, inner)
+            elif isinstance(operation, Store):
+                self.written.update(place[bit] for bit in _bits(operation.lvalue))
+            elif isinstance(operation, ControlFlowOp):
+                for part in operation.blocks:
+                    self.note(part, inner)
+            elif inner and operation.definition is not None:
+                self.note(operation.definition, inner)
 
     def read_definition(
         self, definition: QuantumCircuit, qubits: tuple[int, ...], clbits: tuple[int, ...], c: Control
@@ -317,8 +335,7 @@ class DynamicReader(Reader):
         target, value = operation.lvalue, operation.rvalue
         if isinstance(target, expr.Index):
             self.fail(NotImplementedError, "it assigns a bit of a variable. Assign the whole variable.")
-        if isinstance(target.var, Clbit | ClassicalRegister):
-            bits = [target.var] if isinstance(target.var, Clbit) else list(target.var)
+        if bits := _bits(target):
             for bit, condition in zip(bits, self.evaluated(self.classical.assigned, value, len(bits)), strict=True):
                 self.written.add(self.scope[bit])
                 self.assign(self.scope[bit], condition)
@@ -336,6 +353,12 @@ class DynamicReader(Reader):
         assert isinstance(old, list)
         new = self.evaluated(self.classical.assigned, value, width)
         self.variables[target] = [self.merged(a, b) for a, b in zip(old, new, strict=True)]
+
+
+def _bits(target: Any) -> list[Clbit]:
+    """The bits of the circuit that a variable is, if any."""
+    var = getattr(target, "var", None)
+    return [var] if isinstance(var, Clbit) else list(var) if isinstance(var, ClassicalRegister) else []
 
 
 def _at(wires: dict[int, int], qubits: tuple[int, ...]) -> tuple[int, ...]:

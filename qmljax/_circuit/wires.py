@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmljax._circuit import conditions
-from qmljax._circuit.conditions import ALWAYS, NEVER, Bit, Condition, Record, shortest
+from qmljax._circuit.conditions import ALWAYS, NEVER, Bit, Condition, Record, is_set, shortest
 from qmljax._circuit.program import Op, controlled, given
 
 
@@ -114,6 +114,13 @@ class Wires:
         key = frozenset(frozenset(product.items()) for product in condition)
         if key not in self._known:
             self._known[key] = self.computed([(None, condition)], where)
+        return self._known[key]
+
+    def parity(self, on: Sequence[Record], where: str) -> Record:
+        """A record of the sum modulo 2 of some."""
+        key = frozenset(on)
+        if key not in self._known:
+            self._known[key] = self.computed([(None, is_set(record)) for record in on], where)
         return self._known[key]
 
     def computed(self, parts: Sequence[tuple[int | None, Condition]], where: str) -> Record:

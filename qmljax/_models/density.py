@@ -30,6 +30,7 @@ from qmljax._models.of_params import OfParams
 from qmljax._models.parts import in_parts
 
 FEW_WIRES = 12  # states of so many are small, and have programs that are shared
+MOST_AT_ONCE = 10  # qubits of a density matrix that is not asked for; a heuristic, as are the others
 WORSE = 3  # a density matrix takes as long as a state that is so many powers of 2 larger
 MOST_QUBITS = 12  # of a density matrix that is returned: 4**12 complex numbers
 
@@ -218,7 +219,7 @@ def averaged(read: Readout, memory: int) -> OfDensity | None:
         noisy, (), **(about if wired.observables else {"qubits": wired.qubits}), memory=memory, most=MAX_QUBITS
     )
     live = question.noisy.program.num_qubits
-    return OfDensity(question) if live <= engine.MAX_QUBITS and 2 * live + WORSE <= wires else None
+    return OfDensity(question) if live <= MOST_AT_ONCE and 2 * live + WORSE <= wires else None
 
 
 def density_matrix(
