@@ -37,7 +37,7 @@ FLOORS = {
         "program",
         "gates pauli_basis",
         "parse",
-        "noisy readout",
+        "noisy readout undone",
         "frames",
     ],
     "_engine": [

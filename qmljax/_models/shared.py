@@ -43,6 +43,7 @@ class Question:
         data: Its arguments: Pauli sums, if these are asked for.
         index: To which output each element of what it reads is added; those beyond the last are left out.
         shape: Of the output for a row.
+        whole: Whether it is given as the shared program computes it, (rows, raw outputs), both filled up.
     """
 
     circuit: AnyCircuit
@@ -51,6 +52,11 @@ class Question:
     data: PauliSums | None
     index: np.ndarray
     shape: tuple[int, ...]
+    whole: bool = False
+
+    def out(self, batch: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the answer for parameters (*batch, P)."""
+        return (filled_up(math.prod(batch)), len(self.index)) if self.whole else (*batch, *self.shape)
 
     def traced(self, *arrays: Array) -> Array:
         """Arrays (*batch, columns), whose batch dimensions broadcast, to outputs (*batch, *shape), computed by JAX."""
@@ -60,8 +66,12 @@ class Question:
         for columns, array in zip(self.columns, arrays, strict=True):
             params = params.at[..., np.array(columns, int)].set(jnp.broadcast_to(array, (*batch, len(columns))))
         rows = params.reshape(math.prod(batch), params.shape[-1])
+        if self.whole:
+            rows = jnp.pad(rows, ((0, filled_up(len(rows)) - len(rows)), (0, 0)))
         tables = self.circuit.tables._replace(count=int(self.circuit.tables.count))  # so that the loop has a transpose
         raw = answers.traced(self.kind, tables, self.data, self.circuit.traced(rows))
+        if self.whole:
+            return raw
         out = jnp.zeros((len(rows), math.prod(self.shape)), raw.dtype).at[:, self.index].add(raw, mode="drop")
         return out.reshape((*batch, *self.shape))
 
@@ -76,8 +86,7 @@ class At:
         self.batch = np.broadcast_shapes(*(shape[:-1] for shape in self.shapes))
         self.dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
         self.params = self._params(arrays)
-        rows = rounded(len(self.params), ROWS)
-        self.size = len(self.params) if rows is None else rows
+        self.size = filled_up(len(self.params))
         self.tables = question.circuit.tables._replace(dense=question.circuit.tables.dense.astype(self.dtype))
         self.angles = question.circuit.angles(self.params, self.size, self.dtype)
 
@@ -114,6 +123,8 @@ class At:
 
     def cut(self, raw: Any) -> np.ndarray:
         """(rows, raw outputs) -> (*batch, *shape)."""
+        if self.question.whole:
+            return np.asarray(raw)
         q, raw = self.question, np.asarray(raw)[: len(self.params)]
         size = math.prod(q.shape)
         if _is_cut(q.index, size):
@@ -126,6 +137,8 @@ class At:
 
     def _uncut(self, cotangent: np.ndarray) -> np.ndarray:
         """Its transpose."""
+        if self.question.whole:
+            return cotangent
         q, size = self.question, math.prod(self.question.shape)
         out = np.zeros((self.size, len(q.index)), cotangent.dtype)
         flat = cotangent.reshape(len(self.params), size)
@@ -138,14 +151,20 @@ def _is_cut(index: np.ndarray, size: int) -> bool:
     return len(index) >= size and bool((index[:size] == np.arange(size)).all() and (index[size:] >= size).all())
 
 
+def filled_up(rows: int) -> int:
+    """How many rows the shared program takes for so many."""
+    size = rounded(rows, ROWS)
+    return rows if size is None else size
+
+
 # The questions that there are.
 
 
-def of_amplitudes(program: Program, *columns: tuple[int, ...]) -> Question | None:
-    """Amplitudes (2**n,)."""
+def of_amplitudes(program: Program, *columns: tuple[int, ...], whole: bool = False) -> Question | None:
+    """Amplitudes (2**n,); `whole` as of a question."""
     circuit = encode(program)
     size = 1 << program.num_qubits
-    return None if circuit is None else Question(circuit, columns, "amplitudes", None, _states(circuit), (size,))
+    return None if circuit is None else Question(circuit, columns, "amplitudes", None, _states(circuit), (size,), whole)
 
 
 def of_probabilities(
@@ -212,11 +231,20 @@ def known(arrays: Sequence[Any]) -> bool:
     return not isinstance(_here.bind(), jax.core.Tracer)  # not within `jax.jit`
 
 
+def numbers(array: Any) -> np.ndarray:
+    """The numbers of an array whose numbers are known."""
+    return np.asarray(getattr(array, "primal", array))
+
+
 def fit(question: Question | None, arrays: Sequence[Any], memory: int | None = None) -> bool:
     """Whether there is a question, and a call small enough for the shared program, and for some bytes if need be."""
+    return fit_rows(question, math.prod(np.broadcast_shapes(*(a.shape[:-1] for a in arrays))), memory)
+
+
+def fit_rows(question: Question | None, count: int, memory: int | None = None) -> bool:
+    """`fit` for so many rows of parameters."""
     if question is None:
         return False
-    count = math.prod(np.broadcast_shapes(*(a.shape[:-1] for a in arrays)))
     rows = rounded(count, ROWS)
     if rows is None or not count or rows * question.circuit.work > WORK:
         return False
@@ -237,7 +265,7 @@ def _of_answer(*arrays: Any, question: Question) -> Any:
     batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
     dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
     kind = np.result_type(dtype, np.complex64) if question.kind == "amplitudes" else dtype
-    return jax.core.ShapedArray((*batch, *question.shape), kind)
+    return jax.core.ShapedArray(question.out(batch), kind)
 
 
 def _answer_jvp(primals: Any, tangents: Any, *, question: Question, at: At | None) -> Any:
