@@ -28,7 +28,9 @@ ROWS = (1, 16, 128)
 STRINGS = tuple(4**k for k in range(2, 8))  # entries of a sum
 WIDTHS = (4, 16)  # strings in an entry
 OBSERVABLES = tuple(4**k for k in range(1, 7))
+TERMS = 1 << 12  # of an observable whose projectors are written as Pauli strings
 COPIES = 8  # of the states, which reading them takes
+STRING = 128  # signs of strings that take no longer than an amplitude in a level, generously
 WORK = 1 << 20  # amplitudes times levels times rows of a call: above, a program of its own is worth its compilation
 
 
@@ -54,6 +56,12 @@ class Question:
     shape: tuple[int, ...]
     whole: bool = False
 
+    @property
+    def work(self) -> int:
+        """Of a row: amplitudes times levels, and what it takes to read strings, which is less."""
+        size = self.circuit.tables.source.shape[1]
+        return self.circuit.work + (0 if self.data is None else math.prod(self.data.z.shape) * size // STRING)
+
     def out(self, batch: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the answer for parameters (*batch, P)."""
         return (filled_up(math.prod(batch)), len(self.index)) if self.whole else (*batch, *self.shape)
@@ -67,7 +75,7 @@ class Question:
             params = params.at[..., np.array(columns, int)].set(jnp.broadcast_to(array, (*batch, len(columns))))
         rows = params.reshape(math.prod(batch), params.shape[-1])
         if self.whole:
-            rows = jnp.pad(rows, ((0, filled_up(len(rows)) - len(rows)), (0, 0)))
+            rows = jnp.pad(rows, ((0, filled_up(len(rows)) - len(rows)), (0, 0)), mode="edge" if len(rows) else "empty")
         tables = self.circuit.tables._replace(count=int(self.circuit.tables.count))  # so that the loop has a transpose
         raw = answers.traced(self.kind, tables, self.data, self.circuit.traced(rows))
         if self.whole:
@@ -200,7 +208,10 @@ def _states(circuit: AnyCircuit) -> np.ndarray:
 @functools.lru_cache(maxsize=64)
 def _padded(observables: tuple[Observable, ...]) -> PauliSums | None:
     """Their strings, filled up to the size of others."""
-    sums = pauli_sums.pauli_sums(observables)
+    paulis = [o.in_paulis(TERMS) for o in observables]
+    if None in paulis:
+        return None
+    sums = pauli_sums.pauli_sums(tuple(paulis))
     if sums is None:
         return None
     arrays = list(map(np.asarray, sums))
@@ -246,7 +257,7 @@ def fit_rows(question: Question | None, count: int, memory: int | None = None) -
     if question is None:
         return False
     rows = rounded(count, ROWS)
-    if rows is None or not count or rows * question.circuit.work > WORK:
+    if rows is None or not count or rows * question.work > WORK:
         return False
     return memory is None or COPIES * count * (16 << question.circuit.program.num_qubits) <= memory
 

@@ -209,11 +209,14 @@ def test_formulas_and_their_slopes():
         circuit.rx(expression, 0)
         circuit.ry(1.0, 0)
     expressions = qj.parse(circuit).expressions
-    params = np.random.default_rng(0).uniform(0.2, 1, (7, 2))
+    rng = np.random.default_rng(0)
+    params = rng.uniform(0.2, 1, (7, 2))
     formulas = Formulas(expressions, 2)
     close(formulas.values(params), evaluate(expressions, params.T).T)
     slopes = jax.vmap(jax.jacrev(lambda p: evaluate(expressions, p)))(params)
-    close(np.broadcast_to(formulas.slopes(params), slopes.shape), slopes)
+    tangents, cotangents = rng.normal(size=(7, 2)), rng.normal(size=(7, len(expressions)))
+    close(formulas.pushed(params, tangents), np.einsum("bvp,bp->bv", slopes, tangents))
+    close(formulas.pulled(params, cotangents), np.einsum("bvp,bv->bp", slopes, cotangents))
 
 
 def test_circuits_of_a_size_share_a_program():
