@@ -278,28 +278,32 @@ def parities(term: Term) -> tuple[list[int], list[float], bool] | None:
 # What is compiled, for one row of angles.
 
 
-def state(tables: Tables, angles: Array) -> Array:
-    """The state (2, 2**n), in the precision of the angles."""
+def state(tables: Tables, angles: Array, start: Array | None = None) -> Array:
+    """What becomes of a state (2, 2**n), by default of what the circuit starts from; in the precision of the angles."""
     spectra, blocks = _split(tables, angles)
 
     def run(k: Array, state: Array) -> Array:
         return _level(state, *_of_level(k, tables, spectra, blocks))
 
-    start = jnp.zeros((2, tables.source.shape[1]), angles.dtype).at[0, 0].set(1)
+    if start is None:
+        start = jnp.zeros((2, tables.source.shape[1]), angles.dtype).at[0, 0].set(1)
     if len(angles) > _count(tables):
         start = start.at[0].set(angles[_count(tables) :])
     return lax.fori_loop(0, tables.count, run, start + 0 * angles[0])  # which varies over a mesh as the angles do
 
 
 def pull(tables: Tables, angles: Array, out: Array, cotangent: Array) -> Array:
-    """The cotangent of the angles, from the state and its cotangent: levels are undone one by one."""
+    """The cotangent of the angles, from a state, or some (columns, 2, 2**n), and its: levels are undone one by one."""
     (spectra, blocks), transpose = jax.vjp(lambda a: _split(tables, a), angles)
+
+    def each(act: Any) -> Any:
+        return act if out.ndim == 2 else jax.vmap(act, in_axes=(0, *[None] * 5))
 
     def undo(k: Array, carry: Any) -> Any:
         state, cotangent, found = carry
         level = _of_level(tables.count - 1 - k, tables, spectra, blocks)
-        state = _undone(state, *level)
-        _, back = jax.vjp(lambda s, spectrum, own: _level(s, spectrum, own, *level[2:]), state, level[0], level[1])
+        state = each(_undone)(state, *level)
+        _, back = jax.vjp(lambda s, *own: each(_level)(s, *own, *level[2:]), state, level[0], level[1])
         cotangent, *mine = back(cotangent)
         at = tables.count - 1 - k
         return state, cotangent, jax.tree.map(lambda all_, one: all_.at[at].set(one), found, tuple(mine))

@@ -29,7 +29,7 @@ from qmljax._models import shared
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import FIRST, Compiled, question, size
-from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
+from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities, of_unitary
 
 MAX_UNITARY_QUBITS = 15
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
@@ -109,6 +109,9 @@ class Statevector(OfParams):
 @dataclass(frozen=True, repr=False)
 class Unitary(OfParams):
     """`f(params)`: (..., P) -> complex matrices (..., 2**n, 2**n)."""
+
+    def _question(self) -> Question | None:
+        return of_unitary(self.program, self._columns)
 
     def _of(self, params: Array) -> Array:
         matrix = to_complex(columns(self.program, params, self.memory))  # (2**n, *batch, 2**n)

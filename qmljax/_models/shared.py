@@ -30,6 +30,8 @@ WIDTHS = (4, 16)  # strings in an entry
 OBSERVABLES = tuple(4**k for k in range(1, 7))
 TERMS = 1 << 12  # of an observable whose projectors are written as Pauli strings
 COPIES = 8  # of the states, which reading them takes
+UNITARY_QUBITS = 10
+COLUMNS = 4  # that take no longer than a state: they have their angles in common
 STRING = 128  # signs of strings that take no longer than an amplitude in a level, generously
 WORK = 1 << 20  # amplitudes times levels times rows of a call: above, a program of its own is worth its compilation
 
@@ -41,7 +43,8 @@ class Question:
     Attributes:
         circuit: The circuit.
         columns: Which parameters the columns of each array are.
-        kind: What the shared program reads: amplitudes, probabilities, or so many expectation values.
+        kind: What the shared program reads: amplitudes, probabilities, columns of the unitary matrix, or so many
+            expectation values.
         data: Its arguments: Pauli sums, if these are asked for.
         index: To which output each element of what it reads is added; those beyond the last are left out.
         shape: Of the output for a row.
@@ -60,7 +63,17 @@ class Question:
     def work(self) -> int:
         """Of a row: amplitudes times levels, and what it takes to read strings, which is less."""
         size = self.circuit.tables.source.shape[1]
+        if self.kind == "columns":
+            return self.circuit.work * size // COLUMNS
         return self.circuit.work + (0 if self.data is None else math.prod(self.data.z.shape) * size // STRING)
+
+    @functools.cached_property
+    def picked(self) -> np.ndarray | None:
+        """Of each output, which of the raw ones it is; None if it may be a sum of several, or of none."""
+        used = np.flatnonzero(self.index < math.prod(self.shape))
+        places = np.full(math.prod(self.shape), -1, np.int32)
+        places[self.index[used]] = used
+        return places if len(used) == len(places) and (places >= 0).all() else None
 
     def out(self, batch: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the answer for parameters (*batch, P)."""
@@ -135,8 +148,8 @@ class At:
             return np.asarray(raw)
         q, raw = self.question, np.asarray(raw)[: len(self.params)]
         size = math.prod(q.shape)
-        if _is_cut(q.index, size):
-            out = raw[:, :size]
+        if q.picked is not None:
+            out = raw[:, q.picked]
         else:
             added = np.zeros((size + 1, len(raw)), raw.dtype)
             np.add.at(added, np.minimum(q.index, size), raw.T)
@@ -155,10 +168,6 @@ class At:
         return out
 
 
-def _is_cut(index: np.ndarray, size: int) -> bool:
-    return len(index) >= size and bool((index[:size] == np.arange(size)).all() and (index[size:] >= size).all())
-
-
 def filled_up(rows: int) -> int:
     """How many rows the shared program takes for so many."""
     size = rounded(rows, ROWS)
@@ -173,6 +182,17 @@ def of_amplitudes(program: Program, *columns: tuple[int, ...], whole: bool = Fal
     circuit = encode(program)
     size = 1 << program.num_qubits
     return None if circuit is None else Question(circuit, columns, "amplitudes", None, _states(circuit), (size,), whole)
+
+
+def of_unitary(program: Program, *columns: tuple[int, ...]) -> Question | None:
+    """The unitary matrix (2**n, 2**n)."""
+    circuit = encode(program) if program.num_qubits <= UNITARY_QUBITS else None
+    if circuit is None:
+        return None
+    size, z = 1 << program.num_qubits, _states(circuit).astype(np.int32)
+    inside = (z[:, None] < size) & (z[None] < size)  # raw outputs are columns, one after the other
+    index = np.where(inside, z[None] * size + z[:, None], size * size).reshape(-1)
+    return Question(circuit, columns, "columns", None, index, (size, size))
 
 
 def of_probabilities(
@@ -252,12 +272,12 @@ def fit(question: Question | None, arrays: Sequence[Any], memory: int | None = N
     return fit_rows(question, math.prod(np.broadcast_shapes(*(a.shape[:-1] for a in arrays))), memory)
 
 
-def fit_rows(question: Question | None, count: int, memory: int | None = None) -> bool:
-    """`fit` for so many rows of parameters."""
+def fit_rows(question: Question | None, count: int, memory: int | None = None, times: int = 1) -> bool:
+    """`fit` for so many rows of parameters, asked so many times."""
     if question is None:
         return False
     rows = rounded(count, ROWS)
-    if rows is None or not count or rows * question.work > WORK:
+    if rows is None or not count or rows * question.work * times > WORK:
         return False
     return memory is None or COPIES * count * (16 << question.circuit.program.num_qubits) <= memory
 
@@ -275,7 +295,7 @@ def _traced(question: Question, *arrays: Array) -> Array:
 def _of_answer(*arrays: Any, question: Question) -> Any:
     batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
     dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
-    kind = np.result_type(dtype, np.complex64) if question.kind == "amplitudes" else dtype
+    kind = np.result_type(dtype, np.complex64) if question.kind in ("amplitudes", "columns") else dtype
     return jax.core.ShapedArray(question.out(batch), kind)
 
 
