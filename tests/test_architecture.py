@@ -50,7 +50,8 @@ FLOORS = {
         "density expectations trajectories",
     ],
     "_models": [
-        "__init__ arguments backend interpret parts positions protocols qpy_limits shared trees",
+        "__init__ arguments backend interpret parts positions protocols qpy_limits questions trees",
+        "shared",
         "by_name circuit_bytes compiled",
         "by_value functions qnn slots uncompute",
         "density metric on_backend shots state_fidelity",

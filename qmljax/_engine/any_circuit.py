@@ -30,7 +30,7 @@ from qmljax._engine.loads import Loads, loads
 from qmljax._engine.stacking import widen
 from qmljax._engine.state import PRECISION, cos_sin, join_complex, square, transform
 
-QUBITS = (6, 8, 10, 12)
+QUBITS = (6, 8, 10, 12, 14, 16)
 LEVELS = (32, 128, 512)
 WIDTHS = (0, 4, 16)  # rows of a matrix on the highest qubits
 SIZE = 1 << 20  # amplitudes times levels: above, a program of its own is worth its compilation
@@ -42,7 +42,7 @@ class Tables(NamedTuple):
 
     Attributes:
         count: How many levels there are; the others are room.
-        source: Of each basis state, where it comes from, (L, 2**n).
+        source: Of each basis state, where it comes from, (L, 2**n), in 16 bits.
         target: Where it goes to, (L, 2**n).
         dense: Matrices on the highest qubits, (L, 2 K, 2 K), which act on real and imaginary parts; K may be 0.
     """
@@ -253,7 +253,7 @@ def _permutations(monomials: Any, n: int, count: int) -> tuple[np.ndarray, np.nd
             images[k] = monomial.image
     flat = images + (np.arange(len(images), dtype=np.int32) << n)[:, None]
     source.reshape(-1)[flat] = np.arange(1 << n, dtype=np.int32)
-    return source, target
+    return source.astype(np.uint16), target.astype(np.uint16)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -349,7 +349,8 @@ def _split(tables: Tables, angles: Array) -> tuple[Array, tuple[Array, ...]]:
 def _of_level(k: Array, tables: Tables, spectra: Array, blocks: tuple[Array, ...]) -> tuple[Any, ...]:
     at = functools.partial(lax.dynamic_index_in_dim, index=k, keepdims=False)
     own = [at(jnp.asarray(table)) for table in tables[1:]]
-    return at(spectra), tuple(at(block) for block in blocks), *own[:2], own[2].astype(spectra.dtype)
+    source, target = (index.astype(np.int32) for index in own[:2])
+    return at(spectra), tuple(at(block) for block in blocks), source, target, own[2].astype(spectra.dtype)
 
 
 def _level(state: Array, spectrum: Array, blocks: Any, source: Array, target: Array, dense: Array) -> Array:

@@ -1,6 +1,7 @@
 """The arguments of calls, checked in Python before anything is traced."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,9 +95,10 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
 def _values(program: Program, params: np.ndarray) -> np.ndarray:
     """The expressions of a program at numbers (P, *batch), by NumPy where it can."""
     if (formulas := _formulas(program)) is not None:
-        rows = params.reshape(len(params), -1).T.astype(np.float64)
+        rows = params.reshape(len(params), math.prod(params.shape[1:])).T.astype(np.float64)
         with np.errstate(all="ignore"):
-            return formulas.values(rows).T.reshape(-1, *params.shape[1:]).astype(params.dtype)
+            values = formulas.values(rows).T.astype(params.dtype)
+        return values.reshape(len(values), *params.shape[1:])
     with jax.ensure_compile_time_eval():
         return np.asarray(evaluate(program.expressions, jnp.asarray(params)))
 

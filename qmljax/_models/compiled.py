@@ -23,7 +23,7 @@ from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
 from qmljax._models import shared
 from qmljax._models.parts import cut, filled, room
-from qmljax._models.shared import Question
+from qmljax._models.questions import Question
 
 FIRST = 8  # calls of one shape that the shared program answers
 

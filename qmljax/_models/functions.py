@@ -29,7 +29,7 @@ from qmljax._models import shared
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import FIRST, Compiled, question, size
-from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities, of_unitary
+from qmljax._models.questions import Question, of_amplitudes, of_expectations, of_probabilities, of_unitary
 
 MAX_UNITARY_QUBITS = 15
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32

@@ -17,7 +17,8 @@ from qmljax._engine.state import PRECISION
 from qmljax._models.arguments import check_compile
 from qmljax._models.compiled import question
 from qmljax._models.functions import OfParams
-from qmljax._models.shared import At, Question, fit_rows, of_amplitudes
+from qmljax._models.questions import At, Question, of_amplitudes
+from qmljax._models.shared import fit_rows
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,7 +18,8 @@ from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
 from qmljax._models.functions import Statevector, statevector
 from qmljax._models.parts import cut
-from qmljax._models.shared import Question, fit, of_amplitudes
+from qmljax._models.questions import Question, of_amplitudes
+from qmljax._models.shared import fit
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,9 +67,11 @@ class Fidelity(Compiled):
         if left is None or right is None:
             return None
         batch = np.broadcast_shapes(params_a.shape[:-1], params_b.shape[:-1])
-        none = np.zeros((*batch, 0), np.float32)
-        overlaps = _overlap(shared.answer(left, params_a, none), shared.answer(right, params_b, none))
-        return cut(overlaps, math.prod(batch)).reshape(batch)
+        states = (
+            shared.answer(asked, params, np.zeros((*batch, 0), params.dtype))
+            for asked, params in ((left, params_a), (right, params_b))
+        )
+        return cut(_overlap(*states), math.prod(batch)).reshape(batch)
 
 
 @functools.lru_cache(maxsize=32)

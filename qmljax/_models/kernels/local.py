@@ -18,7 +18,8 @@ from qmljax._models.compiled import question
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import mirrored
 from qmljax._models.parts import spread
-from qmljax._models.shared import Question, fit, fit_rows, of_expectations
+from qmljax._models.questions import Question, of_expectations
+from qmljax._models.shared import fit, fit_rows
 from qmljax._progress import CompiledBar
 
 

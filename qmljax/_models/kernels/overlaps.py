@@ -16,7 +16,7 @@ from qmljax._models.compiled import question
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import equal, equal_numbers
 from qmljax._models.parts import cut
-from qmljax._models.shared import Question, of_amplitudes
+from qmljax._models.questions import Question, of_amplitudes
 from qmljax._progress import CompiledBar
 
 

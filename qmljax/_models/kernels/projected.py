@@ -27,7 +27,8 @@ from qmljax._models.on_backend import BackendQNN, of_parts
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source
-from qmljax._models.shared import Question, fit, of_expectations
+from qmljax._models.questions import Question, of_expectations
+from qmljax._models.shared import fit
 from qmljax._progress import CompiledBar, load_tqdm
 
 
