@@ -207,13 +207,17 @@ def of_probabilities(
 
 
 def of_expectations(
-    program: Program, observables: tuple[Observable, ...], shape: tuple[int, ...], *columns: tuple[int, ...]
+    program: Program,
+    observables: tuple[Observable, ...],
+    shape: tuple[int, ...],
+    *columns: tuple[int, ...],
+    whole: bool = False,
 ) -> Question | None:
-    """Expectation values, of as many observables as the shape has elements."""
+    """Expectation values, of as many observables as the shape has elements; filled up, they are 0 beyond them."""
     sums, count, circuit = _padded(observables), rounded(len(observables), OBSERVABLES), encode(program)
     if sums is None or count is None or circuit is None:
         return None
-    return Question(circuit, columns, count, sums, np.arange(count), shape)
+    return Question(circuit, columns, count, sums, np.arange(count), shape, whole)
 
 
 def _states(circuit: AnyCircuit) -> np.ndarray:

@@ -436,12 +436,15 @@ def test_nothing_is_compiled_for_a_circuit_never_seen(caplog):
         params = rng.normal(size=circuit.num_parameters).astype(np.float32)
         kernel, near = (qj.fidelity_kernel(feature_map, local=local) for local in (False, True))
         vector = qj.circuits.raw_feature_vector(2**n)
+        projected = qj.projected_kernel(feature_map, observables=["Z" * n, "I" * (n - 1) + "X"])
         for out in (
             kernel(x),
             kernel(x, y[:3]),
             kernel.pairs(x, y),
             near(x[:3], y[:4]),
             near.pairs(x, y),
+            projected(x),
+            projected.pairs(x, y),
             qj.fidelity(feature_map, circuit)(x[0], params),
             qj.unitary(circuit)(params),
             qj.metric_tensor(circuit)(params),

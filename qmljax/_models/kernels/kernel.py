@@ -103,10 +103,10 @@ class BaseKernel(Compiled):
         values = self._run_pairs(rows(x), rows(y), weights)
         return values if x.ndim == 2 else values[0]
 
-    def _run_pairs(self, x: Any, y: Any, weights: Any) -> Array:
-        return Pairs(self, compile=self.compile)._answer(x, y, weights)
+    def _run_pairs(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
+        return Pairs(self, compile=self.compile)._answer(x, y, weights, *more)
 
-    def _first_pairs(self, x: Any, y: Any, weights: Any) -> Array | None:
+    def _first_pairs(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
         """`pairs` by a shared program, if there is one."""
         return None
 
@@ -114,7 +114,7 @@ class BaseKernel(Compiled):
         """Whether so many are few enough for it."""
         return self._fits(x, y, weights)
 
-    def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
+    def _trace_pairs(self, x: Array, y: Array, weights: Array, *more: Any) -> Array:
         """(N, d), (N, d), (W,) -> (N,)."""
         raise NotImplementedError
 
@@ -200,20 +200,20 @@ class Pairs(Compiled):
 
     kernel: BaseKernel
 
-    def _first(self, x: Any, y: Any, weights: Any) -> Array | None:
-        return self.kernel._first_pairs(x, y, weights)
+    def _first(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
+        return self.kernel._first_pairs(x, y, weights, *more)
 
-    def _fits(self, x: Any, y: Any, weights: Any) -> bool:
+    def _fits(self, x: Any, y: Any, weights: Any, *more: Any) -> bool:
         return self.kernel._pairs_fit(x, y, weights)
 
-    def _in_room(self, x: Any, y: Any, weights: Any) -> Array | None:
+    def _in_room(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
         if len(x) < 2 or any(isinstance(points, jax.core.Tracer) for points in (x, y)):
             return None
         size = self._calls.room((x.dtype, y.dtype, weights.dtype), len(x))
-        return None if size == len(x) else cut(self._run(filled(x, size), filled(y, size), weights), len(x))
+        return None if size == len(x) else cut(self._run(filled(x, size), filled(y, size), weights, *more), len(x))
 
-    def _trace(self, x: Array, y: Array, weights: Array) -> Array:
-        return self.kernel._trace_pairs(x, y, weights)
+    def _trace(self, x: Array, y: Array, weights: Array, *more: Any) -> Array:
+        return self.kernel._trace_pairs(x, y, weights, *more)
 
 
 def rows(points: Any) -> Any:

@@ -1,7 +1,7 @@
 """Fidelities of all points at once: N states and one matrix product, instead of N**2 circuits."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from qmljax._engine.state import PRECISION
 from qmljax._models import shared
 from qmljax._models.compiled import question
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
-from qmljax._models.kernels.points import equal, equal_numbers
+from qmljax._models.kernels.points import alike, all_equal, equal, pairs_equal
 from qmljax._models.parts import cut
 from qmljax._models.questions import Question, of_amplitudes
 from qmljax._progress import CompiledBar
@@ -50,23 +50,19 @@ class FidelityKernel(BaseKernel):
         asked = question(self)
         if asked is None:
             return None
-        points = self._alike(x, x if y is None else y, weights)
+        points = alike(x, x if y is None else y, weights=weights)
         states = [shared.answer(asked, p, weights) for p in (points if y is not None else points[:1])]
-        same = _filled(equal_numbers if shared.known(points) else equal, *points, *map(len, (states[0], states[-1])))
+        same = all_equal(*points, len(states[0]), len(states[-1]))
         return cut(_gram_of_amplitudes(states, same), *map(len, points))
 
     def _first_pairs(self, x: Any, y: Any, weights: Any) -> Array | None:
         asked = question(self)
         if asked is None:
             return None
-        points = self._alike(x, y, weights)
+        points = alike(x, y, weights=weights)
         states = [shared.answer(asked, p, weights) for p in points]
-        return cut(_pairs_of_amplitudes(*states, _filled(_equal_pairs, *points, len(states[0]))), len(x))
-
-    def _alike(self, x: Any, y: Any, weights: Any) -> list[Any]:
-        """Points of the dtype that the kernel of them has."""
-        dtype = common_dtype(x, y, weights)
-        return [p if p.dtype == dtype else p.astype(dtype) for p in (x, y)]
+        left, right = points
+        return cut(_pairs_of_amplitudes(*states, pairs_equal(left, right, len(states[0]))), len(x))
 
     def _tiles(self, x: Array, y: Array | None, weights: Array, dtype: Any, tile: int) -> Array:
         """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again.
@@ -113,7 +109,7 @@ class FidelityKernel(BaseKernel):
         def some(x: Array, y: Array) -> Array:
             return _overlaps(*(self._state_of(points, weights, dtype) for points in (x, y)))
 
-        return _exact(self._in_parts(some, x, y, copies=16), _equal_pairs(x, y))
+        return _exact(self._in_parts(some, x, y, copies=16), (x == y).all(axis=-1))
 
 
 def _gram(states: Sequence[Array], same: Array) -> Array:
@@ -154,17 +150,6 @@ def _pairs_of_amplitudes(left: Array, right: Array, same: Array) -> Array:
 def _parts(amplitudes: Array) -> Array:
     """(N, 2**n) -> (2, 2**n, N)."""
     return jnp.stack([amplitudes.real.T, amplitudes.imag.T])
-
-
-def _equal_pairs(x: Any, y: Any) -> Any:
-    return (x == y).all(axis=-1)
-
-
-def _filled(compare: Callable[[Any, Any], Any], x: Any, y: Any, *sizes: int) -> Any:
-    """Which points are equal, (*sizes); nothing is compiled for it where they are numbers."""
-    there = shared.known((x, y))
-    same = compare(*(map(shared.numbers, (x, y)) if there else (x, y)))
-    return (np if there else jnp).pad(same, [(0, size - n) for size, n in zip(sizes, same.shape, strict=True)])
 
 
 def _normalised(states: Array) -> Array:
