@@ -18,7 +18,7 @@ from qmljax._models.arguments import check_compile
 from qmljax._models.compiled import question
 from qmljax._models.functions import OfParams
 from qmljax._models.questions import At, Question, of_amplitudes
-from qmljax._models.shared import fit_rows
+from qmljax._models.shared import fit_rows, known
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,7 +33,8 @@ class MetricTensor(OfParams):
 
     def _first(self, params: Any) -> Array | None:
         asked = question(self)
-        if asked is None or isinstance(params, jax.core.Tracer):  # its derivatives are second ones of the state
+        # Its derivatives are second ones of the state.
+        if asked is None or isinstance(params, jax.core.Tracer) or not known([params]):
             return None
         at = At(asked, [params])
         psi = at.value()[..., None]
