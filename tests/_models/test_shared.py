@@ -495,6 +495,20 @@ def test_loaded_amplitudes_have_norm_one():
     close(qj.statevector(fixed, compile=False)(), np.kron([0.6, 0, 0, 0.8], [1, 0]))
 
 
+def test_rows_that_are_filled_up_are_states():
+    """No amplitudes at all would be NaN, which a gradient spreads. Oracle: a matrix product."""
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    kernel = qj.fidelity_kernel(qj.circuits.raw_feature_vector(4), compile=False)
+
+    def expected(x):
+        unit = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+        return jnp.sin((unit @ unit.T) ** 2)
+
+    for transformed in (lambda f: f, jax.jit):
+        gradient = transformed(jax.grad(lambda x: jnp.sin(kernel(x)).sum()))(x)
+        np.testing.assert_allclose(gradient, jax.grad(lambda x: expected(x).sum())(x), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("n", [13, 15])
 def test_wide_circuits(n):
     """With permutations that are not affine, phases after them, a matrix, and a table."""
