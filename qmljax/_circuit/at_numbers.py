@@ -31,39 +31,62 @@ _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
 
 
 class Formulas:
-    """V expressions of P parameters: those that are affine as one matrix, others one by one.
+    """V expressions of P parameters: those that are affine as a sparse matrix, others one by one.
 
     Raises:
         NotImplementedError: One is complex on the way to its value, or has an operation that is not known here.
     """
 
     def __init__(self, expressions: tuple[Expression, ...], parameters: int):
-        self.matrix, self.constant = np.zeros((len(expressions), parameters)), np.zeros(len(expressions))
+        self.constant = np.zeros(len(expressions))
         self.tapes: list[tuple[int, Tape]] = []
+        terms: list[tuple[int, int, float]] = []
         for row, expression in enumerate(expressions):
             if isinstance(expression, Affine):
                 self.constant[row] = expression.const
-                for column, coefficient in expression.terms:
-                    self.matrix[row, column] += coefficient
+                terms.extend((row, column, coefficient) for column, coefficient in expression.terms)
                 continue
             if comes_back(expression) or not all(operation in _SLOPES for operation, *_ in expression.instructions):
                 raise NotImplementedError
             self.tapes.append((row, expression))
+        self.rows, self.columns = (np.array([term[k] for term in terms], int) for k in (0, 1))
+        self.coefficients = np.array([term[2] for term in terms], float)
+        self.to_rows, self.to_columns = Sums(self.rows, len(expressions)), Sums(self.columns, parameters)
 
     def values(self, params: np.ndarray) -> np.ndarray:
         """(B, P) -> (B, V)."""
-        out = params @ self.matrix.T + self.constant
+        out = self.to_rows(params[:, self.columns] * self.coefficients) + self.constant
         for row, tape in self.tapes:
             out[:, row] = _run(tape, params, slopes=False)[0]
         return out
 
-    def slopes(self, params: np.ndarray) -> np.ndarray:
-        """(B, P) -> (B, V, P), or (1, V, P) where they are the same everywhere."""
-        if not self.tapes:
-            return self.matrix[None]
-        out = np.repeat(self.matrix[None], len(params), axis=0)
+    def pushed(self, params: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        """The derivative of `values` in the direction of some tangents (B, P)."""
+        out = self.to_rows(tangents[:, self.columns] * self.coefficients)
         for row, tape in self.tapes:
-            out[:, row] = _run(tape, params, slopes=True)[1]
+            out[:, row] = np.sum(_run(tape, params, slopes=True)[1] * tangents, axis=1)
+        return out
+
+    def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Its transpose, (B, V) -> (B, P)."""
+        out = self.to_columns(cotangents[:, self.rows] * self.coefficients)
+        for row, tape in self.tapes:
+            out += _run(tape, params, slopes=True)[1] * cotangents[:, row, None]
+        return out
+
+
+class Sums:
+    """Adds terms (B, T) up to sums (B, count), by the sum that each belongs to."""
+
+    def __init__(self, places: np.ndarray, count: int):
+        self.order = np.argsort(places, kind="stable")
+        self.filled, self.starts = np.unique(places[self.order], return_index=True)
+        self.count = count
+
+    def __call__(self, terms: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(terms), self.count))
+        if len(self.starts):
+            out[:, self.filled] = np.add.reduceat(terms[:, self.order], self.starts, axis=1)
         return out
 
 

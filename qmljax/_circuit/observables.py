@@ -8,6 +8,7 @@ import numpy as np
 
 LETTERS = "IXYZ01+-rl"
 IN_ZERO = {"Z": 1.0, "0": 1.0, "X": 0.0, "Y": 0.0, "1": 0.0, "+": 0.5, "-": 0.5, "r": 0.5, "l": 0.5}  # <0|letter|0>
+PROJECTORS = {"0": ("Z", 0.5), "1": ("Z", -0.5), "+": ("X", 0.5), "-": ("X", -0.5), "r": ("Y", 0.5), "l": ("Y", -0.5)}
 
 Product = tuple[tuple[int, str], ...]  # (qubit, letter) ascending, without identities
 
@@ -39,6 +40,21 @@ class Observable:
             for product, number in self.terms
         )
         return Observable(num_qubits, terms)
+
+    def in_paulis(self, most: int) -> "Observable | None":
+        """The same without projectors, each of which is (1 +- Z) / 2, or of X or Y; None beyond so many terms."""
+        if sum(1 << sum(letter in PROJECTORS for _, letter in product) for product, _ in self.terms) > most:
+            return None
+        terms: dict[Product, float] = {}
+        for product, coefficient in self.terms:
+            strings: list[tuple[Product, float]] = [((), coefficient)]
+            for q, letter in product:
+                pauli, half = PROJECTORS.get(letter, (letter, 0.0))
+                turned = [((*s, (q, pauli)), c * (half or 1.0)) for s, c in strings]
+                strings = turned + [(s, 0.5 * c) for s, c in strings] if half else turned
+            for string, c in strings:
+                terms[string] = terms.get(string, 0.0) + c
+        return Observable(self.num_qubits, tuple(terms.items()))
 
 
 def reads(observables: Sequence[Observable]) -> dict[int, bool]:

@@ -9,18 +9,28 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from qmljax._engine import any_circuit, pauli_sums
 from qmljax._engine.any_circuit import Tables
 from qmljax._engine.state import square, to_complex
 
-Kind = Literal["amplitudes", "probabilities"] | int  # or a number of expectation values
+Kind = Literal["amplitudes", "probabilities", "columns"] | int  # or a number of expectation values
 
 
 def traced(kind: Kind, tables: Tables, data: Any, angles: Array) -> Array:
-    """Angles (B, A) to amplitudes or probabilities (B, 2**n), or the values (B, kind) of the Pauli sums `data`."""
-    return jax.vmap(lambda a: _read(kind, data)(any_circuit.state(tables, a)))(angles)
+    """What is read of rows of angles (B, A).
+
+    Amplitudes or probabilities (B, 2**n); the columns of the unitary matrix, (B, 4**n), one after the other; or values
+    (B, kind) of the Pauli sums `data`.
+    """
+
+    def row(angles: Array) -> Array:
+        state = _state(kind, tables, angles)
+        return jax.vmap(_read(kind, data))(state).reshape(-1) if kind == "columns" else _read(kind, data)(state)
+
+    return jax.vmap(row)(angles)
 
 
 value = functools.partial(jax.jit, static_argnums=0)(traced)
@@ -34,14 +44,26 @@ def push(kind: Kind, tables: Tables, data: Any, angles: Array, tangents: Array) 
 
 @functools.partial(jax.jit, static_argnums=0)
 def pull(kind: Kind, tables: Tables, data: Any, angles: Array, cotangents: Array) -> Array:
-    """Its transpose, by the adjoint method."""
+    """The transpose of `push`, by the adjoint method."""
 
     def row(angles: Array, cotangent: Array) -> Array:
-        out = any_circuit.state(tables, angles)
-        _, back = jax.vjp(_read(kind, data), out)
+        out = _state(kind, tables, angles)
+        read = _read(kind, data)
+        if kind == "columns":
+            read, cotangent = jax.vmap(read), cotangent.reshape(-1, tables.source.shape[1])
+        _, back = jax.vjp(read, out)
         return any_circuit.pull(tables, angles, out, *back(cotangent))
 
     return jax.vmap(row)(angles, cotangents)
+
+
+def _state(kind: Kind, tables: Tables, angles: Array) -> Array:
+    """The state (2, 2**n), or what becomes of all basis states, (2**n, 2, 2**n)."""
+    if kind != "columns":
+        return any_circuit.state(tables, angles)
+    real = jnp.eye(tables.source.shape[1], dtype=angles.dtype)
+    basis = jnp.stack([real, jnp.zeros_like(real)], axis=1)
+    return jax.vmap(lambda start: any_circuit.state(tables, angles, start))(basis)
 
 
 def _read(kind: Kind, data: Any) -> Callable[[Array], Array]:
@@ -49,6 +71,6 @@ def _read(kind: Kind, data: Any) -> Callable[[Array], Array]:
         state = any_circuit.normalised(state)
         if isinstance(kind, int):
             return pauli_sums.values(data, state, kind)
-        return to_complex(state) if kind == "amplitudes" else square(state)
+        return square(state) if kind == "probabilities" else to_complex(state)
 
     return read

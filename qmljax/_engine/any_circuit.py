@@ -26,10 +26,11 @@ from qmljax._circuit.program import Program
 from qmljax._engine import operations
 from qmljax._engine.angles import number, without_turns
 from qmljax._engine.layers import Combination, Scheduler
+from qmljax._engine.loads import Loads, loads
 from qmljax._engine.stacking import widen
 from qmljax._engine.state import PRECISION, cos_sin, join_complex, square, transform
 
-QUBITS = (6, 8, 10, 12)
+QUBITS = (6, 8, 10, 12, 14, 16)
 LEVELS = (32, 128, 512)
 WIDTHS = (0, 4, 16)  # rows of a matrix on the highest qubits
 SIZE = 1 << 20  # amplitudes times levels: above, a program of its own is worth its compilation
@@ -41,7 +42,7 @@ class Tables(NamedTuple):
 
     Attributes:
         count: How many levels there are; the others are room.
-        source: Of each basis state, where it comes from, (L, 2**n).
+        source: Of each basis state, where it comes from, (L, 2**n), in 16 bits.
         target: Where it goes to, (L, 2**n).
         dense: Matrices on the highest qubits, (L, 2 K, 2 K), which act on real and imaginary parts; K may be 0.
     """
@@ -56,7 +57,8 @@ class Tables(NamedTuple):
 class AnyCircuit:
     """A circuit as arrays. The angles of all levels stand in a row: L spectra of 2**n, then L times n halves of RY's.
 
-    They are sums of T terms ``weight * (scale * value)``, value being that of an expression, and of constants.
+    Where amplitudes are loaded, they are behind them, 2**n, of any norm. Angles are sums of T terms ``weight * (scale *
+    value)``, value being that of an expression, and of constants.
 
     Attributes:
         program: The circuit.
@@ -65,6 +67,7 @@ class AnyCircuit:
         terms: Of each term its expression, scale, whether turns of 2 pi may be left out, weight and place.
         starts: Terms are sorted by place: where those of each place begin.
         constants: The places and the values of constants.
+        loads: What is loaded.
     """
 
     program: Program
@@ -73,12 +76,12 @@ class AnyCircuit:
     terms: tuple[np.ndarray, ...]
     starts: np.ndarray
     constants: tuple[np.ndarray, np.ndarray]
+    loads: Loads | None
 
     @property
     def num_angles(self) -> int:
-        """How many angles there are, with those that are room."""
-        levels, size = self.tables.source.shape
-        return levels * (size + size.bit_length() - 1)
+        """How many angles there are, with those that are room, and amplitudes."""
+        return _count(self.tables) + (0 if self.loads is None else self.tables.source.shape[1])
 
     @property
     def work(self) -> int:
@@ -89,20 +92,29 @@ class AnyCircuit:
         """(B, P) -> (rows, angles), those of rows above B being 0."""
         expression, scale, periodic, weight, place = self.terms
         with np.errstate(all="ignore"):
-            x = self.formulas.values(params.astype(np.float64))[:, expression] * scale
+            values = self.formulas.values(params.astype(np.float64))
+            x = values[:, expression] * scale
             # Sine and cosine know 2 pi to more digits than a float has.
             x = np.where(periodic & (np.abs(x) > np.pi), np.arctan2(np.sin(x), np.cos(x)), x)
         out = self._placed(x * weight, rows, dtype)
         at, fixed = self.constants
         out[: len(params), at] += fixed.astype(dtype)
+        if self.loads is not None:
+            with np.errstate(all="ignore"):
+                out[: len(params), _count(self.tables) :] = self.loads.start(values)
+            out[len(params) :, _count(self.tables)] = 1  # |0...0>: no amplitudes at all would be NaN
         return out
 
     def pushed(self, params: np.ndarray, tangents: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
         """The derivative of `angles` in the direction of tangents (B, P)."""
         expression, scale, _, weight, _ = self.terms
         with np.errstate(all="ignore"):
-            values = np.einsum("bvp,bp->bv", self._slopes(params), tangents.astype(np.float64))
-        return self._placed(values[:, expression] * (scale * weight), rows, dtype)
+            values = self.formulas.pushed(params.astype(np.float64), tangents.astype(np.float64))
+            out = self._placed(values[:, expression] * (scale * weight), rows, dtype)
+            if self.loads is not None:
+                at = self.formulas.values(params.astype(np.float64))
+                out[: len(params), _count(self.tables) :] = self.loads.pushed(at, values)
+        return out
 
     def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """Its transpose, (rows, angles) -> (B, P)."""
@@ -110,12 +122,12 @@ class AnyCircuit:
         each = cotangents[: len(params), place] * (scale * weight)
         values = np.zeros((len(self.formulas.constant), len(params)))
         np.add.at(values, expression, each.T)
+        values = values.T
         with np.errstate(all="ignore"):
-            return np.einsum("bvp,vb->bp", self._slopes(params), values)
-
-    def _slopes(self, params: np.ndarray) -> np.ndarray:
-        slopes = self.formulas.slopes(params.astype(np.float64))
-        return np.broadcast_to(slopes, (len(params), *slopes.shape[1:]))
+            if self.loads is not None:
+                at = self.formulas.values(params.astype(np.float64))
+                values = values + self.loads.pulled(at, cotangents[: len(params), _count(self.tables) :])
+            return self.formulas.pulled(params.astype(np.float64), values)
 
     def _placed(self, terms: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
         """(B, T) -> (rows, angles): the terms of one place add up."""
@@ -127,25 +139,27 @@ class AnyCircuit:
     def traced(self, params: Array) -> Array:
         """`angles` as JAX computes them, (B, P) -> (B, angles)."""
         expression, scale, periodic, weight, place = self.terms
-        values = evaluate(self.program.expressions, params.T).T if len(expression) else params
+        values = evaluate(self.program.expressions, params.T).T if self.program.expressions else params[:, :0]
         x = without_turns(values[:, expression] * scale[None].astype(params.dtype), periodic[None])
         at, fixed = self.constants
         out = jnp.zeros((len(params), self.num_angles), params.dtype).at[:, at].add(fixed[None].astype(params.dtype))
-        return out.at[:, place].add(x * weight[None].astype(params.dtype))
+        out = out.at[:, place].add(x * weight[None].astype(params.dtype))
+        return out if self.loads is None else out.at[:, _count(self.tables) :].set(self.loads.traced(values))
 
 
 @functools.lru_cache(maxsize=32)
 def encode(program: Program) -> AnyCircuit | None:
-    """The arrays of a program; None if it is too large, loads amplitudes, or has expressions that are complex."""
+    """The arrays of a program; None if it is too large, or has expressions that are complex."""
     n = rounded(program.num_qubits, QUBITS)
-    if program.loads or not program.num_qubits or n is None:
+    if not program.num_qubits or n is None:
         return None
     scheduler = Scheduler(n, parities=True)
     scheduler.level(0)  # which has the global phase
     for op in program.ops:
         if op.kind == "dense" and len(op.array) > WIDTHS[-1]:
             return None
-        scheduler.add(op)
+        if op.kind != "load":
+            scheduler.add(op)
     levels, size = scheduler.levels, 1 << n
     count = rounded(len(levels), LEVELS)
     if count is None or len(levels) * size > SIZE:
@@ -173,7 +187,8 @@ def encode(program: Program) -> AnyCircuit | None:
     for k in range(len(levels) if width else 0):
         dense[k] = join_complex(widen(levels[k].dense, width))
     source, target = _permutations([draft.monomial for draft in levels], n, count)
-    return AnyCircuit(program, formulas, Tables(np.int32(len(levels)), source, target, dense), *terms.sorted())
+    tables = Tables(np.int32(len(levels)), source, target, dense)
+    return AnyCircuit(program, formulas, tables, *terms.sorted(), loads(program, n))
 
 
 def rounded(count: int, sizes: tuple[int, ...]) -> int | None:
@@ -238,7 +253,7 @@ def _permutations(monomials: Any, n: int, count: int) -> tuple[np.ndarray, np.nd
             images[k] = monomial.image
     flat = images + (np.arange(len(images), dtype=np.int32) << n)[:, None]
     source.reshape(-1)[flat] = np.arange(1 << n, dtype=np.int32)
-    return source, target
+    return source.astype(np.uint16), target.astype(np.uint16)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -263,33 +278,40 @@ def parities(term: Term) -> tuple[list[int], list[float], bool] | None:
 # What is compiled, for one row of angles.
 
 
-def state(tables: Tables, angles: Array) -> Array:
-    """The state (2, 2**n), in the precision of the angles."""
+def state(tables: Tables, angles: Array, start: Array | None = None) -> Array:
+    """What becomes of a state (2, 2**n), by default of what the circuit starts from; in the precision of the angles."""
     spectra, blocks = _split(tables, angles)
 
     def run(k: Array, state: Array) -> Array:
         return _level(state, *_of_level(k, tables, spectra, blocks))
 
-    start = jnp.zeros((2, tables.source.shape[1]), angles.dtype).at[0, 0].set(1)
+    if start is None:
+        start = jnp.zeros((2, tables.source.shape[1]), angles.dtype).at[0, 0].set(1)
+    if len(angles) > _count(tables):
+        start = start.at[0].set(angles[_count(tables) :])
     return lax.fori_loop(0, tables.count, run, start + 0 * angles[0])  # which varies over a mesh as the angles do
 
 
 def pull(tables: Tables, angles: Array, out: Array, cotangent: Array) -> Array:
-    """The cotangent of the angles, from the state and its cotangent: levels are undone one by one."""
+    """The cotangent of the angles, from a state, or some (columns, 2, 2**n), and its: levels are undone one by one."""
     (spectra, blocks), transpose = jax.vjp(lambda a: _split(tables, a), angles)
+
+    def each(act: Any) -> Any:
+        return act if out.ndim == 2 else jax.vmap(act, in_axes=(0, *[None] * 5))
 
     def undo(k: Array, carry: Any) -> Any:
         state, cotangent, found = carry
         level = _of_level(tables.count - 1 - k, tables, spectra, blocks)
-        state = _undone(state, *level)
-        _, back = jax.vjp(lambda s, spectrum, own: _level(s, spectrum, own, *level[2:]), state, level[0], level[1])
+        state = each(_undone)(state, *level)
+        _, back = jax.vjp(lambda s, *own: each(_level)(s, *own, *level[2:]), state, level[0], level[1])
         cotangent, *mine = back(cotangent)
         at = tables.count - 1 - k
         return state, cotangent, jax.tree.map(lambda all_, one: all_.at[at].set(one), found, tuple(mine))
 
     nothing = jax.tree.map(jnp.zeros_like, (spectra, blocks))
-    _, _, found = lax.fori_loop(0, tables.count, undo, (out, cotangent, nothing))
-    return transpose(found)[0]
+    _, cotangent, found = lax.fori_loop(0, tables.count, undo, (out, cotangent, nothing))
+    (found,) = transpose(found)
+    return found if len(angles) == _count(tables) else found.at[_count(tables) :].add(cotangent[0])
 
 
 def normalised(state: Array) -> Array:
@@ -297,11 +319,20 @@ def normalised(state: Array) -> Array:
     return state * lax.rsqrt(square(state).sum())
 
 
+def _count(tables: Tables) -> int:
+    """How many angles there are, with those that are room."""
+    levels, size = tables.source.shape
+    return levels * (size + size.bit_length() - 1)
+
+
 def _split(tables: Tables, angles: Array) -> tuple[Array, tuple[Array, ...]]:
     """The spectra (L, 2**n), and the product layers as matrices (L, 2**w, 2**w) on blocks of qubits, highest first."""
     levels, size = tables.source.shape
     n = size.bit_length() - 1
-    spectra, halves = angles[: levels * size].reshape(levels, size), angles[levels * size :].reshape(levels, n)
+    spectra, halves = (
+        angles[: levels * size].reshape(levels, size),
+        angles[levels * size : _count(tables)].reshape(levels, n),
+    )
     cos, sin = jnp.cos(halves), jnp.sin(halves)
     rotations = jnp.stack([jnp.stack([cos, -sin], axis=-1), jnp.stack([sin, cos], axis=-1)], axis=-2)  # (L, n, 2, 2)
     blocks, count = [], 2 if n <= 10 else 3
@@ -318,7 +349,8 @@ def _split(tables: Tables, angles: Array) -> tuple[Array, tuple[Array, ...]]:
 def _of_level(k: Array, tables: Tables, spectra: Array, blocks: tuple[Array, ...]) -> tuple[Any, ...]:
     at = functools.partial(lax.dynamic_index_in_dim, index=k, keepdims=False)
     own = [at(jnp.asarray(table)) for table in tables[1:]]
-    return at(spectra), tuple(at(block) for block in blocks), *own[:2], own[2].astype(spectra.dtype)
+    source, target = (index.astype(np.int32) for index in own[:2])
+    return at(spectra), tuple(at(block) for block in blocks), source, target, own[2].astype(spectra.dtype)
 
 
 def _level(state: Array, spectrum: Array, blocks: Any, source: Array, target: Array, dense: Array) -> Array:

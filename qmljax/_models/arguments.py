@@ -1,5 +1,7 @@
 """The arguments of calls, checked in Python before anything is traced."""
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qmljax._checks import check_array, check_flag, shown
+from qmljax._circuit.at_numbers import Formulas
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
 
@@ -76,10 +79,7 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
     params = np.zeros((len(program.parameters), *batch), dtype)
     for (positions, _), array in zip(given.values(), arrays.values(), strict=True):
         params[list(positions)] = np.moveaxis(np.broadcast_to(array, (*batch, array.shape[-1])), -1, 0)
-    with jax.ensure_compile_time_eval():
-        values = np.concatenate(
-            [np.asarray(evaluate(program.expressions, jnp.asarray(params))), np.ones((1, *batch), dtype)]
-        )
+    values = np.concatenate([_values(program, params), np.ones((1, *batch), dtype)])
     for op in program.loads:
         index, scale = op.array.T
         size = np.abs(values[index.astype(int)] * scale.reshape(-1, *(1,) * len(batch)).astype(dtype)).max(axis=0)
@@ -90,6 +90,25 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
                 f"{' and '.join(f'`{name}`' for name in given)}{where}: all amplitudes are zero, so there is no such "
                 "state. Leave out the point, or add a constant feature."
             )
+
+
+def _values(program: Program, params: np.ndarray) -> np.ndarray:
+    """The expressions of a program at numbers (P, *batch), by NumPy where it can."""
+    if (formulas := _formulas(program)) is not None:
+        rows = params.reshape(len(params), math.prod(params.shape[1:])).T.astype(np.float64)
+        with np.errstate(all="ignore"):
+            values = formulas.values(rows).T.astype(params.dtype)
+        return values.reshape(len(values), *params.shape[1:])
+    with jax.ensure_compile_time_eval():
+        return np.asarray(evaluate(program.expressions, jnp.asarray(params)))
+
+
+@functools.lru_cache(maxsize=32)
+def _formulas(program: Program) -> Formulas | None:
+    try:
+        return Formulas(program.expressions, program.num_parameters)
+    except NotImplementedError:
+        return None
 
 
 def check_memory(memory: int) -> int:

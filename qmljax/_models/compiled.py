@@ -3,7 +3,8 @@
 A program of its own is the fastest, once it is compiled, which takes about a second. So **a function is compiled for
 itself when it is called for the ninth time with arguments of one shape; inside of the user's own `jax.jit`, `vmap` or
 `scan`; for derivatives of higher order; and wherever the call is a large one.** The calls before, values and first
-derivatives alike, are answered by a program that all circuits of a size share (`shared`).
+derivatives alike, are answered by a program that all circuits of a size share (`shared`), if the circuit is one that
+can be data of it (`any_circuit.encode`).
 
 Rows of points are filled up to few numbers of them as long as such a call is new, so that not every number of rows is
 compiled for; the first number is taken as it is.
@@ -23,7 +24,7 @@ from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
 from qmljax._models import shared
 from qmljax._models.parts import cut, filled, room
-from qmljax._models.shared import Question
+from qmljax._models.questions import Question
 
 FIRST = 8  # calls of one shape that the shared program answers
 

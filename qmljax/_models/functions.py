@@ -33,7 +33,7 @@ from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.density import OfDensity, averaged
 from qmljax._models.of_params import OfParams
 from qmljax._models.postselected import Postselected
-from qmljax._models.shared import Question, of_amplitudes, of_expectations, of_probabilities
+from qmljax._models.questions import Question, of_amplitudes, of_expectations, of_probabilities, of_unitary
 
 MAX_UNITARY_QUBITS = 15
 FEW_WIRES = 14  # of which the distribution is always computed as a whole; a heuristic, as is the next one
@@ -56,6 +56,9 @@ class Statevector(OfParams):
 @dataclass(frozen=True, repr=False)
 class Unitary(OfParams):
     """`f(params)`: (..., P) -> complex matrices (..., 2**n, 2**n)."""
+
+    def _question(self) -> Question | None:
+        return of_unitary(self.program, self._columns)
 
     def _of(self, params: Array) -> Array:
         matrix = to_complex(columns(self.program, params, self.memory))  # (2**n, *batch, 2**n)

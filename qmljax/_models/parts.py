@@ -32,3 +32,8 @@ def cut(values: Any, *sizes: int) -> Any:
     """The first elements of the first axes; of numbers, without a program for it."""
     at = tuple(slice(size) for size in sizes)
     return values[at] if isinstance(values, jax.core.Tracer) else jax.device_put(np.asarray(values)[at])
+
+
+def spread(values: Any, axis: int) -> Any:
+    """Values with one more axis, of size 1; of numbers, without a program for it."""
+    return jnp.expand_dims(values, axis) if isinstance(values, jax.core.Tracer) else np.expand_dims(values, axis)

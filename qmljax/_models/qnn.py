@@ -22,7 +22,8 @@ from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.interpret import interpreted
 from qmljax._models.parts import in_parts
-from qmljax._models.shared import Question, fit, of_expectations, of_probabilities
+from qmljax._models.questions import Question, of_expectations, of_probabilities
+from qmljax._models.shared import fit
 
 
 class Source(NamedTuple):

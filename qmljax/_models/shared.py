@@ -1,14 +1,12 @@
-"""Questions to circuits that are answered by programs which all circuits of a size share.
+"""Questions to circuits, answered by programs which all circuits of a size share, as JAX knows them.
 
-A circuit is data there (`any_circuit`), and so are Pauli strings. Whatever has a shape of its own stands outside of
-them, in NumPy: parameters become angles, rows are filled up to few numbers of them, outputs are cut out. Two primitives
-say so to JAX: `answer`, and its derivative `push`, which is linear; the transpose of that is `pull`.
+Two primitives: `answer`, and its derivative `push`, which is linear; the transpose of that is `pull`. Where numbers are
+not there, or a second derivative is taken, they are as any other function of arrays.
 """
 
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,186 +16,11 @@ from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from qmljax._circuit.observables import Observable
-from qmljax._circuit.program import Program
-from qmljax._engine import answers, pauli_sums
-from qmljax._engine.any_circuit import AnyCircuit, encode, rounded
-from qmljax._engine.pauli_sums import PauliSums
+from qmljax._engine.any_circuit import rounded
+from qmljax._models.questions import ROWS, At, Question
 
-ROWS = (1, 16, 128)
-STRINGS = tuple(4**k for k in range(2, 8))  # entries of a sum
-WIDTHS = (4, 16)  # strings in an entry
-OBSERVABLES = tuple(4**k for k in range(1, 7))
 COPIES = 8  # of the states, which reading them takes
 WORK = 1 << 20  # amplitudes times levels times rows of a call: above, a program of its own is worth its compilation
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """What is asked of a circuit, whose parameters are the columns of some arrays.
-
-    Attributes:
-        circuit: The circuit.
-        columns: Which parameters the columns of each array are.
-        kind: What the shared program reads: amplitudes, probabilities, or so many expectation values.
-        data: Its arguments: Pauli sums, if these are asked for.
-        index: To which output each element of what it reads is added; those beyond the last are left out.
-        shape: Of the output for a row.
-    """
-
-    circuit: AnyCircuit
-    columns: tuple[tuple[int, ...], ...]
-    kind: answers.Kind
-    data: PauliSums | None
-    index: np.ndarray
-    shape: tuple[int, ...]
-
-    def traced(self, *arrays: Array) -> Array:
-        """Arrays (*batch, columns), whose batch dimensions broadcast, to outputs (*batch, *shape), computed by JAX."""
-        batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
-        dtype = jnp.result_type(*arrays)
-        params = jnp.zeros((*batch, self.circuit.program.num_parameters), dtype)
-        for columns, array in zip(self.columns, arrays, strict=True):
-            params = params.at[..., np.array(columns, int)].set(jnp.broadcast_to(array, (*batch, len(columns))))
-        rows = params.reshape(math.prod(batch), params.shape[-1])
-        tables = self.circuit.tables._replace(count=int(self.circuit.tables.count))  # so that the loop has a transpose
-        raw = answers.traced(self.kind, tables, self.data, self.circuit.traced(rows))
-        out = jnp.zeros((len(rows), math.prod(self.shape)), raw.dtype).at[:, self.index].add(raw, mode="drop")
-        return out.reshape((*batch, *self.shape))
-
-
-class At:
-    """A question at numbers: what is linear there, between shapes of its own and those of the shared program."""
-
-    def __init__(self, question: Question, arrays: Sequence[Any]):
-        self.question, self.given = question, arrays
-        self.shapes = [a.shape for a in arrays]
-        self.dtypes = [jax.dtypes.canonicalize_dtype(a.dtype) for a in arrays]
-        self.batch = np.broadcast_shapes(*(shape[:-1] for shape in self.shapes))
-        self.dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
-        self.params = self._params(arrays)
-        rows = rounded(len(self.params), ROWS)
-        self.size = len(self.params) if rows is None else rows
-        self.tables = question.circuit.tables._replace(dense=question.circuit.tables.dense.astype(self.dtype))
-        self.angles = question.circuit.angles(self.params, self.size, self.dtype)
-
-    def _params(self, arrays: Sequence[Any]) -> np.ndarray:
-        params = np.zeros((*self.batch, self.question.circuit.program.num_parameters))
-        for columns, array in zip(self.question.columns, arrays, strict=True):
-            if array is not None:
-                params[..., columns] = np.asarray(array)
-        return params.reshape(math.prod(self.batch), params.shape[-1])
-
-    def value(self) -> np.ndarray:
-        """What `Question.traced` gives."""
-        q = self.question
-        return self.cut(answers.value(q.kind, self.tables, q.data, self.angles))
-
-    def push(self, tangents: Sequence[Any]) -> np.ndarray:
-        """The derivative in the direction of tangents of the arrays, of which some may be None."""
-        q = self.question
-        moved = q.circuit.pushed(self.params, self._params(tangents), self.size, self.dtype)
-        return self.cut(answers.push(q.kind, self.tables, q.data, self.angles, moved))
-
-    def pull(self, cotangent: Any) -> list[np.ndarray]:
-        """Cotangents of the arrays."""
-        q = self.question
-        raw = answers.pull(q.kind, self.tables, q.data, self.angles, self._uncut(np.asarray(cotangent)))
-        params = q.circuit.pulled(self.params, np.asarray(raw)).reshape((*self.batch, q.circuit.program.num_parameters))
-        found = []
-        for columns, shape, dtype in zip(q.columns, self.shapes, self.dtypes, strict=True):
-            own, extra = params[..., columns], len(self.batch) - len(shape) + 1
-            own = own.sum(axis=tuple(range(extra)))
-            spread = tuple(k for k, size in enumerate(shape[:-1]) if size != own.shape[k])
-            found.append(own.sum(axis=spread, keepdims=True).astype(dtype))
-        return found
-
-    def cut(self, raw: Any) -> np.ndarray:
-        """(rows, raw outputs) -> (*batch, *shape)."""
-        q, raw = self.question, np.asarray(raw)[: len(self.params)]
-        size = math.prod(q.shape)
-        if _is_cut(q.index, size):
-            out = raw[:, :size]
-        else:
-            added = np.zeros((size + 1, len(raw)), raw.dtype)
-            np.add.at(added, np.minimum(q.index, size), raw.T)
-            out = added[:size].T
-        return out.reshape((*self.batch, *q.shape))
-
-    def _uncut(self, cotangent: np.ndarray) -> np.ndarray:
-        """Its transpose."""
-        q, size = self.question, math.prod(self.question.shape)
-        out = np.zeros((self.size, len(q.index)), cotangent.dtype)
-        flat = cotangent.reshape(len(self.params), size)
-        used = q.index < size
-        out[: len(flat), used] = flat[:, q.index[used]]
-        return out
-
-
-def _is_cut(index: np.ndarray, size: int) -> bool:
-    return len(index) >= size and bool((index[:size] == np.arange(size)).all() and (index[size:] >= size).all())
-
-
-# The questions that there are.
-
-
-def of_amplitudes(program: Program, *columns: tuple[int, ...]) -> Question | None:
-    """Amplitudes (2**n,)."""
-    circuit = encode(program)
-    size = 1 << program.num_qubits
-    return None if circuit is None else Question(circuit, columns, "amplitudes", None, _states(circuit), (size,))
-
-
-def of_probabilities(
-    program: Program, qubits: Sequence[int], *columns: tuple[int, ...], index: Any = None, shape: Any = None
-) -> Question | None:
-    """Probabilities of the outcomes of some qubits (2**k,), or of what these are interpreted as."""
-    circuit = encode(program)
-    if circuit is None:
-        return None
-    z = _states(circuit)
-    outcome = sum(((z >> q & 1) << j for j, q in enumerate(qubits)), np.zeros_like(z))
-    shape = (1 << len(qubits),) if shape is None else shape
-    outcome = outcome if index is None else index[outcome]
-    # Qubits that the circuit does not have stay in 0.
-    outcome = np.where(z < 1 << program.num_qubits, outcome, math.prod(shape))
-    return Question(circuit, columns, "probabilities", None, outcome, shape)
-
-
-def of_expectations(
-    program: Program, observables: tuple[Observable, ...], shape: tuple[int, ...], *columns: tuple[int, ...]
-) -> Question | None:
-    """Expectation values, of as many observables as the shape has elements."""
-    sums, count, circuit = _padded(observables), rounded(len(observables), OBSERVABLES), encode(program)
-    if sums is None or count is None or circuit is None:
-        return None
-    return Question(circuit, columns, count, sums, np.arange(count), shape)
-
-
-def _states(circuit: AnyCircuit) -> np.ndarray:
-    return np.arange(circuit.tables.source.shape[1])
-
-
-@functools.lru_cache(maxsize=64)
-def _padded(observables: tuple[Observable, ...]) -> PauliSums | None:
-    """Their strings, filled up to the size of others."""
-    sums = pauli_sums.pauli_sums(observables)
-    if sums is None:
-        return None
-    arrays = list(map(np.asarray, sums))
-    rows, width = rounded(len(sums.x), STRINGS), rounded(sums.z.shape[1], WIDTHS)
-    if rows is None or width is None:
-        return None
-
-    def pad(array: np.ndarray) -> np.ndarray:
-        out = np.zeros((rows, width)[: array.ndim], array.dtype)
-        out[tuple(map(slice, array.shape))] = array
-        return out
-
-    return PauliSums(*map(pad, arrays))
-
-
-# What JAX knows of them.
 
 
 def known(arrays: Sequence[Any]) -> bool:
@@ -212,13 +35,22 @@ def known(arrays: Sequence[Any]) -> bool:
     return not isinstance(_here.bind(), jax.core.Tracer)  # not within `jax.jit`
 
 
+def numbers(array: Any) -> np.ndarray:
+    """The numbers of an array whose numbers are known."""
+    return np.asarray(getattr(array, "primal", array))
+
+
 def fit(question: Question | None, arrays: Sequence[Any], memory: int | None = None) -> bool:
     """Whether there is a question, and a call small enough for the shared program, and for some bytes if need be."""
+    return fit_rows(question, math.prod(np.broadcast_shapes(*(a.shape[:-1] for a in arrays))), memory)
+
+
+def fit_rows(question: Question | None, count: int, memory: int | None = None, times: int = 1) -> bool:
+    """`fit` for so many rows of parameters, asked so many times."""
     if question is None:
         return False
-    count = math.prod(np.broadcast_shapes(*(a.shape[:-1] for a in arrays)))
     rows = rounded(count, ROWS)
-    if rows is None or not count or rows * question.circuit.work > WORK:
+    if rows is None or not count or rows * question.work * times > WORK:
         return False
     return memory is None or COPIES * count * (16 << question.circuit.program.num_qubits) <= memory
 
@@ -236,8 +68,8 @@ def _traced(question: Question, *arrays: Array) -> Array:
 def _of_answer(*arrays: Any, question: Question) -> Any:
     batch = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
     dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(a.dtype for a in arrays)))
-    kind = np.result_type(dtype, np.complex64) if question.kind == "amplitudes" else dtype
-    return jax.core.ShapedArray((*batch, *question.shape), kind)
+    kind = np.result_type(dtype, np.complex64) if question.kind in ("amplitudes", "columns") else dtype
+    return jax.core.ShapedArray(question.out(batch), kind)
 
 
 def _answer_jvp(primals: Any, tangents: Any, *, question: Question, at: At | None) -> Any:

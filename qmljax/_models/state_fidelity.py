@@ -1,19 +1,25 @@
 """The fidelity of the states of two circuits."""
 
+import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from qmljax._circuit.parse import check_circuit
+from qmljax._circuit.program import Program
 from qmljax._models import shared
 from qmljax._models.arguments import check_amplitudes, check_compile
 from qmljax._models.by_name import parameters
-from qmljax._models.compiled import Compiled, question, size
+from qmljax._models.compiled import Compiled, size
 from qmljax._models.functions import Statevector, statevector
-from qmljax._models.shared import Question
+from qmljax._models.parts import cut
+from qmljax._models.questions import Question, of_amplitudes
+from qmljax._models.shared import fit
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,14 +56,28 @@ class Fidelity(Compiled):
     def _trace(self, params_a: Array, params_b: Array) -> Array:
         return _overlap(self.left._trace(params_a), self.right._trace(params_b))
 
-    def _question(self) -> Question | None:
-        return question(self.left) and question(self.right)
+    def _questions(self) -> tuple[Question | None, ...]:
+        return tuple(_amplitudes(f.program) for f in (self.left, self.right))
+
+    def _fits(self, params_a: Any, params_b: Any) -> bool:
+        return all(fit(asked, (params_a, params_b)) for asked in self._questions())
 
     def _first(self, params_a: Any, params_b: Any) -> Array | None:
-        left, right = question(self.left), question(self.right)
+        left, right = self._questions()
         if left is None or right is None:
             return None
-        return _overlap(shared.answer(left, params_a), shared.answer(right, params_b))
+        batch = np.broadcast_shapes(params_a.shape[:-1], params_b.shape[:-1])
+        states = (
+            shared.answer(asked, params, np.zeros((*batch, 0), params.dtype))
+            for asked, params in ((left, params_a), (right, params_b))
+        )
+        return cut(_overlap(*states), math.prod(batch)).reshape(batch)
+
+
+@functools.lru_cache(maxsize=32)
+def _amplitudes(program: Program) -> Question | None:
+    """Those of rows of parameters, and of an array without columns, which has their batch dimensions."""
+    return of_amplitudes(program, tuple(range(program.num_parameters)), (), whole=True)
 
 
 @jax.jit

@@ -13,7 +13,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp, Statevector
 
 import qmljax as qj
-from qmljax._circuit.observables import LETTERS, observable
+from qmljax._circuit.observables import LETTERS, Observable, observable
 from qmljax._engine.expectations import expectations
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -288,6 +288,26 @@ def test_the_diagonal_projector_on_a_wide_state():  # a fidelity with |0...0>, o
     circuit = QuantumCircuit(n)
     circuit.ry(0.1, range(n))
     close(qj.expectation(circuit, "0" * n)([]), np.cos(0.05) ** (2 * n))
+
+
+def of_terms(given: Observable) -> np.ndarray:
+    """Its matrix."""
+    total = np.zeros((1 << given.num_qubits,) * 2, complex)
+    for product, coefficient in given.terms:
+        letters = dict(product)
+        total += coefficient * dense("".join(letters.get(q, "I") for q in reversed(range(given.num_qubits))))
+    return total
+
+
+@pytest.mark.parametrize("label", ["0", "1", "+", "-", "r", "l", "X0Y", "+-Z", "rl1"])
+def test_projectors_are_sums_of_pauli_strings(label):
+    """Oracle: the matrices."""
+    given = observable({label: 0.7, "Z" * len(label): 2.0}, len(label))
+    strings = given.in_paulis(100)
+    letters = {letter for product, _ in strings.terms for _, letter in product}
+    assert letters <= set("XYZ")
+    np.testing.assert_allclose(of_terms(strings), of_terms(given), rtol=0, atol=1e-15)
+    assert given.in_paulis(2 ** sum(letter not in "IXYZ" for letter in label)) is None  # one term more is there
 
 
 # Lists of any kind.

@@ -1,6 +1,7 @@
 """Answers by a program that circuits share. Oracles: Qiskit's `Statevector` and `Operator`, and own programs."""
 
 import gc
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ import qmljax as qj
 from qmljax._circuit.at_numbers import Formulas
 from qmljax._circuit.expressions import evaluate
 from qmljax._engine import answers, any_circuit
-from qmljax._models import compiled, shared
+from qmljax._models import compiled, questions, shared
 from qmljax._models.compiled import FIRST, question
 
 NONE = np.zeros(0, np.float32)
@@ -116,8 +117,31 @@ MODELS = {
     "fidelity_kernel": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3, reps=1), compile=c), [(5, 3), (4, 3)]),
     "symmetric": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(3, reps=1), compile=c), [(5, 3)]),
     "projected_kernel": (lambda c: qj.projected_kernel(lib.zz_feature_map(3, reps=1), compile=c), [(5, 3), (4, 3)]),
+    "pairs": (lambda c: qj.fidelity_kernel(lib.zz_feature_map(2, reps=1), compile=c).pairs, [(3, 2), (3, 2)]),
+    "local": (lambda c: local(c), [(4, 2), (3, 2)]),
+    "unitary": (lambda c: qj.unitary(turned(2, 8, 11), compile=c), [(8,)]),
+    "projectors": (lambda c: qj.expectation(turned(3, 8, 12), {"0+Z": 0.5, "rl1": 2, "X-Y": 1}, compile=c), [(8,)]),
+    "loads": (lambda c: qj.expectation(loaded(), ["ZZZ", "X1Y"], compile=c), [(7,)]),
     "projections": (lambda c: qj.projected_kernel(lib.zz_feature_map(3, reps=1), compile=c).projections, [(5, 3)]),
 }
+
+
+def local(how):
+    """On a qubit more that is idle."""
+    circuit = QuantumCircuit(3)
+    circuit.compose(lib.zz_feature_map(2, reps=1), [0, 2], inplace=True)
+    return qj.fidelity_kernel(circuit, local=True, compile=how)
+
+
+def loaded():
+    """On two registers, of which one has fewer amplitudes than states; one is a number, and some are products."""
+    a, b = (ParameterVector(name, size) for name, size in (("a", 4), ("b", 3)))
+    circuit = QuantumCircuit(3)
+    for vector, qubits in ((a, [0, 2]), (b[:2], [1])):
+        register = qj.circuits.raw_feature_vector(len(vector))
+        circuit.compose(register.assign_parameters(list(vector)), qubits, inplace=True)
+    circuit.rx(b[2] * a[0], 1), circuit.cx(1, 0), circuit.ry(a[3], 2), circuit.cp(0.3, 0, 2)
+    return circuit
 
 
 def network(make, how, **given):
@@ -156,7 +180,7 @@ def test_derivatives_are_those_of_a_program_of_its_own(name):
         same(jacobians[k], jax.jacfwd(other, k)(*args))
         if own(*args).dtype == np.float64:
             same(jacobians[k], jax.jacrev(other, k)(*args))
-    if name in ("expectation", "statevector", "estimator_qnn"):
+    if name in ("expectation", "statevector", "estimator_qnn", "loads"):
         same(jax.jit(jax.hessian(loss(own)))(*args), jax.hessian(loss(other))(*args))
     axes = (0, *(None,) * (len(args) - 1))
     batch = (rng.normal(size=(2, *shapes[0])), *args[1:])
@@ -209,11 +233,14 @@ def test_formulas_and_their_slopes():
         circuit.rx(expression, 0)
         circuit.ry(1.0, 0)
     expressions = qj.parse(circuit).expressions
-    params = np.random.default_rng(0).uniform(0.2, 1, (7, 2))
+    rng = np.random.default_rng(0)
+    params = rng.uniform(0.2, 1, (7, 2))
     formulas = Formulas(expressions, 2)
     close(formulas.values(params), evaluate(expressions, params.T).T)
     slopes = jax.vmap(jax.jacrev(lambda p: evaluate(expressions, p)))(params)
-    close(np.broadcast_to(formulas.slopes(params), slopes.shape), slopes)
+    tangents, cotangents = rng.normal(size=(7, 2)), rng.normal(size=(7, len(expressions)))
+    close(formulas.pushed(params, tangents), np.einsum("bvp,bp->bv", slopes, tangents))
+    close(formulas.pulled(params, cotangents), np.einsum("bvp,bv->bp", slopes, cotangents))
 
 
 def test_circuits_of_a_size_share_a_program():
@@ -253,7 +280,7 @@ def test_the_rule(monkeypatch):
 
 
 def test_what_has_a_program_of_its_own(monkeypatch):
-    """Values that are asked for inside of jit, large circuits, projectors, and amplitudes that are loaded."""
+    """Values that are asked for inside of jit, large circuits, many projectors, and logarithms of negative numbers."""
     monkeypatch.setattr(any_circuit, "SIZE", 1 << 12)
     any_circuit.encode.cache_clear()
     compiled.question.cache_clear()
@@ -262,19 +289,16 @@ def test_what_has_a_program_of_its_own(monkeypatch):
     assert jax.jit(lambda x: x * f([]))(2.0) == pytest.approx(2 * float(f([])), abs=1e-6)
     assert "while" not in str(jax.make_jaxpr(lambda x: x * f([]))(2.0))  # the loop of the shared program
     deep = qj.statevector(lib.real_amplitudes(6, reps=70).assign_parameters([0.1] * 426))
-    wide, matrix = QuantumCircuit(13), QuantumCircuit(5)
-    wide.h(range(13))
+    wide, matrix, complex_ = QuantumCircuit(17), QuantumCircuit(5), QuantumCircuit(1)
+    wide.h(range(17))
+    complex_.rx((Parameter("p") ** 0.5) ** 2, 0)
     matrix.unitary(random_unitary(32, seed=0), range(5))
-    projector = qj.expectation(lib.real_amplitudes(2), "0Z")
-    for g in (
-        deep,
-        qj.statevector(wide),
-        qj.statevector(matrix),
-        projector,
-        qj.statevector(qj.circuits.raw_feature_vector(4)),
-    ):
+    projectors = qj.expectation(lib.real_amplitudes(4, reps=1), "++++")
+    monkeypatch.setattr(questions, "TERMS", 8)
+    large = qj.unitary(lib.real_amplitudes(11, reps=1))
+    for g in (deep, qj.statevector(wide), qj.statevector(matrix), projectors, qj.statevector(complex_), large):
         assert question(g) is None
-    assert projector(np.zeros(8)).shape == ()
+    assert projectors(np.zeros(8)).shape == ()
     any_circuit.encode.cache_clear()
     compiled.question.cache_clear()
 
@@ -354,8 +378,8 @@ def test_memory_stays_bounded_over_many_circuits():
 
 
 def test_equal_circuits_are_encoded_once(monkeypatch):
-    encoded, encode = [], shared.encode
-    monkeypatch.setattr(shared, "encode", lambda program: encoded.append(1) or encode(program))
+    encoded, encode = [], questions.encode
+    monkeypatch.setattr(questions, "encode", lambda program: encoded.append(1) or encode(program))
     for _ in range(3):
         qj.expectation(turned(3, 25, 9), "ZZZ")(np.zeros(25, np.float32))
     assert len(encoded) == 1
@@ -390,3 +414,118 @@ def test_the_operator_of_a_circuit_with_parameters():
             if z >> q & 1:
                 start.x(q)
         close(qj.statevector(start.compose(circuit), compile=False)(x), matrix[:, z], np.float32)
+
+
+@contextmanager
+def compilations(caplog):
+    """What is compiled within."""
+    caplog.clear()
+    names = []
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        yield names
+    names.extend(r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.getMessage())
+
+
+def test_nothing_is_compiled_for_a_circuit_never_seen(caplog):
+    """Whatever its numbers of qubits, parameters and points are, after another of its size."""
+
+    def ask(n, seed):
+        rng = np.random.default_rng(seed)
+        feature_map, circuit = lib.zz_feature_map(n, reps=1), turned(n, 20, seed)
+        x, y = rng.normal(size=(2, n + 2, n)).astype(np.float32)
+        params = rng.normal(size=circuit.num_parameters).astype(np.float32)
+        kernel, near = (qj.fidelity_kernel(feature_map, local=local) for local in (False, True))
+        vector = qj.circuits.raw_feature_vector(2**n)
+        projected = qj.projected_kernel(feature_map, observables=["Z" * n, "I" * (n - 1) + "X"])
+        for out in (
+            kernel(x),
+            kernel(x, y[:3]),
+            kernel.pairs(x, y),
+            near(x[:3], y[:4]),
+            near.pairs(x, y),
+            projected(x),
+            projected.pairs(x, y),
+            qj.fidelity(feature_map, circuit)(x[0], params),
+            qj.unitary(circuit)(params),
+            qj.metric_tensor(circuit)(params),
+            qj.expectation(circuit, ["1" + "+" * (n - 1)])(params),
+            qj.statevector(vector)(rng.normal(size=2**n)),
+            jax.grad(qj.expectation(vector, "Z" * n))(rng.normal(size=2**n).astype(np.float32)),
+        ):
+            assert np.isfinite(out).all()
+
+    with compilations(caplog) as first:
+        ask(2, 20)
+    assert first
+    with compilations(caplog) as second:
+        ask(3, 21)
+    assert second == []
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_metric_is_that_of_a_program_of_its_own():
+    """Its derivatives, second ones of the state, have that anyway. A closed form is in the tests of the function."""
+    circuit = loaded().compose(turned(3, 10, 13))
+    own, other = (qj.metric_tensor(circuit, compile=how) for how in (True, False))
+    x = np.random.default_rng(0).normal(size=(2, 1, circuit.num_parameters))
+    close(other(x), own(x))
+    assert other(x).dtype == own(x).dtype and other(x).shape == own(x).shape
+    one = x[0, 0].astype(np.float32)
+    close(other(one), own(one), np.float32)
+    assert other(one).dtype == np.float32
+    slopes = [jax.jvp(f, (x[0, 0],), (x[1, 0],))[1] for f in (own, other)]
+    close(slopes[1], slopes[0])
+    close(jax.jit(lambda y: y * other(x[0, 0]))(1.0), own(x[0, 0]))
+
+
+@pytest.mark.usefixtures("x64")
+def test_loaded_amplitudes_have_norm_one():
+    """Also huge ones. Oracle: x / |x|, and its derivative."""
+    x, v = np.random.default_rng(0).normal(size=(2, 8))
+    f = qj.statevector(qj.circuits.raw_feature_vector(8), compile=False)
+    norm = np.linalg.norm(x)
+    close(f(x), x / norm)
+    close(f(1e200 * x), x / norm)
+    value, slope = jax.jvp(f, (x,), (v,))
+    close(slope, v / norm - x * (x @ v) / norm**3)
+    with pytest.raises(ValueError, match="all amplitudes are zero"):
+        f(np.zeros(8))
+    fixed = QuantumCircuit(3)
+    fixed.compose(qj.circuits.raw_feature_vector(4).assign_parameters([3.0, 0, 0, 4.0]), [1, 2], inplace=True)
+    close(qj.statevector(fixed, compile=False)(), np.kron([0.6, 0, 0, 0.8], [1, 0]))
+
+
+def test_rows_that_are_filled_up_are_states():
+    """No amplitudes at all would be NaN, which a gradient spreads. Oracle: a matrix product."""
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    kernel = qj.fidelity_kernel(qj.circuits.raw_feature_vector(4), compile=False)
+
+    def expected(x):
+        unit = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+        return jnp.sin((unit @ unit.T) ** 2)
+
+    for transformed in (lambda f: f, jax.jit):
+        gradient = transformed(jax.grad(lambda x: jnp.sin(kernel(x)).sum()))(x)
+        np.testing.assert_allclose(gradient, jax.grad(lambda x: expected(x).sum())(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [13, 15])
+def test_wide_circuits(n):
+    """With permutations that are not affine, phases after them, a matrix, and a table."""
+    circuit, p = QuantumCircuit(n), Parameter("p")
+    circuit.ry(0.4, range(n)), circuit.ccx(0, n - 1, 5), circuit.rx(p, range(0, n, 3))
+    circuit.append(lib.MCPhaseGate(p, 2), [n - 1, 5, 3])
+    circuit.unitary(random_unitary(4, seed=1), [4, n - 2])
+    circuit.append(lib.DiagonalGate(np.exp(1j * np.arange(8))), [0, 6, n - 1])
+    circuit.cx(range(n - 1), range(1, n)), circuit.ry(0.3 * p, range(n))
+    f = qj.expectation(circuit, "X" + "Z" * (n - 2) + "Y", compile=False)
+    assert question(f) is not None
+
+    def value(p):
+        psi = Statevector(circuit.assign_parameters([p]))
+        return psi.expectation_value(SparsePauliOp("X" + "Z" * (n - 2) + "Y")).real
+
+    close(f([0.7]), value(0.7), np.float32)
+    if n == 13:
+        step = 1e-4
+        close(jax.grad(f)(jnp.array([0.7])), [(value(0.7 + step) - value(0.7 - step)) / (2 * step)], np.float32)

@@ -3,7 +3,6 @@
 Where there are too many states for the memory allowed, they are computed by tiles.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,10 +103,18 @@ class BaseKernel(Compiled):
         values = self._run_pairs(rows(x), rows(y), weights)
         return values if x.ndim == 2 else values[0]
 
-    def _run_pairs(self, x: Any, y: Any, weights: Any) -> Array:
-        return compiled_pairs(self)(x, y, weights)
+    def _run_pairs(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
+        return Pairs(self, compile=self.compile)._answer(x, y, weights, *more)
 
-    def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
+    def _first_pairs(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
+        """`pairs` by a shared program, if there is one."""
+        return None
+
+    def _pairs_fit(self, x: Any, y: Any, weights: Any) -> bool:
+        """Whether so many are few enough for it."""
+        return self._fits(x, y, weights)
+
+    def _trace_pairs(self, x: Array, y: Array, weights: Array, *more: Any) -> Array:
         """(N, d), (N, d), (W,) -> (N,)."""
         raise NotImplementedError
 
@@ -187,9 +194,26 @@ class BaseKernel(Compiled):
         return (self.features, x.astype(dtype)), (self.weights, weights.astype(dtype))
 
 
-@functools.lru_cache(maxsize=1024)
-def compiled_pairs(kernel: BaseKernel) -> Callable[..., Array]:
-    return jax.jit(kernel._trace_pairs)
+@dataclass(frozen=True, repr=False)
+class Pairs(Compiled):
+    """The entries of pairs of points, (N, d), (N, d) and (W,) -> (N,)."""
+
+    kernel: BaseKernel
+
+    def _first(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
+        return self.kernel._first_pairs(x, y, weights, *more)
+
+    def _fits(self, x: Any, y: Any, weights: Any, *more: Any) -> bool:
+        return self.kernel._pairs_fit(x, y, weights)
+
+    def _in_room(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
+        if len(x) < 2 or any(isinstance(points, jax.core.Tracer) for points in (x, y)):
+            return None
+        size = self._calls.room((x.dtype, y.dtype, weights.dtype), len(x))
+        return None if size == len(x) else cut(self._run(filled(x, size), filled(y, size), weights, *more), len(x))
+
+    def _trace(self, x: Array, y: Array, weights: Array, *more: Any) -> Array:
+        return self.kernel._trace_pairs(x, y, weights, *more)
 
 
 def rows(points: Any) -> Any:

@@ -14,8 +14,9 @@ from qmljax._engine.state import PRECISION
 from qmljax._models import shared
 from qmljax._models.compiled import question
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
-from qmljax._models.kernels.points import equal
-from qmljax._models.shared import Question, of_amplitudes
+from qmljax._models.kernels.points import alike, all_equal, equal, pairs_equal
+from qmljax._models.parts import cut
+from qmljax._models.questions import Question, of_amplitudes
 from qmljax._progress import CompiledBar
 
 
@@ -40,19 +41,28 @@ class FidelityKernel(BaseKernel):
 
     def _block(self, x: Array, y: Array | None, weights: Array, dtype: Any) -> Array:
         states = [self._state_of(points, weights, dtype) for points in (x, y) if points is not None]
-        return _gram(states, x.astype(dtype), None if y is None else y.astype(dtype))
+        return _gram(states, equal(x.astype(dtype), None if y is None else y.astype(dtype)))
 
     def _question(self) -> Question | None:
-        return of_amplitudes(self.program, self.features, self.weights)
+        return of_amplitudes(self.program, self.features, self.weights, whole=True)
 
     def _first(self, x: Any, y: Any, weights: Any) -> Array | None:
         asked = question(self)
         if asked is None:
             return None
-        points = [x] if y is None else [x, y]
-        dtype = common_dtype(x, y, weights)
-        states = [shared.answer(asked, p.astype(dtype), weights.astype(dtype)) for p in points]
-        return _gram_of_amplitudes(states, *(p.astype(dtype) for p in points))
+        points = alike(x, x if y is None else y, weights=weights)
+        states = [shared.answer(asked, p, weights) for p in (points if y is not None else points[:1])]
+        same = all_equal(*points, len(states[0]), len(states[-1]))
+        return cut(_gram_of_amplitudes(states, same), *map(len, points))
+
+    def _first_pairs(self, x: Any, y: Any, weights: Any) -> Array | None:
+        asked = question(self)
+        if asked is None:
+            return None
+        points = alike(x, y, weights=weights)
+        states = [shared.answer(asked, p, weights) for p in points]
+        left, right = points
+        return cut(_pairs_of_amplitudes(*states, pairs_equal(left, right, len(states[0]))), len(x))
 
     def _tiles(self, x: Array, y: Array | None, weights: Array, dtype: Any, tile: int) -> Array:
         """The matrix tile by tile, of a symmetric one the upper half alone; states are computed for each tile again.
@@ -95,35 +105,51 @@ class FidelityKernel(BaseKernel):
     def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
         dtype = common_dtype(x, y, weights)
         x, y = x.astype(dtype), y.astype(dtype)
-        fidelities = self._in_parts(lambda x, y: self._overlaps(x, y, weights, dtype), x, y, copies=16)
-        missing = jnp.where((x == y).all(axis=-1) & (fidelities > 1 - 1e-4), 1 - fidelities, 0)
-        return fidelities + lax.stop_gradient(missing)
 
-    def _overlaps(self, x: Array, y: Array, weights: Array, dtype: Any) -> Array:
-        left, right = (_normalised(self._state_of(points, weights, dtype)) for points in (x, y))
-        fidelities = jnp.sum(left * right, axis=(0, 1)) ** 2
-        if len(left) == 2:
-            fidelities = fidelities + jnp.sum(left[0] * right[1] - left[1] * right[0], axis=0) ** 2
-        return fidelities - lax.stop_gradient(jnp.maximum(fidelities - 1, 0))
+        def some(x: Array, y: Array) -> Array:
+            return _overlaps(*(self._state_of(points, weights, dtype) for points in (x, y)))
+
+        return _exact(self._in_parts(some, x, y, copies=16), (x == y).all(axis=-1))
 
 
-def _gram(states: Sequence[Array], x: Array, y: Array | None = None) -> Array:
-    """The matrix of points, from the states (C, 2**n, N) of x, and those of y if there is any."""
+def _gram(states: Sequence[Array], same: Array) -> Array:
+    """The matrix, from the states (C, 2**n, N) of x, and those of y if there is any; and which points are equal."""
     left, right = _normalised(states[0]), _normalised(states[-1])
-    same = equal(x, y)
-    if y is not None:
-        gram = _fidelities(left, right)
-    else:
-        gram = _fidelities(left, left)
-        gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
-        same = same | jnp.eye(len(x), dtype=bool)
-    missing = jnp.where(same & (gram > 1 - 1e-4), 1 - gram, 0)  # a point that is NaN stays visible
-    return gram + lax.stop_gradient(missing)
+    if len(states) == 2:
+        return _exact(_fidelities(left, right), same)
+    gram = _fidelities(left, left)
+    gram = (gram + gram.T) / 2  # exactly symmetric, whatever order the products were summed in
+    return _exact(gram, same | jnp.eye(len(gram), dtype=bool))
+
+
+def _overlaps(left: Array, right: Array) -> Array:
+    """The fidelities of pairs of states, (C, 2**n, N) each."""
+    left, right = _normalised(left), _normalised(right)
+    fidelities = jnp.sum(left * right, axis=(0, 1)) ** 2
+    if len(left) == 2:
+        fidelities = fidelities + jnp.sum(left[0] * right[1] - left[1] * right[0], axis=0) ** 2
+    return fidelities - lax.stop_gradient(jnp.maximum(fidelities - 1, 0))
+
+
+def _exact(fidelities: Array, same: Array) -> Array:
+    """Exactly 1 for equal points; one that is NaN stays visible."""
+    missing = jnp.where(same & (fidelities > 1 - 1e-4), 1 - fidelities, 0)
+    return fidelities + lax.stop_gradient(missing)
 
 
 @jax.jit
-def _gram_of_amplitudes(amplitudes: Sequence[Array], x: Array, y: Array | None = None) -> Array:
-    return _gram([jnp.stack([a.real.T, a.imag.T]) for a in amplitudes], x, y)
+def _gram_of_amplitudes(amplitudes: Sequence[Array], same: Array) -> Array:
+    return _gram([_parts(a) for a in amplitudes], same)
+
+
+@jax.jit
+def _pairs_of_amplitudes(left: Array, right: Array, same: Array) -> Array:
+    return _exact(_overlaps(_parts(left), _parts(right)), same)
+
+
+def _parts(amplitudes: Array) -> Array:
+    """(N, 2**n) -> (2, 2**n, N)."""
+    return jnp.stack([amplitudes.real.T, amplitudes.imag.T])
 
 
 def _normalised(states: Array) -> Array:

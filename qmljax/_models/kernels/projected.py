@@ -18,16 +18,19 @@ from qmljax._circuit.parse import check_circuit, own, parse
 from qmljax._engine.expectations import expectations
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import PRECISION
+from qmljax._models import shared
 from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasExpectation, check_backend, of_parts
 from qmljax._models.compiled import Compiled, question
 from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, rows
-from qmljax._models.kernels.points import equal
+from qmljax._models.kernels.points import alike, all_equal, equal
 from qmljax._models.on_backend import BackendQNN
+from qmljax._models.parts import cut
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Model
 from qmljax._models.qnn import EstimatorQNN, Source
-from qmljax._models.shared import Question, fit, of_expectations
+from qmljax._models.questions import Question, of_expectations
+from qmljax._models.shared import fit
 from qmljax._progress import CompiledBar, load_tqdm
 
 
@@ -72,7 +75,8 @@ class ProjectedKernel(BaseKernel):
         gamma = self._width(gamma)
         x, y, weights = self._arguments(x, y, weights)
         check_pairs(x, y)
-        values = self._trace_pairs(rows(x), rows(y), weights, gamma)
+        answer = self._run_pairs if self.project is None else self._trace_pairs
+        values = answer(rows(x), rows(y), weights, gamma)
         return values if x.ndim == 2 else values[0]
 
     def _width(self, gamma: Any) -> Array | None:
@@ -105,24 +109,33 @@ class ProjectedKernel(BaseKernel):
     def _run(self) -> Callable[..., Array]:
         return self._trace  # its parts are compiled: `projections` is one of them
 
-    def _question(self) -> Question | None:
-        return question(Projections(self))
+    def _question(self, whole: bool = True) -> Question | None:
+        shape = (len(self.observables),)
+        return of_expectations(self.program, self.observables, shape, self.features, self.weights, whole=whole)
 
     def _first(self, x: Any, y: Any, weights: Any, gamma: Array | None) -> Array | None:
-        return None if question(self) is None else self._matrix(x, y, weights, gamma, "_first")
+        asked = question(self)
+        if asked is None:
+            return None
+        points = alike(x, x if y is None else y, weights=weights)
+        values = [shared.answer(asked, p, weights) for p in (points if y is not None else points[:1])]
+        same = all_equal(*points, len(values[0]), len(values[-1]))
+        return cut(_gram(values, same, gamma), *map(len, points))
+
+    def _first_pairs(self, x: Any, y: Any, weights: Any, gamma: Array | None) -> Array | None:
+        asked = question(self)
+        if asked is None:
+            return None
+        return cut(_of_pairs(*(shared.answer(asked, p, weights) for p in alike(x, y, weights=weights)), gamma), len(x))
 
     def _trace(self, x: Array, y: Array | None, weights: Array, gamma: Array | None = None) -> Array:
-        return self._matrix(x, y, weights, gamma, "_run")
-
-    def _matrix(self, x: Any, y: Any, weights: Any, gamma: Array | None, how: str) -> Array:
         dtype = common_dtype(x, y, weights)
-        left = self._values(x, weights, dtype, how)
-        right = left if y is None else self._values(y, weights, dtype, how)
-        return _gram(left, right, x.astype(dtype), None if y is None else y.astype(dtype), gamma)
+        values = [self._values(p, weights, dtype, "_run") for p in (x, y) if p is not None]
+        return _gram_of_points(values, x.astype(dtype), None if y is None else y.astype(dtype), gamma)
 
     def _trace_pairs(self, x: Array, y: Array, weights: Array, gamma: Array | None = None) -> Array:
         dtype = common_dtype(x, y, weights)
-        return _of_pairs(*(self._values(points, weights, dtype, "_answer") for points in (x, y)), gamma)
+        return _of_pairs(*(self._values(points, weights, dtype, "_run") for points in (x, y)), gamma)
 
     def _values(self, x: Array, weights: Array, dtype: Any, how: str) -> Array:
         """(N, d) -> (N, number of observables), by the method `how` of the projections."""
@@ -156,8 +169,7 @@ class Projections(Compiled):
     kernel: ProjectedKernel
 
     def _question(self) -> Question | None:
-        k = self.kernel
-        return of_expectations(k.program, k.observables, (len(k.observables),), k.features, k.weights)
+        return self.kernel._question(whole=False)
 
     def _fits(self, x: Any, weights: Any) -> bool:
         return fit(question(self), (x, weights), self.kernel.memory)
@@ -170,15 +182,21 @@ class Projections(Compiled):
 
 
 @jax.jit
-def _gram(left: Array, right: Array, x: Array, y: Array | None, gamma: Array | None) -> Array:
-    """The matrix of points x and y, or x and x, from their projections (N, observables) and (M, observables)."""
+def _gram_of_points(values: Sequence[Array], x: Array, y: Array | None, gamma: Array | None) -> Array:
+    return _gram(values, equal(x, y), gamma)
+
+
+@jax.jit
+def _gram(values: Sequence[Array], same: Array, gamma: Array | None) -> Array:
+    """The matrix, from the projections (N, observables) of x, and those of y if any; and which points are equal."""
+    left, right = values[0], values[-1]
     products = jnp.matmul(left, right.T, precision=PRECISION)
     if gamma is None:
         return products
     distances = jnp.sum(left * left, axis=1)[:, None] + jnp.sum(right * right, axis=1)[None] - 2 * products
-    if y is None:
+    if len(values) == 1:
         distances = (distances + distances.T) / 2
-    same = equal(x, y) & (distances < 1e-3)
+    same = same & (distances < 1e-3)
     rounding = jnp.where(same, distances, jnp.minimum(distances, 0))
     distances = distances - lax.stop_gradient(rounding)
     return jnp.exp(-gamma.astype(left.dtype) * distances)
