@@ -7,7 +7,7 @@ import numpy as np
 from qiskit.circuit import ClassicalRegister, Clbit
 from qiskit.circuit.classical import expr, types
 
-from qmljax._circuit.conditions import MOST_BITS, NEVER, Bit, Condition, Record, equal, is_set
+from qmljax._circuit.conditions import FEW_BITS, MOST_BITS, NEVER, Bit, Condition, Record, equal, is_set
 
 WIDEST = 62  # bits of an integer, which int64 computes with
 
@@ -30,6 +30,7 @@ _BINARY: dict[Any, Callable[[Any, Any], Any]] = {
     expr.Binary.Op.MUL: lambda a, b: a * b,
 }
 
+_SUMS = (expr.Binary.Op.BIT_XOR, expr.Binary.Op.NOT_EQUAL, expr.Binary.Op.EQUAL)  # of two bits
 Held = list[Bit] | float  # what a variable holds: bits, the lowest first, or a number that is no integer
 
 
@@ -39,10 +40,16 @@ class Expressions:
     Args:
         held: What a `Clbit`, or a variable of the circuit, holds.
         where: The condition that has a table, as `conditions.tabulated`.
+        odd: The condition that a sum of bits is odd, or even.
     """
 
-    def __init__(self, held: Callable[[Any], Held], where: Callable[[list[Record], np.ndarray], Condition]):
-        self.held, self.where = held, where
+    def __init__(
+        self,
+        held: Callable[[Any], Held],
+        where: Callable[[list[Record], np.ndarray], Condition],
+        odd: Callable[[list[Record], bool], Condition],
+    ):
+        self.held, self.where, self.odd = held, where, odd
 
     def condition(self, value: Any) -> Condition:
         """That an expression is true, or that a bit or register has a value: (bit or register, value).
@@ -51,10 +58,30 @@ class Expressions:
             NotImplementedError: It depends on too many bits, or on what is not known.
         """
         if isinstance(value, expr.Expr):
+            if (sum_ := self.linear(value)) is not None and len(sum_[0]) > FEW_BITS:
+                return self.odd(*sum_)
             on, found = self.tabulate(value)
             return self.where(on, found.astype(bool))
         target, number = value
         return equal(self.bits(target), int(number))
+
+    def linear(self, value: expr.Expr) -> tuple[list[Record], bool] | None:
+        """The bits whose sum modulo 2 an expression is, and whether 1 is added; None if it is no such sum."""
+        if isinstance(value, expr.Value) and isinstance(value.type, types.Bool):
+            return [], bool(value.value)
+        if isinstance(value, expr.Var) and isinstance(value.type, types.Bool):
+            (bit,) = self.bits(value.var if isinstance(value.var, Clbit) else value)
+            return ([bit], False) if isinstance(bit, Record) else ([], bit)
+        if isinstance(value, expr.Unary) and isinstance(value.type, types.Bool):
+            inner = self.linear(value.operand)
+            return None if inner is None else (inner[0], not inner[1])
+        if isinstance(value, expr.Binary) and value.op in _SUMS and isinstance(value.left.type, types.Bool):
+            left, right = self.linear(value.left), self.linear(value.right)
+            if left is None or right is None:
+                return None
+            once = [r for r in (*left[0], *right[0]) if (r in left[0]) != (r in right[0])]
+            return once, left[1] ^ right[1] ^ (value.op is expr.Binary.Op.EQUAL)
+        return None
 
     def bits(self, target: Any) -> list[Bit]:
         """What a bit, a register or a variable holds."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST_BITS = 16  # that a condition may depend on, unless it is one product
-FEW_BITS = 10  # for which a condition is brought to its shortest form
+FEW_BITS = 8  # for which a condition is brought to its shortest form
 
 
 @dataclass(eq=False)

@@ -61,7 +61,7 @@ class DynamicReader(Reader):
         self.branches: list[Condition] = []
         self.loops: list[_Loop] = []
         self.active: Condition = ALWAYS  # when what is being read happens
-        self.classical = Expressions(self.held, self.where_met)
+        self.classical = Expressions(self.held, self.where_met, self.odd)
 
     def read_circuit(self) -> None:
         super().read_circuit()
@@ -214,6 +214,10 @@ class DynamicReader(Reader):
         even = conditions.is_parity(met) if len(on) > conditions.FEW_BITS else None
         if even is None:
             return self.simple(conditions.tabulated(on, met))
+        return self.odd(on, even)
+
+    def odd(self, on: list[Record], even: bool) -> Condition:
+        """That the sum of bits is odd, or even, as a record of its own."""
         odd = is_set(self.wires.parity(on, self.where))
         return negation(odd) if even else odd
 

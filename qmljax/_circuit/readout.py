@@ -64,13 +64,19 @@ class Readout:
             wires.append(wire)
         projector: Product = ()
         read = {outputs[q] for q in reads(self.observables)}
+        copies: dict[int, int] = {}
         for clbit, value in self.given:
             wire = measured.get(clbit, ~0)
             if wire < 0 and ~wire != value:
                 raise ValueError(f"`given` must be possible, but classical bit {clbit} is always {~wire}, not {value}.")
-            if wire in read:  # what it leaves behind is read, after it has been measured
+            if wire in read and wire not in copies:  # what it leaves behind is read, after it has been measured
                 ops.append(Op("flip", (count,), (wire,), 1))
-                wire, count = count, count + 1
+                copies[wire], count = count, count + 1
+            wire = copies.get(wire, wire)
+            if (wire, str(1 - value)) in projector:
+                raise ValueError(
+                    f"`given` must be possible, but classical bit {clbit} is the same as one that is not {value}."
+                )
             if wire >= 0 and (wire, str(value)) not in projector:
                 projector += ((wire, str(value)),)
         observables = tuple(o.placed(outputs, count, projector) for o in self.observables)
@@ -177,6 +183,7 @@ def _indices(given: Any, name: str, what: str, n: int) -> tuple[int, ...]:
             f"`{name}` must be a sequence of integers, such as [0, 2]: bit j of an outcome is `{name}[j]`. But it is "
             f"{given!r}."
         )
+    kind = "Qubit" if what == "qubit" else "Clbit"
     chosen = []
     for q in given:
         try:
@@ -185,8 +192,8 @@ def _indices(given: Any, name: str, what: str, n: int) -> tuple[int, ...]:
             chosen.append(operator.index(q))
         except TypeError:
             raise TypeError(
-                f"`{name}` must be integers, the places of {what}s in the circuit, but has {q!r}. For a "
-                f"{name[:-1].capitalize()} pass circuit.find_bit({name[:-1]}).index."
+                f"`{name}` must be integers, the places of {what}s in the circuit, but has {q!r}. For a {kind} pass "
+                f"circuit.find_bit({kind.lower()}).index."
             ) from None
     if len(set(chosen)) != len(chosen) or any(not 0 <= q < n for q in chosen):
         between = f"between 0 and {n - 1}" if n else "of the circuit, which has none"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmljax._circuit import conditions
-from qmljax._circuit.conditions import ALWAYS, NEVER, Bit, Condition, Record, is_set, shortest
+from qmljax._circuit.conditions import ALWAYS, NEVER, Bit, Condition, Record, is_set, negation, shortest
 from qmljax._circuit.program import Op, controlled, given
 
 
@@ -40,12 +40,11 @@ class Wires:
         """Places an op on wires that acts where a condition is met."""
         for wire in op.moved:
             self.keep(wire)
-        parity = conditions.as_parity(condition)
-        if parity is not None and op.kind in ("phase", "flip"):
+        if (parity := conditions.as_parity(condition)) is not None:
             on, even = parity
             for record in on:
                 record.used = True
-            self.act_on_parity(op, [record.wire for record in on], even)
+            self.act_on_parity(op, on, even)
             return
         for product in condition:
             inner: Op | None = op
@@ -61,18 +60,28 @@ class Wires:
                 for part in controlled(inner, tuple(controls), pattern):
                     self.place(part)
 
-    def act_on_parity(self, op: Op, on: Sequence[int], even: bool) -> None:
-        """A phase or flip that acts where the sum of the bits of some wires is odd, or even."""
+    def act_on_parity(self, op: Op, on: Sequence[Record], even: bool) -> None:
+        """Places an op on wires that acts where the sum of some bits is odd, or even."""
         if op.kind == "flip":
             every = [op] if even else []
-            every += [op._replace(controls=(*op.controls, w), pattern=op.pattern | 1 << len(op.controls)) for w in on]
+            controls = [(*op.controls, record.wire) for record in on]
+            every += [op._replace(controls=c, pattern=op.pattern | 1 << len(op.controls)) for c in controls]
             for part in every:
                 self.act(part, ALWAYS)
-            return
-        both_signs = tuple(w for w in (*op.qubits, *on) if (w in op.qubits) != (w in on))
-        half = op.angle.times(0.5)
-        self.place(op._replace(angle=half))
-        self.place(op._replace(qubits=both_signs, angle=half if even else half.times(-1.0)))
+        elif op.kind == "ry":  # as a controlled one
+            half, flip = op._replace(angle=op.angle.times(0.5)), Op("flip", op.qubits)
+            for part in (half, op._replace(angle=op.angle.times(-0.5))):
+                self.place(part)
+                self.act_on_parity(flip, on, even)
+        elif op.kind == "phase":
+            wires = [record.wire for record in on]
+            signs = tuple(w for w in (*op.qubits, *wires) if (w in op.qubits) != (w in wires))
+            half = op._replace(angle=op.angle.times(0.5))
+            self.place(half)
+            self.place(half._replace(qubits=signs, angle=half.angle.times(1.0 if even else -1.0)))
+        else:
+            odd = is_set(self.parity(on, on[0].where))
+            self.act(op, negation(odd) if even else odd)
 
     def place(self, op: Op) -> None:
         """Adds an op on wires, without controls whose bits are known."""

@@ -17,14 +17,19 @@ import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import (
     BoxOp,
+    Clbit,
     ControlFlowOp,
     ControlledGate,
     ForLoopOp,
     Measure,
     Parameter,
     ParameterExpression,
+    Register,
     Reset,
+    Store,
+    WhileLoopOp,
 )
+from qiskit.circuit.classical import expr
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 
@@ -130,10 +135,11 @@ def _reader(circuit: Any, start: int = 0, first: int = 0, measured: bool = False
     if not measured and not parse(circuit).is_dynamic:
         reader = _Reader(QuantumCircuit(circuit.num_qubits), position, first)
     else:
-        circuit = circuit if measured else circuit.remove_final_measurements(inplace=False)
         copy = circuit.copy_empty_like()
         copy.global_phase = 0
         reader = _Dynamic(copy, position, first)
+        if not measured:
+            reader.unread = _final_measurements(circuit)
     reader.read_circuit(circuit)
     return reader
 
@@ -147,11 +153,14 @@ class _Reader:
         self.expressions: list[Expression] = []
         self.frequencies: list[int] = []
         self.at = ""
+        self.unread: set[int] = set()  # instructions to leave out
 
     def read_circuit(self, circuit: QuantumCircuit) -> None:
         places = {bit: k for k, bit in enumerate(circuit.qubits)}
         clbits = {bit: k for k, bit in enumerate(circuit.clbits)}
         for index, instruction in enumerate(circuit.data):
+            if index in self.unread:
+                continue
             qubits = [places[q] for q in instruction.qubits]
             self.at = f"Instruction {index}, `{instruction.name}` on qubits {qubits}"
             self.read(instruction.operation, qubits, [clbits[c] for c in instruction.clbits])
@@ -197,6 +206,28 @@ class _Reader:
         )
 
 
+def _final_measurements(circuit: QuantumCircuit) -> set[int]:
+    """Those after which nothing acts on their qubit, and nothing reads their bit, which Qiskit's own function forgets."""
+    found, acted, read = set(), set[Any](), set[Any]()
+    for index in reversed(range(len(circuit.data))):
+        instruction = circuit.data[index]
+        if isinstance(instruction.operation, Measure):
+            if acted.isdisjoint(instruction.qubits) and read.isdisjoint(instruction.clbits):
+                found.add(index)
+                continue
+        elif instruction.name in ("barrier", "delay"):
+            continue
+        else:
+            read.update(instruction.clbits)
+        if isinstance(instruction.operation, Store):
+            for var in expr.iter_vars(instruction.operation.rvalue):
+                read.update(
+                    [var.var] if isinstance(var.var, Clbit) else var.var if isinstance(var.var, Register) else []
+                )
+        acted.update(instruction.qubits)
+    return found
+
+
 class _Dynamic(_Reader):
     """The same for a circuit that measures on its way, which a device runs as it is."""
 
@@ -205,6 +236,11 @@ class _Dynamic(_Reader):
             self.circuit.append(operation, qubits, clbits)
         elif isinstance(operation, ForLoopOp) and set(operation.blocks[0].parameters) - {operation.params[1]}:
             self.unroll(operation, qubits, clbits)
+        elif isinstance(operation, WhileLoopOp) and operation.blocks[0].parameters:
+            raise ValueError(
+                f"{self.at}: the loop has parameters, and its turns have no arguments of their own. Write its turns one "
+                "by one, or bind its parameters."
+            )
         elif isinstance(operation, ControlFlowOp) and not isinstance(operation, ForLoopOp):
             blocks = [self.block(block) for block in operation.blocks]
             self.circuit.append(operation.replace_blocks(blocks), qubits, clbits)
@@ -216,10 +252,10 @@ class _Dynamic(_Reader):
     def unroll(self, loop: ForLoopOp, qubits: Sequence[int], clbits: Sequence[int]) -> None:
         """An argument in a loop is one for each turn, each with a rule of its own."""
         indices, parameter, body = loop.params
-        if _jumps(body):
+        if _jumps(body) or any(True for _ in body.iter_declared_vars()):
             raise ValueError(
-                f"{self.at}: the loop has parameters, and is left by `break` or `continue`, so that its turns have no "
-                "arguments of their own. Write its turns one by one, or bind its parameters."
+                f"{self.at}: the loop has parameters, and is left by `break` or `continue` or has variables, so that its "
+                "turns have no arguments of their own. Write its turns one by one, or bind its parameters."
             )
         for index in indices:
             turn = body.assign_parameters({parameter: index}) if parameter in body.parameters else body
