@@ -108,6 +108,12 @@ def add(a: Expression, b: Expression) -> Expression:
     return _finish(tape, _operate(tape, "add", _load(tape, a), _load(tape, b)))
 
 
+def multiply(a: Expression, b: Expression) -> Expression:
+    """The expression `a * b`."""
+    tape: _Building = {}
+    return _finish(tape, _operate(tape, "multiply", _load(tape, a), _load(tape, b)))
+
+
 def evaluate(expressions: tuple[Expression, ...], params: jax.Array) -> jax.Array:
     """The values of the expressions.
 

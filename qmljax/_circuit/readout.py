@@ -74,9 +74,7 @@ class Readout:
                 copies[wire], count = count, count + 1
             wire = copies.get(wire, wire)
             if (wire, str(1 - value)) in projector:
-                raise ValueError(
-                    f"`given` must be possible, but classical bit {clbit} is the same as one that is not {value}."
-                )
+                raise ValueError(f"`given` must be possible, but says that classical bit {clbit} differs from itself.")
             if wire >= 0 and (wire, str(value)) not in projector:
                 projector += ((wire, str(value)),)
         observables = tuple(o.placed(outputs, count, projector) for o in self.observables)

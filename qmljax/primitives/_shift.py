@@ -207,7 +207,7 @@ class _Reader:
 
 
 def _final_measurements(circuit: QuantumCircuit) -> set[int]:
-    """Those after which nothing acts on their qubit, and nothing reads their bit, which Qiskit's own function forgets."""
+    """Those after which nothing acts on their qubit or reads their bit; Qiskit's own function forgets the latter."""
     found, acted, read = set(), set[Any](), set[Any]()
     for index in reversed(range(len(circuit.data))):
         instruction = circuit.data[index]
@@ -238,8 +238,8 @@ class _Dynamic(_Reader):
             self.unroll(operation, qubits, clbits)
         elif isinstance(operation, WhileLoopOp) and operation.blocks[0].parameters:
             raise ValueError(
-                f"{self.at}: the loop has parameters, and its turns have no arguments of their own. Write its turns one "
-                "by one, or bind its parameters."
+                f"{self.at}: the loop has parameters, and its turns have no arguments of their own. Write them one by "
+                "one, or bind its parameters."
             )
         elif isinstance(operation, ControlFlowOp) and not isinstance(operation, ForLoopOp):
             blocks = [self.block(block) for block in operation.blocks]
@@ -254,8 +254,8 @@ class _Dynamic(_Reader):
         indices, parameter, body = loop.params
         if _jumps(body) or any(True for _ in body.iter_declared_vars()):
             raise ValueError(
-                f"{self.at}: the loop has parameters, and is left by `break` or `continue` or has variables, so that its "
-                "turns have no arguments of their own. Write its turns one by one, or bind its parameters."
+                f"{self.at}: the loop has parameters, and is left by `break` or `continue` or has variables, so that "
+                "its turns have no arguments of their own. Write its turns one by one, or bind its parameters."
             )
         for index in indices:
             turn = body.assign_parameters({parameter: index}) if parameter in body.parameters else body

@@ -359,6 +359,27 @@ def test_conditions_do_not_grow_without_bound():
     assert len(program.ops) < 80 and program.num_qubits < 30
 
 
+@pytest.mark.parametrize("n", [2, 5, 9, 20])
+def test_parities(n):
+    """Of any number of bits, over operations of all kinds: they act where the sum is odd, with probability 1/2."""
+    circuit = QuantumCircuit(n + 2, n)
+    circuit.h(range(n)), circuit.measure(range(n), range(n))
+    parity = expr.lift(circuit.clbits[0])
+    for bit in circuit.clbits[1:]:
+        parity = expr.bit_xor(parity, bit)
+    with circuit.if_test(parity) as otherwise:
+        circuit.ry(0.6, n), circuit.unitary(np.diag([1, 1j]) @ np.array([[0, 1], [1, 0]]), n + 1)
+    with otherwise:
+        circuit.rz(0.3, n)
+    program = qj.parse(circuit)
+    assert len(program.ops) < 60 * (2 if n < 9 else n)
+    if n < 9:
+        same(circuit)
+    else:
+        value = qj.expectation(circuit, "IZ" + "I" * n)([])
+        np.testing.assert_allclose(value, (1 + math.cos(0.6)) / 2, atol=1e-12)
+
+
 def test_nested_loops_and_jumps():
     circuit = QuantumCircuit(2, 2)
     with circuit.for_loop(range(2)):

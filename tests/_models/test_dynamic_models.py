@@ -124,6 +124,9 @@ def test_impossible_outcomes():
     with pytest.raises(ValueError, match="classical bit 1 is always 0, not 1"):
         qj.expectation(circuit, "Z", given={1: 1})
     assert qj.expectation(circuit, "Z", given={1: 0})([0.0]) == 1
+    circuit.measure(0, 1)
+    with pytest.raises(ValueError, match="differs from itself"):
+        qj.expectation(circuit, "Z", given={0: 1, 1: 0})
 
 
 @pytest.mark.parametrize("given", [3, {}, [0], None])
@@ -270,6 +273,8 @@ def test_many_teleported_gates():
     circuit = teleported(20)
     f = qj.expectation(circuit, "IIZ")
     assert f.program.num_qubits == 3 and qj.parse(circuit).num_qubits == 43
+    rho = qj.density_matrix(circuit, [0, 1])(np.full(20, 0.05))
+    np.testing.assert_allclose(np.diag(rho).real, [(1 + math.cos(1)) / 2, (1 - math.cos(1)) / 2, 0, 0], atol=1e-12)
     w = np.random.default_rng(0).uniform(-1, 1, 20)
     np.testing.assert_allclose(f(w), math.cos(w.sum()), atol=1e-12)
     np.testing.assert_allclose(jax.grad(f)(w), np.full(20, -math.sin(w.sum())), atol=1e-12)

@@ -10,6 +10,7 @@ from branches import density, distribution
 from dynamic_circuits import Maker
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Clbit, Parameter, ParameterVector
+from qiskit.circuit.classical import expr, types
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 
 import qmljax as qj
@@ -126,6 +127,30 @@ def test_loops_that_are_left_have_no_rule():
         with circuit.if_test((0, 1)):
             circuit.break_loop()
     with pytest.raises(ValueError, match="Instruction 0, `for_loop`.*break.*Write its turns one by one"):
+        PrimitiveBackend(Estimator()).expectation(circuit, "Z")
+
+
+def test_measurements_that_decide_something_stay():
+    """Nothing acts on the qubit after them, but a branch reads the bit; in Qiskit's eyes these are final."""
+    t = Parameter("t")
+    circuit = QuantumCircuit(2, 2)
+    circuit.rx(t, 0), circuit.measure(0, 0)
+    count = circuit.add_var("count", expr.lift(0, types.Uint(2)))
+    circuit.store(count, expr.cast(circuit.clbits[0], types.Uint(2)))
+    with circuit.if_test(expr.equal(count, 1)):
+        circuit.x(1)
+    circuit.measure([0, 1], [1, 1])
+    f = PrimitiveBackend(Estimator()).expectation(circuit, ["ZI", "IX"])
+    np.testing.assert_allclose(f(np.array([0.7])), [np.cos(0.7), 0], atol=1e-6)
+    np.testing.assert_allclose(jax.jacrev(f)(jnp.array([0.7]))[:, 0], [-np.sin(0.7), 0], atol=1e-6)
+
+
+def test_whiles_have_no_rule():
+    circuit = QuantumCircuit(1, 1)
+    with circuit.while_loop(expr.logic_not(circuit.clbits[0])):
+        circuit.rx(Parameter("t"), 0)
+        circuit.store(expr.lift(circuit.clbits[0]), True)
+    with pytest.raises(ValueError, match="Instruction 0, `while_loop`.*Write them one by one"):
         PrimitiveBackend(Estimator()).expectation(circuit, "Z")
 
 
