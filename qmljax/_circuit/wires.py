@@ -63,11 +63,8 @@ class Wires:
     def act_on_parity(self, op: Op, on: Sequence[Record], even: bool) -> None:
         """Places an op on wires that acts where the sum of some bits is odd, or even."""
         if op.kind == "flip":
-            every = [op] if even else []
-            controls = [(*op.controls, record.wire) for record in on]
-            every += [op._replace(controls=c, pattern=op.pattern | 1 << len(op.controls)) for c in controls]
-            for part in every:
-                self.act(part, ALWAYS)
+            for product in (*ALWAYS[: int(even)], *({record: True} for record in on)):
+                self.act(op, (product,))
         elif op.kind == "ry":  # as a controlled one
             half, flip = op._replace(angle=op.angle.times(0.5)), Op("flip", op.qubits)
             for part in (half, op._replace(angle=op.angle.times(-0.5))):
