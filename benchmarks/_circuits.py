@@ -113,7 +113,8 @@ def chain_ansatz(n: int, layers: int) -> Circuit:
 def teleported(gates: int) -> Circuit:
     """RY gates, after each of which the qubit is teleported to another: three qubits that are reset and used again.
 
-    "measure" reads a qubit, "x_if" is X on the second of two qubits where the first was last measured to be 1.
+    "measure_and_reset" reads a qubit and leaves it in 0, "x_if" is X on the second of two qubits where the first was
+    last measured to be 1.
     """
 
     def circuit(w: Any, x: Any) -> Gates:
@@ -124,10 +125,9 @@ def teleported(gates: int) -> Circuit:
             yield Gate("cx", (middle, target))
             yield Gate("cx", (source, middle))
             yield Gate("h", (source,))
-            yield from (Gate("measure", (q,)) for q in (source, middle))
+            yield from (Gate("measure_and_reset", (q,)) for q in (source, middle))
             yield Gate("x_if", (middle, target))
             yield Gate("z_if", (source, target))
-            yield from (Gate("reset", (q,)) for q in (source, middle))
 
     return circuit
 
@@ -289,10 +289,10 @@ def to_qiskit(n: int, circuit: Circuit) -> tuple[Any, list, list]:
     w, x = ParameterVector("w", num_weights), ParameterVector("x", num_inputs)
     weights, inputs = list(w), list(x)
     gates = list(circuit(weights, inputs))
-    result = QuantumCircuit(n, n if any(gate.name == "measure" for gate in gates) else 0)
+    result = QuantumCircuit(n, n if any(gate.name == "measure_and_reset" for gate in gates) else 0)
     for name, qubits, angles in gates:
-        if name == "measure":
-            result.measure(*qubits, *qubits)
+        if name == "measure_and_reset":
+            result.measure(*qubits, *qubits), result.reset(*qubits)
         elif name.endswith("_if"):
             with result.if_test((qubits[0], 1)):
                 getattr(result, name.removesuffix("_if"))(*angles, qubits[1])

@@ -49,10 +49,8 @@ GATES = {
 def apply(gates: Gates | list[Gate]) -> None:
     outcomes = {}
     for name, qubits, angles in gates:
-        if name == "measure":
-            outcomes[qubits[0]] = qml.measure(*qubits)
-        elif name == "reset":
-            qml.measure(*qubits, reset=True)
+        if name == "measure_and_reset":
+            outcomes[qubits[0]] = qml.measure(*qubits, reset=True)
         elif name.endswith("_if"):
             qml.cond(outcomes[qubits[0]], GATES[name.removesuffix("_if")])(*angles, wires=qubits[1])
         else:

@@ -201,7 +201,7 @@ def unitary(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) 
         >>> from qiskit import QuantumCircuit
         >>> circuit = QuantumCircuit(1)
         >>> _ = circuit.x(0), circuit.s(0)
-        >>> unitary(circuit)([])
+        >>> unitary(circuit)([]).round(3) + 0
         Array([[0.+0.j, 1.+0.j],
                [0.+1.j, 0.+0.j]], dtype=complex64)
     """
