@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import _figures
+import _lines
 import jax
 import matplotlib
 import numpy as np
@@ -25,17 +26,6 @@ import qmljax as qj
 FIGURE = Path(__file__).parent / "figures" / "08_qcnn.png"
 NAMES, COLORS = {-1: "horizontal", 1: "vertical"}, {-1: "#D55E00", 1: "#0072B2"}
 PIXELS, TRAIN, TEST, STARTS, STEPS, SEED = 8, 200, 500, 8, 300, 0
-
-
-def images(samples, seed):
-    """Images (samples, 8), row by row, of a line of pixels pi/2 amid noise up to pi/4; -1 horizontal, 1 vertical."""
-    rng = np.random.default_rng(seed)
-    y = rng.choice([-1, 1], samples)
-    horizontal, vertical = rng.choice([0, 1, 2, 4, 5, 6], samples), rng.choice(4, samples)  # the first of two pixels
-    first, second = np.where(y == 1, (vertical, vertical + 4), (horizontal, horizontal + 1))
-    x = rng.uniform(0, np.pi / 4, (samples, PIXELS))
-    x[np.arange(samples), first] = x[np.arange(samples), second] = np.pi / 2
-    return x.astype(np.float32), y
 
 
 def pool(w):
@@ -122,7 +112,7 @@ def draw(x, y, outputs, history, best):
 
 
 def main():
-    (x, y), (x_test, y_test) = images(TRAIN, seed=SEED), images(TEST, seed=SEED + 1)
+    (x, y), (x_test, y_test) = _lines.images(TRAIN, seed=SEED), _lines.images(TEST, seed=SEED + 1)
     model, start = network(), time.perf_counter()
     weights, history, _ = train(model, x, y)
     seconds = time.perf_counter() - start

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import _figures
+import _lines
 import jax
 import matplotlib
 import numpy as np
@@ -28,17 +29,6 @@ KINDS = {  # convolutions, feed-forward, color
     "feed-forward alone": (False, True, "#009E73"),
     "neither": (False, False, "#D55E00"),
 }
-
-
-def images(samples, seed):
-    """Images (samples, 8) of 2 x 4 pixels: a line of pixels pi/2 amid noise up to pi/4; -1 horizontal, 1 vertical."""
-    rng = np.random.default_rng(seed)
-    y = rng.choice([-1, 1], samples)
-    horizontal, vertical = rng.choice([0, 1, 2, 4, 5, 6], samples), rng.choice(4, samples)  # the first of two pixels
-    first, second = np.where(y == 1, (vertical, vertical + 4), (horizontal, horizontal + 1))
-    x = rng.uniform(0, np.pi / 4, (samples, PIXELS))
-    x[np.arange(samples), first] = x[np.arange(samples), second] = np.pi / 2
-    return x.astype(np.float32), y
 
 
 def convolve(circuit, w, a, b):
@@ -106,7 +96,7 @@ def draw(histories, accuracies):
 
 def main():
     matplotlib.rcParams["axes.spines.top"] = matplotlib.rcParams["axes.spines.right"] = False
-    (x, y), (x_test, y_test) = images(TRAIN, SEED), images(TEST, SEED + 1)
+    (x, y), (x_test, y_test) = _lines.images(TRAIN, SEED), _lines.images(TEST, SEED + 1)
     histories, accuracies = {}, {}
     for name, (convolutions, forward, _) in KINDS.items():
         model, circuit = network(convolutions, forward)

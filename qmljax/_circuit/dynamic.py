@@ -70,7 +70,7 @@ class DynamicReader(Reader):
         for wire in wires.of:  # what is left of a measured qubit is a mixture
             record = wires.records.get(wire)
             if record is not None and record.used:
-                self.wires.place(Op("flip", (wires.fresh(record.where),), (wire,), 1))
+                wires.place(Op("flip", (wires.fresh(record.where),), (wire,), 1))
 
     def program(self) -> Program:
         wires = self.wires
@@ -81,7 +81,7 @@ class DynamicReader(Reader):
             len(wires.values),
             self.names,
             tuple(self.expressions),
-            tuple(self.wires.ops),
+            tuple(wires.ops),
             measured if self.written else None,
             tuple(sorted(self.written)),
             self.circuit.num_clbits,
@@ -294,7 +294,7 @@ class DynamicReader(Reader):
         place = dict(zip(block.clbits, clbits, strict=False))
         for instruction in block.data:
             operation, inner = instruction.operation, [place[b] for b in instruction.clbits]
-            if isinstance(operation, Measure | PauliProductMeasurement):
+            if isinstance(operation, Measure):
                 self.written.update(inner)
             elif isinstance(operation, Store):
                 self.written.update(place[bit] for bit in _bits(operation.lvalue))

@@ -12,7 +12,7 @@ from dynamic_circuits import Maker
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qpy
 from qiskit.circuit import Clbit, Parameter
 from qiskit.circuit.classical import expr, types
-from qiskit.circuit.library import PauliProductMeasurement
+from qiskit.circuit.library import DiagonalGate, PauliProductMeasurement
 from qiskit.quantum_info import Pauli
 
 import qmljax as qj
@@ -125,6 +125,28 @@ def test_ghz_by_measurement():
     ghz = np.zeros(1 << n)
     ghz[[0, -1]] = math.sqrt(0.5)
     np.testing.assert_allclose(rho, np.outer(ghz, ghz), atol=1e-12)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("bit", [0, 1])
+def test_signs_of_bits(known, bit):
+    """The sign of RZZ on a qubit whose bit is known, or is that of the branch, and under controls of both kinds."""
+    circuit = QuantumCircuit(3, 1)
+    circuit.h([1, 2])
+    if known:
+        circuit.x(0) if bit else None
+        circuit.measure(0, 0)
+    else:
+        circuit.h(0), circuit.measure(0, 0)
+    with circuit.if_test((0, bit)):
+        (
+            circuit.rzz(0.7, 0, 1),
+            circuit.crz(0.5, 0, 2, ctrl_state=bit),
+            circuit.append(DiagonalGate([1, 1j, -1, -1j]), [0, 2]),
+        )
+    circuit.rzz(0.4, 1, 0), circuit.rx(0.9, 1), circuit.sx(2)
+    circuit.measure(0, 0)
+    same(circuit)
 
 
 # How many wires, and why.

@@ -12,6 +12,7 @@ from branches import density, distribution
 from dynamic_circuits import Maker
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import DiagonalGate
 from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
@@ -328,6 +329,20 @@ def test_shot_by_shot(monkeypatch):
         assert chi_squared(outcomes, distribution(circuit, program.clbits)), seed
         fewer += f.collapses is not None and f.collapses.num_qubits < program.num_qubits
     assert fewer > 5
+
+
+def test_signs_of_measured_bits(monkeypatch):
+    """Shot by shot, where a phase, a table and a flip depend on bits of qubits that are used again."""
+    monkeypatch.setattr(functions, "FEW_WIRES", 0), monkeypatch.setattr(functions, "MOST_WIRES", 0)
+    circuit = QuantumCircuit(3, 3)
+    circuit.h(0), circuit.measure(0, 0), circuit.h(1), circuit.rzz(1.1, 0, 1), circuit.rx(math.pi / 2, 1)
+    circuit.measure(1, 1), circuit.h(2), circuit.append(DiagonalGate([1, 1j, -1, np.exp(0.3j)]), [1, 2])
+    circuit.rx(0.8, 2), circuit.ccx(0, 1, 2), circuit.measure(2, 2)
+    f = qj.sample(circuit, 20_000)
+    assert f.collapses is not None and f.collapses.num_qubits == 1
+    outcomes = np.asarray(f(np.zeros(0, np.float32), jax.random.key(0)))
+    p = distribution(circuit, [0, 1, 2])
+    assert chi_squared(outcomes, p) and not chi_squared(outcomes, p[[0, 3, 2, 1, 4, 7, 6, 5]])
 
 
 def test_many_rounds_on_one_qubit():
