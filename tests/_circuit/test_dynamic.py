@@ -142,7 +142,7 @@ def test_signs_of_bits(known, bit):
         (
             circuit.rzz(0.7, 0, 1),
             circuit.crz(0.5, 0, 2, ctrl_state=bit),
-            circuit.append(DiagonalGate([1, 1j, -1, -1j]), [0, 2]),
+            circuit.append(DiagonalGate([1, 1j, -1, 1]), [0, 2]),
         )
     circuit.rzz(0.4, 1, 0), circuit.rx(0.9, 1), circuit.sx(2)
     circuit.measure(0, 0)
