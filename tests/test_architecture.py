@@ -63,7 +63,7 @@ FLOORS = {
         "kernels",
         "save",
     ],
-    "_models/kernels": ["__init__ kernel points", "local noisy overlaps pairs projected", "fidelity"],
+    "_models/kernels": ["__init__ devices points", "kernel", "local noisy overlaps pairs projected", "fidelity"],
     "_training": [
         "__init__ leaves result",
         "checks computations",

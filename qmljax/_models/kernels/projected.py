@@ -1,5 +1,6 @@
 """Projected kernels: distances of expectation values in the states of points."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from qmljax._models import shared
 from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasExpectation, check_backend, of_parts
 from qmljax._models.compiled import Compiled, question
+from qmljax._models.kernels.devices import Rows, layout
 from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, rows
 from qmljax._models.kernels.points import alike, all_equal, equal
 from qmljax._models.on_backend import BackendQNN
@@ -133,6 +135,13 @@ class ProjectedKernel(BaseKernel):
         values = [self._values(p, weights, dtype, "_run") for p in (x, y) if p is not None]
         return _gram_of_points(values, x.astype(dtype), None if y is None else y.astype(dtype), gamma)
 
+    def _represented(self, x: Array, weights: Array, dtype: Any) -> Any:
+        return self._values(x, weights, dtype, "_run"), x.astype(dtype)
+
+    def _compared(self, left: Any, right: Any, weights: Array, gamma: Array | None = None) -> Array:
+        (values, x), (others, y) = left, (None, None) if right is None else right
+        return _gram_of_points([v for v in (values, others) if v is not None], x, y, gamma)
+
     def _trace_pairs(self, x: Array, y: Array, weights: Array, gamma: Array | None = None) -> Array:
         dtype = common_dtype(x, y, weights)
         return _of_pairs(*(self._values(points, weights, dtype, "_run") for points in (x, y)), gamma)
@@ -167,6 +176,11 @@ class Projections(Compiled):
     """The expectation values that a kernel compares, (N, d) and (W,) -> (N, number of observables)."""
 
     kernel: ProjectedKernel
+
+    def _answer(self, x: Any, weights: Any) -> Array:
+        if (lie := layout((x,), (weights,))) is None:
+            return super()._answer(x, weights)
+        return Rows(Projections(dataclasses.replace(self.kernel, progress=False)), lie)._run(x, weights)
 
     def _question(self) -> Question | None:
         return self.kernel._question(whole=False)
