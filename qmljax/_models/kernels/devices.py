@@ -9,6 +9,7 @@ those with the next (D - 1) // 2, and sends these, transposed, to their owners. 
 their block, the first with the upper half of its rows.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def _entry(spec: Any) -> Axes:
 
 
 @dataclass(frozen=True, repr=False)
-class Rows(Compiled):
+class Rows:
     """A function of rows that need nothing of one another, each computed where it lies.
 
     Attributes:
@@ -111,7 +112,11 @@ class Rows(Compiled):
     function: Compiled
     layout: Layout
 
-    def _trace(self, *arrays: Any) -> Array:
+    def __call__(self, *arrays: Any) -> Array:
+        """Arrays of rows, then others, to rows."""
+        return _compiled(self)(*arrays)
+
+    def trace(self, *arrays: Any) -> Array:
         axes = next(filter(None, self.layout.axes), ())
         inside = [axes if k < len(self.layout.axes) else () for k in range(len(arrays))]
         found: Array = self.layout.over(self.function._trace, inside, (axes,), *arrays)
@@ -119,7 +124,7 @@ class Rows(Compiled):
 
 
 @dataclass(frozen=True, repr=False)
-class Gram(Compiled):
+class Gram:
     """The matrix of points over devices: each computes the rows of its own.
 
     Attributes:
@@ -130,7 +135,11 @@ class Gram(Compiled):
     kernel: Any
     layout: Layout
 
-    def _trace(self, x: Array, y: Array | None, weights: Array, *more: Any) -> Array:
+    def __call__(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
+        """(N, d), (M, d) and (W,) -> (N, M); without `y`, (N, N)."""
+        return _compiled(self)(x, y, weights, *more)
+
+    def trace(self, x: Array, y: Array | None, weights: Array, *more: Any) -> Array:
         rows, columns = self.layout.axes
         both = not set(rows) & set(columns)  # then a device has rows and columns of its own
         dtype = jnp.result_type(x, weights, x if y is None else y)
@@ -151,6 +160,11 @@ class Gram(Compiled):
         inside = (rows, columns, *((),) * (1 + len(more)))
         found: Array = self.layout.over(run, inside, outside, x, y, weights, *more)
         return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(function: Rows | Gram) -> Callable[..., Array]:
+    return jax.jit(function.trace)
 
 
 def gathered(rows: Any, axes: Axes) -> Any:
@@ -215,7 +229,8 @@ def _shared_block(
     left, right = _chosen(first, rows, others), _chosen(first, others, rows)
     n = len(jax.tree.leaves(rows)[0])
     half = -(-n // 2)  # of an odd number of rows, both compute the one in the middle
-    new = block(_chosen(first, *(jax.tree.map(lambda a, at=at: a[at : at + half], left) for at in (0, n - half))), right)
+    start = jnp.where(first, 0, n - half)
+    new = block(jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, half), left), right)
     swapped = lax.ppermute(new, axes, [(k, (k + devices // 2) % devices) for k in range(devices)])
     upper, lower = jnp.where(first, new, swapped), jnp.where(first, swapped, new)
     whole = jnp.concatenate([upper, lower[2 * half - n :]])

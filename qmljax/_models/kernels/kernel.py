@@ -109,7 +109,7 @@ class BaseKernel(Compiled):
         """The matrix: of points that lie on several devices, by rows of it on each."""
         if (lie := layout((x, y), (weights, *more))) is None:
             return super()._answer(x, y, weights, *more)
-        return Gram(dataclasses.replace(self, progress=False), lie)._run(x, y, weights, *more)
+        return Gram(dataclasses.replace(self, progress=False), lie)(x, y, weights, *more)
 
     def _represented(self, x: Array, weights: Array, dtype: Any) -> Any:
         """What is sent of points (N, d), arrays (N, ...): themselves."""
@@ -223,7 +223,7 @@ class Pairs(Compiled):
     def _answer(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
         if (lie := layout((x, y), (weights, *more))) is None:
             return super()._answer(x, y, weights, *more)
-        return Rows(self, lie)._run(x, y, weights, *more)
+        return Rows(self, lie)(x, y, weights, *more)
 
     def _first(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
         return self.kernel._first_pairs(x, y, weights, *more)

@@ -180,7 +180,7 @@ class Projections(Compiled):
     def _answer(self, x: Any, weights: Any) -> Array:
         if (lie := layout((x,), (weights,))) is None:
             return super()._answer(x, weights)
-        return Rows(Projections(dataclasses.replace(self.kernel, progress=False)), lie)._run(x, weights)
+        return Rows(Projections(dataclasses.replace(self.kernel, progress=False)), lie)(x, weights)
 
     def _question(self) -> Question | None:
         return self.kernel._question(whole=False)
