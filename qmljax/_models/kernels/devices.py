@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
@@ -40,6 +41,15 @@ class Layout:
     def size(self, axes: Axes) -> int:
         """How many devices are along some axes."""
         return math.prod(self.mesh.shape[name] for name in axes)
+
+    def passed_on(self, part: Array, step: int) -> Array:
+        """The part of each device, by rows of the first array, on the one that is so many further."""
+        axes = self.axes[0]
+        number = np.arange(self.size(axes)).reshape([self.mesh.shape[name] for name in axes])
+        there = [name for name in self.mesh.axis_names if name in axes]  # the order in which `ppermute` counts
+        places = np.argsort(number.transpose([axes.index(name) for name in there]).reshape(-1))
+        pairs = zip(places.tolist(), np.roll(places, -step).tolist(), strict=True)
+        return lax.ppermute(part, tuple(there), list(pairs))
 
     def over(self, function: Callable[..., Any], inside: Sequence[Any], outside: Any, *arrays: Any) -> Any:
         """`function`, run by each device on its part of the arrays.
@@ -154,7 +164,7 @@ class Gram:
             if not rows:
                 return self.kernel._compared(left, None, weights, *more)
             block = lambda left, right: self.kernel._block(left, right, weights, *more)  # noqa: E731
-            return symmetric(left, rows, self.layout.size(rows), block)
+            return symmetric(left, self.layout, block)
 
         outside = (rows, columns if both else ())
         inside = (rows, columns, *((),) * (1 + len(more)))
@@ -180,16 +190,17 @@ def varying(array: Array, *others: Array | None) -> Array:
     return array
 
 
-def symmetric(rows: Any, axes: Axes, devices: int, block: Callable[[Any, Any], Array]) -> Array:
+def symmetric(rows: Any, layout: Layout, block: Callable[[Any, Any], Array]) -> Array:
     """Rows of a symmetric matrix, of which every entry is computed on one device alone: (n, devices * n).
 
     Args:
         rows: What represents the points of this device: arrays (n, ...).
-        axes: The axes that the rows are over.
-        devices: How many devices these are.
+        layout: How those of all devices lie.
         block: The matrix (n, m) of rows (n, ...) and (m, ...), or the symmetric one (n, n) of rows and None. Its
             arguments are in the order of the points.
     """
+    axes = layout.axes[0]
+    devices = layout.size(axes)
     own, n = lax.axis_index(axes), len(jax.tree.leaves(rows)[0])
     everything = gathered(rows, axes)
 
@@ -214,24 +225,21 @@ def symmetric(rows: Any, axes: Axes, devices: int, block: Callable[[Any, Any], A
         gram, _ = lax.scan(add, gram, jnp.arange(1, steps + 1))
     for step in range(1, steps + 1):
         sent = lax.dynamic_slice_in_dim(gram, (own + step) % devices * n, n, axis=1).T
-        there = [(k, (k + step) % devices) for k in range(devices)]
-        gram = place(gram, lax.ppermute(sent, axes, there), (own - step) % devices)
+        gram = place(gram, layout.passed_on(sent, step), (own - step) % devices)
     if devices % 2 == 0:
         other = (own + devices // 2) % devices
-        gram = place(gram, _shared_block(rows, of(other), own < other, axes, devices, block), other)
+        gram = place(gram, _shared_block(rows, of(other), own < other, layout, block), other)
     return gram
 
 
-def _shared_block(
-    rows: Any, others: Any, first: Array, axes: Axes, devices: int, block: Callable[[Any, Any], Array]
-) -> Array:
+def _shared_block(rows: Any, others: Any, first: Array, layout: Layout, block: Callable[[Any, Any], Array]) -> Array:
     """The block of two devices, each of which computes half of it: the first of the pair has the upper rows."""
     left, right = _chosen(first, rows, others), _chosen(first, others, rows)
     n = len(jax.tree.leaves(rows)[0])
     half = -(-n // 2)  # of an odd number of rows, both compute the one in the middle
     start = jnp.where(first, 0, n - half)
     new = block(jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, half), left), right)
-    swapped = lax.ppermute(new, axes, [(k, (k + devices // 2) % devices) for k in range(devices)])
+    swapped = layout.passed_on(new, layout.size(layout.axes[0]) // 2)
     upper, lower = jnp.where(first, new, swapped), jnp.where(first, swapped, new)
     whole = jnp.concatenate([upper, lower[2 * half - n :]])
     return jnp.where(first, whole, whole.T)
