@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
+from qmljax._meshes import spread
 from qmljax._models.compiled import Compiled
 
 Axes = tuple[str, ...]
@@ -180,6 +181,28 @@ def _compiled(function: Rows | Gram) -> Callable[..., Array]:
 def gathered(rows: Any, axes: Axes) -> Any:
     """The rows of all devices along some axes, on each of them."""
     return jax.tree.map(lambda part: lax.all_gather(part, axes, tiled=True), rows) if axes else rows
+
+
+def measured(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A function that asks a backend, of points on Explicit axes, too: it is given their numbers, if they are there."""
+
+    def run(*arrays: Any) -> Array:
+        return spread(function, lambda rows: PartitionSpec())(*map(_fetched, arrays))
+
+    return run
+
+
+def _fetched(array: Any) -> Any:
+    if not isinstance(array, jax.Array) or isinstance(array, jax.core.Tracer):
+        return array
+    if AxisType.Explicit not in jax.typeof(array).sharding.mesh.axis_types:
+        return array
+    if not array.is_fully_addressable:
+        raise ValueError(
+            f"Points for a backend must be on devices of this process, but an array of shape {array.shape} spans "
+            "several. Pass each process its own, or gather them by jax.experimental.multihost_utils.process_allgather."
+        )
+    return jnp.asarray(np.asarray(array))
 
 
 def varying(array: Array, *others: Array | None) -> Array:

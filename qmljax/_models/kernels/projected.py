@@ -1,6 +1,7 @@
 """Projected kernels: distances of expectation values in the states of points."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from qmljax._models import shared
 from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasExpectation, check_backend, of_parts
 from qmljax._models.compiled import Compiled, question
-from qmljax._models.kernels.devices import Rows, layout
+from qmljax._models.kernels.devices import Rows, layout, measured
 from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, rows
 from qmljax._models.kernels.points import alike, all_equal, equal
 from qmljax._models.on_backend import BackendQNN
@@ -64,7 +65,7 @@ class ProjectedKernel(BaseKernel):
             ValueError: An argument has another shape, weights are missing, or `gamma` is no finite number from 0 on.
         """
         gamma = self._width(gamma)
-        answer = self._answer if self.project is None else self._trace
+        answer = self._answer if self.project is None else measured(self._trace)
         return self._gram(answer, *self._arguments(x, y, weights), gamma)
 
     def pairs(self, x: Any, y: Any, *, weights: Any = None, gamma: Any = None) -> Array:
@@ -77,7 +78,7 @@ class ProjectedKernel(BaseKernel):
         gamma = self._width(gamma)
         x, y, weights = self._arguments(x, y, weights)
         check_pairs(x, y)
-        answer = self._run_pairs if self.project is None else self._trace_pairs
+        answer = self._run_pairs if self.project is None else measured(self._trace_pairs)
         values = answer(rows(x), rows(y), weights, gamma)
         return values if x.ndim == 2 else values[0]
 
@@ -93,7 +94,8 @@ class ProjectedKernel(BaseKernel):
     def projections(self, x: Any, *, weights: Any = None) -> Array:
         """The representation of points: (N, d) -> (N, number of observables), or (d,) -> (number of observables,)."""
         x, _, weights = self._arguments(x, None, weights)
-        values = self._values(rows(x), weights, common_dtype(x, None, weights), "_answer")
+        answer = functools.partial(self._values, dtype=common_dtype(x, None, weights), how="_answer")
+        values = (answer if self.project is None else measured(answer))(rows(x), weights)
         return values if x.ndim == 2 else values[0]
 
     def as_qnn(self) -> Model:
