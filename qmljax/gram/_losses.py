@@ -26,8 +26,8 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
 
     Returns:
         The largest ``sum(a) - sum_ij a_i a_j y_i y_j K_ij / 2`` with 0 <= a_i <= C and sum_i a_i y_i = 0. Solved by
-        scikit-learn, and differentiable once in `gram`. Where labels have no values yet, while JAX traces, as in `fit`:
-        0 for labels of one class, as a mini-batch may have, and NaN for three and more.
+        scikit-learn, and differentiable once in `gram`. Where labels have no values yet, while JAX traces, as in `fit`,
+        or lie with several processes: 0 for labels of one class, as a mini-batch may have, and NaN for three and more.
 
     Raises:
         ImportError: scikit-learn is missing.
@@ -39,7 +39,7 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
     """
     gram, y = _checked(gram, y)
     solve = functools.partial(_solve_svc, _svm(), C=_number("C", C))
-    if not isinstance(y, jax.core.Tracer) and len(np.unique(y)) != 2:
+    if not isinstance(y, jax.core.Tracer) and y.is_fully_addressable and len(np.unique(y)) != 2:
         raise ValueError(
             f"`y` must hold two classes, but has the values {np.unique(y)[:8].tolist()}. Of several classes take the "
             "sum of the losses of one against the rest, `jnp.where(y == k, 1, -1)`."
