@@ -30,8 +30,9 @@ A, B, V = Parameter("a"), Parameter("b"), Parameter("v")
 
 
 def circuit() -> QuantumCircuit:
+    """Its local fidelities depend on which of two points is undone."""
     circuit = QuantumCircuit(2)
-    circuit.h(0), circuit.rz(V * A, 0), circuit.ry(B, 1), circuit.cx(0, 1), circuit.ry(A, 1)
+    circuit.ry(A, 0), circuit.rz(V * A, 0), circuit.ry(B, 1), circuit.cx(0, 1), circuit.ry(A, 1)
     return circuit
 
 
@@ -51,7 +52,7 @@ def ry(angle):
 
 def unitary(point, w):
     """The matrix of `circuit`, the amplitudes in Qiskit's order."""
-    turn = jnp.diag(jnp.exp(1j * w[0] * point[0] / 2 * np.array([-1, 1]))) @ (np.array([[1, 1], [1, -1]]) / np.sqrt(2))
+    turn = jnp.diag(jnp.exp(1j * w[0] * point[0] / 2 * np.array([-1, 1]))) @ ry(point[0])
     cx = np.eye(4)[[0, 3, 2, 1]]
     return jnp.kron(ry(point[0]), np.eye(2)) @ cx @ jnp.kron(ry(point[1]), turn)
 
