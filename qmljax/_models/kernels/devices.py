@@ -82,7 +82,7 @@ def layout(rows: Sequence[Any], others: Sequence[Any] = ()) -> Layout | None:
     """
     given = [array for array in (*rows, *others) if isinstance(array, jax.Array)]
     meshes = [jax.typeof(array).sharding.mesh for array in given]
-    mesh = next((mesh for mesh in meshes if mesh.size > 1), None)
+    mesh = next((mesh for mesh in meshes if mesh.size > 1 or AxisType.Explicit in mesh.axis_types), None)
     if mesh is None or AxisType.Manual in mesh.axis_types:  # inside of the user's own `shard_map` rows are rows
         return None
     axes = tuple(axes_of(array, mesh) if isinstance(array, jax.Array) else () for array in rows)

@@ -51,16 +51,21 @@ def fidelity_kernel(
             Default: the simulator, exactly.
         evaluate_duplicates: Which entries of equal points a backend evaluates instead of taking them as 1: "all";
             "off_diagonal", all but the diagonal without `y`; or "none".
-        memory: About how many bytes it may take beside the matrix; 512 MiB by default. If all states took more, the
-            matrix is computed by tiles, and a gradient computes states again.
+        memory: About how many bytes it may take on a device beside the matrix; 512 MiB by default. If all states took
+            more, the matrix is computed by tiles, and a gradient computes states again.
         progress: Whether to show a progress bar of tiles, if there are any, or of columns of local fidelities (needs
-            tqdm: the extra `progress`).
+            tqdm: the extra `progress`). There is none for points on several devices.
         compile: As for `expectation`.
 
     Returns:
         ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M),
         entries in [0, 1]. Without `y` it is (N, N), exactly symmetric, with an exact 1 on its diagonal. Differentiable
         in all arguments. ``kernel.pairs(x, y, *, weights=None)`` is (N, d) and (N, d) to (N,): one entry for each row.
+
+        Where the rows of `x` lie on several devices, those of the matrix do, too: each device computes its own. Points
+        are sent, and half of a symmetric matrix; states never are. If `y` lies on other axes of the mesh than `x`, its
+        points are the columns of the devices there. In `jax.jit` JAX does not say how an array lies on Auto axes: the
+        rows are then shared out over all of them, if their number divides.
 
     Raises:
         ValueError: A parameter is unknown, named twice, or neither feature nor weight; the points have another number

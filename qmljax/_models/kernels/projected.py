@@ -253,8 +253,8 @@ def projected_kernel(
             vector.
         backend: What measures: an object with `expectation(circuit, observables)`, which returns a function like that
             of `qmljax.expectation`. It has to run N circuits, not N**2. Default: the simulator.
-        memory: About how many bytes the states may take; 512 MiB by default. More states are computed one part after
-            the other.
+        memory: About how many bytes the states may take on a device; 512 MiB by default. More states are computed one
+            part after the other.
         progress: Whether to show a progress bar of those parts (needs tqdm: the extra `progress`).
         compile: As for `expectation`.
 
@@ -262,7 +262,8 @@ def projected_kernel(
         ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
         (N, M); without `y`, (N, N). Differentiable in all arguments. ``kernel.projections(x)`` gives p(x), of shape
         (N, n_obs), and ``kernel.as_qnn()`` the same as a model ``model(weights, x)``, which can be a layer.
-        ``kernel.pairs(x, y, *, weights=None)`` is (N, d) and (N, d) to (N,): one entry for each row.
+        ``kernel.pairs(x, y, *, weights=None)`` is (N, d) and (N, d) to (N,): one entry for each row. Of points on
+        several devices, as for `fidelity_kernel`, but p(x) is sent with the points.
 
     Raises:
         ValueError: As for `fidelity_kernel` and `expectation`.
