@@ -7,13 +7,13 @@ from qmljax import losses as losses
 from qmljax import noise as noise
 from qmljax._circuit.parse import parse as parse
 from qmljax._circuit.program import Program as Program
+from qmljax._models.amplitudes import statevector as statevector
+from qmljax._models.amplitudes import unitary as unitary
 from qmljax._models.backend import Backend as Backend
 from qmljax._models.density import density_matrix as density_matrix
 from qmljax._models.functions import expectation as expectation
 from qmljax._models.functions import probabilities as probabilities
 from qmljax._models.functions import sample as sample
-from qmljax._models.functions import statevector as statevector
-from qmljax._models.functions import unitary as unitary
 from qmljax._models.kernels.fidelity import fidelity_kernel as fidelity_kernel
 from qmljax._models.kernels.projected import projected_kernel as projected_kernel
 from qmljax._models.metric import metric_tensor as metric_tensor

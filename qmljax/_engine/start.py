@@ -35,7 +35,7 @@ def begins_as_product(levels: Sequence[Level]) -> bool:
 
 
 def product(cos: Array, sin: Array, bits: Sequence[int]) -> Array:
-    """RY on all qubits of a basis state, by the cosines and sines (n, *batch) of half their angles: (1, 2**n, *batch)."""
+    """RY on all qubits of a basis state, by cosines and sines (n, *batch) of half their angles: (1, 2**n, *batch)."""
     n, dtype, batch = len(bits), cos.dtype, cos.shape[1:]
     halves = []
     for qubits in (range(n // 2), range(n // 2, n)):

@@ -23,8 +23,9 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import of_observables
+from qmljax._models.amplitudes import statevector
 from qmljax._models.density import OfDensity
-from qmljax._models.functions import expectation, statevector
+from qmljax._models.functions import expectation
 from qmljax._models.of_params import OfParams
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
 

@@ -16,8 +16,9 @@ from jax import Array, lax
 from qmljax._engine import operations
 from qmljax._engine.angles import Angles
 from qmljax._engine.operations import Rotations
-from qmljax._engine.segments import PERIOD, REPEATS, UNROLL
+from qmljax._engine.segments import PERIOD, REPEATS
 from qmljax._engine.shards.layout import Held
+from qmljax._engine.shards.sending import sent
 from qmljax._engine.shards.steps import Exchange, Move, Step
 
 
@@ -81,9 +82,7 @@ class Segment:
     def _given(self, angles: Sequence[Array]) -> tuple[list[Array], list[tuple[Array, Array]], list[Any]]:
         """What a round is given: angles, their cosines and sines if they are of rotations, and which tables it has."""
         kinds = [step.kind for step in self.steps if step.slots]
-        turns = [
-            (jnp.cos(a), jnp.sin(a)) for kind, a in zip(kinds, angles, strict=True) if isinstance(kind, Rotations)
-        ]
+        turns = [(jnp.cos(a), jnp.sin(a)) for kind, a in zip(kinds, angles, strict=True) if isinstance(kind, Rotations)]
         which = [None if len(distinct) == 1 else index for distinct, index in self._distinct()]
         return list(angles), turns, which
 
@@ -107,22 +106,6 @@ class Segment:
         return [
             next(turns) if isinstance(step.kind, Rotations) else [next(own) for _ in step.tables] for step in self.steps
         ]
-
-
-def sent(state: Array, kind: Exchange | Move, axes: tuple[str, ...], back: bool = False) -> Array:
-    """What a device has after it has sent some of its state to others."""
-    if isinstance(kind, Move):
-        pairs = [(b, a) for a, b in kind.pairs] if back else kind.pairs
-        return lax.ppermute(state, axes, pairs)
-    shape = state.shape
-    chunks = state.reshape(shape[0], 1 << kind.bits, -1, *shape[2:])
-    if back and kind.order is not None:
-        chunks = chunks[:, np.argsort(kind.order)]
-    groups = None if len(kind.groups) == 1 and list(kind.groups[0]) == sorted(kind.groups[0]) else kind.groups
-    chunks = lax.all_to_all(chunks, axes, 1, 1, axis_index_groups=groups, tiled=True)
-    if not back and kind.order is not None:
-        chunks = chunks[:, np.array(kind.order)]
-    return chunks.reshape(shape)
 
 
 def cut(levels: Sequence[Sequence[Step]], axes: tuple[str, ...], batched: frozenset[int]) -> tuple[Segment, ...]:

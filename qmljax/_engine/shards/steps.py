@@ -130,7 +130,7 @@ class Planner:
         self._reindex(self._placed(image[basis]) & low, self._placed(basis) & low)
 
     def affine(self, matrix: np.ndarray, offset: np.ndarray, places: Sequence[int]) -> None:
-        """z -> matrix z + offset, after which the qubits are at `places`."""
+        """Z -> matrix z + offset, after which the qubits are at `places`."""
         before = self.layout.matrix
         self.places = list(places)
         after = self.layout.matrix
@@ -173,12 +173,13 @@ class Planner:
         if list(places) != self.places:
             self.affine(np.eye(self.n, dtype=np.int64), np.zeros(self.n, np.int64), places)
 
-    def restore(self, places: Sequence[int]) -> None:
-        """The qubits go to places, and the devices get back their own numbers."""
+    def restore(self, places: Sequence[int], numbers: Sequence[int] | None = None) -> None:
+        """The qubits go to places, and the devices get numbers, their own by default."""
         self.move(places)
-        if self.numbers != list(range(1 << self.k)):
-            self.steps.append(Step(Move(tuple(enumerate(self.numbers)))))
-            self.numbers = list(range(1 << self.k))
+        numbers = list(range(1 << self.k)) if numbers is None else list(numbers)
+        if self.numbers != numbers:
+            self.steps.append(Step(Move(tuple((d, numbers.index(v)) for d, v in enumerate(self.numbers)))))
+            self.numbers = numbers
 
     def bring(self, qubits: Sequence[int]) -> None:
         """Exchanges bits of numbers, in ascending order of their places, for the highest within devices."""
