@@ -161,6 +161,41 @@ def rotate_moments(left: Array, state: Array, batch: Sequence[int], qubits: Sequ
     return jnp.concatenate(moments).reshape(len(qubits), *batch)
 
 
+def turn_back(
+    cos: Array, sin: Array, left: Array, state: Array, qubits: Sequence[int]
+) -> tuple[Array, Array, Array] | None:
+    """The inverse of `rotate` on two single states, and their moments (K,), with the least memory; None if it has no way.
+
+    What a block is turned by changes no moment of another one. So both are taken where the block stands last, for which
+    `rotate_moments` would have to make copies; or, of the highest qubits alone, first.
+    """
+    shape, n = state.shape, state.shape[1].bit_length() - 1
+    many = n > SINGLE and len(_pairs(qubits)) >= len(block_widths(n))
+    highest = range(n - len(qubits), n)
+    if math.prod(shape[2:]) * math.prod(cos.shape[1:]) > 1 or not many and tuple(qubits) != tuple(highest):
+        return None
+    last, moments, pair = int(many), [], [left, state]
+    for block in [block for block, _ in reversed(_blocks(n))] if many else [highest]:
+        matrix = _kron({q: (cos[k], -sin[k]) for k, q in enumerate(qubits)}, block, state.dtype)
+        size = len(matrix)
+        pair = [x.reshape(shape[0], -1, size) if many else x.reshape(shape[0], size, -1) for x in pair]
+        if chosen := [k for k, q in enumerate(block) if q in qubits]:
+            over = ((1, 1) if many else (2, 2), (0, 0))
+            outer = _dot(*pair, over).sum(axis=0)
+            generators = np.asarray(_generators(len(block))[chosen], outer.dtype)
+            moments.append(jnp.tensordot(generators, outer.reshape(-1), 1, precision=PRECISION))
+        each = jnp.broadcast_to(matrix, (shape[0], *matrix.shape))
+        pair = [_dot(each, x, ((2, 1 + last), (0, 0))) for x in pair]
+    left, state = (x.reshape(shape) for x in pair)
+    return left, state, jnp.concatenate(moments)
+
+
+def _dot(left: Array, right: Array, axes: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+    """A product of matrices, the first two axes summed over, the others those of the batch."""
+    (a, b), (c, d) = axes
+    return lax.dot_general(left, right, (((a,), (b,)), ((c,), (d,))), precision=PRECISION)
+
+
 @functools.lru_cache
 def _generators(width: int) -> np.ndarray:
     """The generators of the rotations of `width` qubits as flat matrices, (width, 4**width)."""

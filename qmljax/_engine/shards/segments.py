@@ -20,6 +20,7 @@ from qmljax._engine.segments import PERIOD, REPEATS
 from qmljax._engine.shards.layout import Held
 from qmljax._engine.shards.sending import sent
 from qmljax._engine.shards.steps import Exchange, Move, Step
+from qmljax._engine.state import turn_back
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,11 @@ class Segment:
             for step, tables in zip(self.steps, self._tables(given, state.dtype), strict=True):
                 if isinstance(step.kind, Exchange | Move):
                     state = sent(state, step.kind, self.axes)
-                else:
-                    state = operations.run(step.kind, state, tables, next(values) if step.slots else None)
+                    continue
+                angle = next(values) if step.slots else None
+                if step.kind == "phases":
+                    angle = _once_there(angle, state)
+                state = operations.run(step.kind, state, tables, angle)
             return state, None
 
         if len(self.rounds) == 1:
@@ -67,6 +71,14 @@ class Segment:
                     state, cotangent = both[: len(state)], both[len(state) :]
                     continue
                 angle = values.pop() if step.slots else None
+                if isinstance(step.kind, Rotations):
+                    both = turn_back(*tables, cotangent, state, step.kind.qubits)
+                    if both is not None:
+                        cotangent, state, moment = both
+                        found.append(moment.reshape(angle.shape))
+                        continue
+                if step.kind == "phases":
+                    angle = _once_there(angle, cotangent)
                 if angle is not None:
                     found.append(operations.moments(step.kind, cotangent, state, tables, angle.shape[1:]))
                 state, cotangent = (operations.undo(step.kind, x, tables, angle) for x in (state, cotangent))
@@ -106,6 +118,15 @@ class Segment:
         return [
             next(turns) if isinstance(step.kind, Rotations) else [next(own) for _ in step.tables] for step in self.steps
         ]
+
+
+def _once_there(angle: Any, state: Array) -> Array:
+    """Angles of which XLA computes functions of all amplitudes, but not before the state is there.
+
+    It does so as soon as it can, if it can, and keeps what it has for all levels, and for the way back. It takes nothing
+    for zero that is a product with what may not be finite.
+    """
+    return angle + np.zeros((), state.dtype) * lax.stop_gradient(state[(0,) * state.ndim])
 
 
 def cut(levels: Sequence[Sequence[Step]], axes: tuple[str, ...], batched: frozenset[int]) -> tuple[Segment, ...]:
