@@ -18,6 +18,7 @@ from qmljax._engine.operations import Kind, Rotations
 from qmljax._engine.shards import layout as layouts
 from qmljax._engine.shards.layout import Held, Layout
 from qmljax._engine.shards.routes import three_permutations
+from qmljax._engine.state import join_complex
 
 
 class Exchange(NamedTuple):
@@ -65,10 +66,12 @@ class Planner:
         layout: Where the bits are.
         settle: Whether devices get back their own numbers where that takes no sending: then the steps of equal levels
             are equal.
+        real: Whether states are.
     """
 
-    def __init__(self, layout: Layout, settle: bool = False):
+    def __init__(self, layout: Layout, settle: bool = False, real: bool = False):
         self.settle = settle
+        self.real = real
         self.places = list(layout.places)
         self.numbers = list(layout.numbers)
         self.n, self.m, self.k = len(layout.places), layout.m, layout.k
@@ -166,6 +169,7 @@ class Planner:
             q = self.n - width + j
             places[there], places[q] = places[q], places[there]
         self.move(places)
+        matrix = matrix if self.real else join_complex(matrix)
         self.steps.append(Step("transform", (Held(matrix, False),)))
 
     def move(self, places: Sequence[int]) -> None:
@@ -280,9 +284,9 @@ class Planner:
         return places
 
 
-def planned(levels: Sequence[Level], layout: Layout, settle: bool) -> tuple[list[list[Step]], Layout]:
+def planned(levels: Sequence[Level], layout: Layout, settle: bool, real: bool) -> tuple[list[list[Step]], Layout]:
     """The steps of each level, and where the bits are then."""
-    planner = Planner(layout, settle)
+    planner = Planner(layout, settle, real)
 
     def each() -> Iterator[list[Step]]:
         for level in levels:
