@@ -195,8 +195,9 @@ class FidelityOnMesh(Compiled):
         lie = self.place.rows(math.prod(batch) if batch else None)
         arrays = []
         for params in given:
-            rows = jnp.broadcast_to(params, (*batch, params.shape[-1])) if math.prod(params.shape[:-1]) > 1 else params
-            arrays.append(rows.reshape(-1, rows.shape[-1]).T)
+            own, count = params.shape[:-1], params.shape[-1]
+            params = jnp.broadcast_to(params, (*batch, count)) if math.prod(own) > 1 else params.reshape(1, count)
+            arrays.append(params.reshape(math.prod(params.shape[:-1]), count).T)
         specs = [(None, lie if a.shape[1] > 1 else None) for a in arrays]
 
         def body(*params: Array) -> Array:
@@ -228,7 +229,7 @@ class QNNOnMesh(QNN):
     def _trace(self, weights: Array, x: Array) -> Array:
         dtype = jnp.promote_types(weights.dtype, x.dtype)
         batch, rows, lie = _rows(x.astype(dtype), self.place)
-        rows = rows.reshape(-1, rows.shape[-1])
+        rows = rows if batch else rows[None]
         amplitudes = 1 << self.program.num_qubits - self.place.k
 
         def body(weights: Array, rows: Array) -> Array:
