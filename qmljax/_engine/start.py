@@ -9,7 +9,7 @@ from jax import Array, lax
 
 from qmljax._circuit.program import Op
 from qmljax._engine.angles import Angles
-from qmljax._engine.layers import Layers, Level
+from qmljax._engine.layers import Combination, Layers, Level
 from qmljax._engine.state import PRECISION
 
 
@@ -19,19 +19,19 @@ def first(layers: Layers, angles: Angles) -> tuple[Array, tuple[Level, ...]]:
     if layers.loads:
         return loaded(layers, angles), levels
     dtype = angles.values[0].dtype
-    if not begins_as_product(levels):
+    if (rotations := first_rotations(levels)) is None:
         basis = np.zeros((1, 1 << n), dtype)
         basis[0, layers.start] = 1.0
         return jnp.asarray(basis).reshape(1, 1 << n, *(1,) * (angles.values[0].ndim - 1)), levels
-    (a,) = angles([(levels[0].rotations, True)])
+    (a,) = angles([(rotations, True)])
     state = product(jnp.cos(a), jnp.sin(a), [layers.start >> q & 1 for q in range(n)])
     rest = Level(dense=levels[0].dense)
     return state, (rest, *levels[1:]) if rest else levels[1:]
 
 
-def begins_as_product(levels: Sequence[Level]) -> bool:
-    """Whether rotations come first."""
-    return bool(levels and levels[0].rotations is not None and not levels[0].phases and levels[0].diagonal is None)
+def first_rotations(levels: Sequence[Level]) -> tuple[Combination, ...] | None:
+    """Those of the first level, if nothing comes before them."""
+    return None if not levels or levels[0].phases or levels[0].diagonal is not None else levels[0].rotations
 
 
 def product(cos: Array, sin: Array, bits: Sequence[int]) -> Array:

@@ -33,6 +33,7 @@ from jax import Array, lax
 PRECISION = lax.Precision.HIGHEST  # a GPU may otherwise round float32 products to TF32
 ELEMENTWISE = 8  # batches of at least this size are rotated elementwise ...
 SINGLE = 12  # ... and so are states of at most so many qubits
+FEW = 6  # of so many qubits a matrix is small
 
 
 def to_complex(state: Array) -> Array:
@@ -164,7 +165,7 @@ def rotate_moments(left: Array, state: Array, batch: Sequence[int], qubits: Sequ
 def turn_back(
     cos: Array, sin: Array, left: Array, state: Array, qubits: Sequence[int]
 ) -> tuple[Array, Array, Array] | None:
-    """The inverse of `rotate` on two single states, and their moments (K,), with the least memory; None if it has no way.
+    """The inverse of `rotate` on two single states, and their moments (K,), with the least memory; None if it cannot.
 
     What a block is turned by changes no moment of another one. So both are taken where the block stands last, for which
     `rotate_moments` would have to make copies; or, of the highest qubits alone, first.
@@ -172,7 +173,8 @@ def turn_back(
     shape, n = state.shape, state.shape[1].bit_length() - 1
     many = n > SINGLE and len(_pairs(qubits)) >= len(block_widths(n))
     highest = range(n - len(qubits), n)
-    if math.prod(shape[2:]) * math.prod(cos.shape[1:]) > 1 or not many and tuple(qubits) != tuple(highest):
+    few = len(qubits) <= FEW and tuple(qubits) == tuple(highest)
+    if math.prod(shape[2:]) * math.prod(cos.shape[1:]) > 1 or not many and not few:
         return None
     last, moments, pair = int(many), [], [left, state]
     for block in [block for block, _ in reversed(_blocks(n))] if many else [highest]:
@@ -181,7 +183,7 @@ def turn_back(
         pair = [x.reshape(shape[0], -1, size) if many else x.reshape(shape[0], size, -1) for x in pair]
         if chosen := [k for k, q in enumerate(block) if q in qubits]:
             over = ((1, 1) if many else (2, 2), (0, 0))
-            outer = _dot(*pair, over).sum(axis=0)
+            outer = _dot(pair[0], pair[1], over).sum(axis=0)
             generators = np.asarray(_generators(len(block))[chosen], outer.dtype)
             moments.append(jnp.tensordot(generators, outer.reshape(-1), 1, precision=PRECISION))
         each = jnp.broadcast_to(matrix, (shape[0], *matrix.shape))

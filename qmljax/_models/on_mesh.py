@@ -211,8 +211,8 @@ class FidelityOnMesh(Compiled):
 class QNNOnMesh(QNN):
     """A quantum neural network whose state is over devices: call it as ``model(weights, x)``.
 
-    Weights of shape (W,) and inputs of shape (..., n_in) give outputs of shape (..., *output_shape), on each device. The
-    rows of a batch lie on the axes of the mesh that hold no state.
+    Weights of shape (W,) and inputs of shape (..., n_in) give outputs of shape (..., *output_shape), on each device.
+    The rows of a batch lie on the axes of the mesh that hold no state.
     """
 
     place: Place

@@ -62,7 +62,7 @@ class Place:
         """
         arrays = [self._laid(array, PartitionSpec(*spec)) for array, spec in given]
         specs = tuple(PartitionSpec(*spec) for _, spec in given)
-        own = {"mesh": self.mesh, "in_specs": specs, "out_specs": PartitionSpec(*out), "check_vma": vary}
+        own: Any = {"mesh": self.mesh, "in_specs": specs, "out_specs": PartitionSpec(*out), "check_vma": vary}
         return jax.shard_map(body, **own)(*arrays)
 
     def _laid(self, array: Array, spec: PartitionSpec) -> Array:
@@ -97,21 +97,22 @@ def check_place(mesh: Any, state: Any, backend: Any = None) -> Place | None:
         return None
     if not isinstance(mesh, Mesh):
         raise TypeError(
-            '`mesh` must be a jax.sharding.Mesh of the devices that hold the state, such as jax.make_mesh((8,), ("q",)), '
-            f"but is {shown(mesh)}."
+            "`mesh` must be a jax.sharding.Mesh of the devices that hold the state, such as "
+            f'jax.make_mesh((8,), ("q",)), but is {shown(mesh)}.'
         )
     names = mesh.axis_names if state is None else (state,) if isinstance(state, str) else state
     if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"`state` must be the name of an axis of `mesh`, or a tuple of names, but is {shown(state)}.")
     if not names or len(set(names)) < len(names) or any(name not in mesh.axis_names for name in names):
         raise ValueError(
-            f"`state` must name axes of `mesh`, each once, of {', '.join(map(repr, mesh.axis_names))}, but is {state!r}."
+            f"`state` must name axes of `mesh`, each once, of {', '.join(map(repr, mesh.axis_names))}, but is "
+            f"{state!r}."
         )
     place = Place(mesh, tuple(name for name in mesh.axis_names if name in names))
     if (devices := place._size(place.state)) & devices - 1:
         raise ValueError(
             f"`mesh` must have 2**k devices for one state, but its axes {', '.join(map(repr, place.state))} have "
-            f"{devices}. Make a mesh of {1 << devices.bit_length() - 1} of them, or name by `state` the axes that hold it."
+            f"{devices}. Make a mesh of {1 << devices.bit_length() - 1} of them, or name by `state` those that hold it."
         )
     return place
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from qmljax._circuit.parse import check_circuit
 from qmljax._circuit.program import Program
 from qmljax._models import shared
-from qmljax._models.amplitudes import Statevector, statevector
+from qmljax._models.amplitudes import statevector
 from qmljax._models.arguments import check_amplitudes, check_compile
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
@@ -30,8 +30,8 @@ from qmljax._models.shared import fit
 class Fidelity(Compiled):
     """`f(params_a, params_b)`: (..., P_a) and (..., P_b) -> fidelities (...)."""
 
-    left: Statevector
-    right: Statevector
+    left: Any  # Statevector
+    right: Any
 
     def _facts(self) -> dict[str, Any]:
         return {

@@ -101,7 +101,10 @@ def signed_tables(functions: Sequence[Function], layout: Layout) -> tuple[Held, 
     for v in layout.numbers:
         sign = [[1.0 - 2.0 * float(parity(layout.masks(t.mask)[1], np.array(v))) for _, t in f] for f in functions]
         rows.append(
-            [[(s * c, within(t, layout, v)) for s, (c, t) in zip(x, f, strict=True)] for x, f in zip(sign, functions)]
+            [
+                [(s * c, within(t, layout, v)) for s, (c, t) in zip(x, f, strict=True)]
+                for x, f in zip(sign, functions, strict=True)
+            ]
         )
     return _stacked([tabulate(each, layout.m) for each in rows])
 

@@ -1,7 +1,7 @@
 """What is read of a state over devices: expectation values, probabilities, outcomes, amplitudes, an overlap.
 
-Each device weighs what it has. For an X on a bit of the devices' numbers that bit is exchanged for one within them; what
-flips bits inside and outside however they are laid, is weighed with the state of another device.
+Each device weighs what it has. For an X on a bit of the devices' numbers that bit is exchanged for one within them;
+what flips bits inside and outside however they are laid, is weighed with the state of another device.
 """
 
 from collections.abc import Sequence
@@ -126,8 +126,8 @@ def outcomes_inside(shard: Shard, qubits: Sequence[int]) -> tuple[Array, np.ndar
     """What a device knows of the outcomes of some qubits.
 
     Returns:
-        Probabilities (2**k, *batch) of the values of those of them that are within devices; the outcome of each, (2**k,);
-        and what the device's number adds to it.
+        Probabilities (2**k, *batch) of the values of those of them that are within devices; the outcome of each,
+        (2**k,); and what the device's number adds to it.
     """
     layout = shard.layout
     distinct = sorted({q for q in qubits if layout.places[q] < layout.m}, key=layout.places.__getitem__)
@@ -142,8 +142,9 @@ def outcomes_inside(shard: Shard, qubits: Sequence[int]) -> tuple[Array, np.ndar
 def interpreted(shard: Shard, qubits: Sequence[int], index: np.ndarray | None, count: int) -> Array:
     """Probabilities (count, *batch) of what outcomes are interpreted as, on each device: of themselves by default."""
     p, inside, outside = outcomes_inside(shard, qubits)
-    places = inside.astype(np.int32) ^ outside
-    places = places if index is None else jnp.asarray(index.astype(np.int32))[places]
+    places = jnp.asarray(inside.astype(np.int32)) ^ outside
+    if index is not None:
+        places = jnp.asarray(index.astype(np.int32))[places]
     return shard.total(jnp.zeros((count, *p.shape[1:]), p.dtype).at[places].add(p, mode="promise_in_bounds"))
 
 

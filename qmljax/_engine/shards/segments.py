@@ -70,11 +70,11 @@ class Segment:
                     both = sent(jnp.concatenate([state, cotangent]), step.kind, self.axes, back=True)
                     state, cotangent = both[: len(state)], both[len(state) :]
                     continue
-                angle = values.pop() if step.slots else None
+                angle: Any = values.pop() if step.slots else None
                 if isinstance(step.kind, Rotations):
-                    both = turn_back(*tables, cotangent, state, step.kind.qubits)
-                    if both is not None:
-                        cotangent, state, moment = both
+                    turned = turn_back(tables[0], tables[1], cotangent, state, step.kind.qubits)
+                    if turned is not None:
+                        cotangent, state, moment = turned
                         found.append(moment.reshape(angle.shape))
                         continue
                 if step.kind == "phases":
@@ -123,8 +123,8 @@ class Segment:
 def _once_there(angle: Any, state: Array) -> Array:
     """Angles of which XLA computes functions of all amplitudes, but not before the state is there.
 
-    It does so as soon as it can, if it can, and keeps what it has for all levels, and for the way back. It takes nothing
-    for zero that is a product with what may not be finite.
+    It does so as soon as it can, if it can, and keeps what it has for all levels, and for the way back. It takes
+    nothing for zero that is a product with what may not be finite.
     """
     return angle + np.zeros((), state.dtype) * lax.stop_gradient(state[(0,) * state.ndim])
 

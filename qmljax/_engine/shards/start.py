@@ -7,7 +7,7 @@ from jax import Array, lax
 from qmljax._engine.angles import Angles
 from qmljax._engine.gf2 import span
 from qmljax._engine.layers import Layers, Level
-from qmljax._engine.start import amplitudes, begins_as_product, product
+from qmljax._engine.start import amplitudes, first_rotations, product
 
 
 def first(layers: Layers, angles: Angles, k: int, axes: tuple[str, ...]) -> tuple[Array, tuple[Level, ...]]:
@@ -17,13 +17,13 @@ def first(layers: Layers, angles: Angles, k: int, axes: tuple[str, ...]) -> tupl
     dtype = angles.values[0].dtype
     if layers.loads:
         return _loaded(layers, angles, m, device), levels
-    if not begins_as_product(levels):
+    if (rotations := first_rotations(levels)) is None:
         here = layers.start >> m == device
         basis = np.zeros((1, 1 << m), dtype)
         basis[0, layers.start & (1 << m) - 1] = 1.0
         state = jnp.where(here, basis, np.zeros_like(basis))
         return state.reshape(1, 1 << m, *(1,) * (angles.values[0].ndim - 1)), levels
-    (a,) = angles([(levels[0].rotations, True)])
+    (a,) = angles([(rotations, True)])
     cos, sin = jnp.cos(a), jnp.sin(a)
     bits = [layers.start >> q & 1 for q in range(n)]
     factor = jnp.ones(a.shape[1:], dtype)

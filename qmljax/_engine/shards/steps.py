@@ -1,10 +1,10 @@
 """What a circuit does to a state over devices, step by step, as data: layers within devices, and exchanges of bits.
 
-A layer acts on bits within devices. A bit of the devices' numbers is exchanged for one within them when a rotation is to
-act on it, and stays there: where the bits are is the `Layout`, which is never restored. Phases and diagonals need no
-exchange, since a device knows its number; nor does a permutation that only renames devices. A permutation that is affine
-needs one, of as many bits as it mixes into the numbers (`gf2.triangles`). One that is not is an affine one, after
-which all the bits that it changes are within devices; or, if it changes too many, it goes by two exchanges (`routes`).
+A layer acts on bits within devices. A bit of the devices' numbers is exchanged for one within them when a rotation is
+to act on it, and stays there: where the bits are is the `Layout`, which is never restored. Phases and diagonals need no
+exchange, since a device knows its number; nor does a permutation that only renames devices. A permutation that is
+affine needs one, of as many bits as it mixes into the numbers (`gf2.triangles`). One that is not is an affine one,
+after which all the bits that it changes are within devices; or, if it changes too many, goes by two (`routes`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ class Planner:
         self._reindex(self._placed(image[basis]) & low, self._placed(basis) & low)
 
     def affine(self, matrix: np.ndarray, offset: np.ndarray, places: Sequence[int]) -> None:
-        """Z -> matrix z + offset, after which the qubits are at `places`."""
+        """Maps z to matrix z + offset, after which the qubits are at `places`."""
         before = self.layout.matrix
         self.places = list(places)
         after = self.layout.matrix
