@@ -7,13 +7,18 @@ computed once, in a process that has 8 devices (`tests/on_devices.py`).
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 
+import qmljax as qj
 from qmljax._engine import gf2
 from qmljax._engine.shards.routes import three_permutations
 
@@ -69,6 +74,34 @@ def test_what_is_sent_and_kept(found, name):
 )
 def test_refusals(found, name, said):
     assert re.match(said, found[name]), found[name]
+
+
+def test_two_processes_hold_one_state():
+    """4 devices each, on loopback."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    paths = os.pathsep.join([str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(TESTS / "two_processes.py")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([*command, rank, port], env=env, **pipes) for rank in "01"]
+    for process in both:
+        printed, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said[-3000:]
+        errors = json.loads(printed.strip().split("\n")[-1])
+        assert len(errors) == 3 and all(abs(error) < 1e-5 for error in errors.values()), errors
+
+
+def test_a_mesh_of_one_device():
+    mesh = jax.make_mesh((1,), ("q",), axis_types=(jax.sharding.AxisType.Auto,))
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("t"), 0)
+    circuit.cx(0, 1)
+    f = qj.expectation(circuit, ["ZI", "XX"], mesh=mesh)
+    t = np.float32(0.3)
+    np.testing.assert_allclose(f([t]), [np.cos(t), np.sin(t)], atol=1e-6)
+    np.testing.assert_allclose(jax.jacrev(f)(np.array([t]))[:, 0], [-np.sin(t), np.cos(t)], atol=1e-6)
 
 
 # Plans, in plain NumPy.
