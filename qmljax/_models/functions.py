@@ -234,7 +234,7 @@ def expectation(
         >>> circuit = QuantumCircuit(1)
         >>> _ = circuit.ry(Parameter("t"), 0)
         >>> f = expectation(circuit, "Z")  # cos t
-        >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
+        >>> f([0.5]).round(4), jax.grad(f)(jax.numpy.array([0.5])).round(4)
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
         >>> round(float(f({"t": 0.5})), 4)
         0.8776
