@@ -52,7 +52,7 @@ FLOORS = {
         "collapse density expectations trajectories",
     ],
     "_models": [
-        "__init__ arguments backend interpret parts positions protocols qpy_limits questions trees",
+        "__init__ arguments backend interpret meshes parts positions protocols qpy_limits questions trees",
         "shared",
         "by_name circuit_bytes compiled",
         "by_value of_params qnn slots uncompute",

@@ -147,7 +147,7 @@ class Varying(Primitive):
 
 def result(shape: tuple[int, ...], like: Any) -> jax.core.ShapedArray:
     """The type of a result of this shape, which is otherwise like an operand."""
-    if not like.manual_axis_type.varying:
+    if like.sharding.mesh.empty:
         return jax.core.ShapedArray(shape, like.dtype)
     whole = NamedSharding(like.sharding.mesh, PartitionSpec(*[None] * len(shape)))  # on each device
     return jax.core.ShapedArray(shape, like.dtype, sharding=whole, manual_axis_type=like.manual_axis_type)
