@@ -65,7 +65,7 @@ FLOORS = {
     ],
     "_models/kernels": ["__init__ kernel points", "local noisy overlaps pairs projected", "fidelity"],
     "_training": [
-        "__init__ leaves result",
+        "__init__ leaves places result",
         "checks computations",
         "ensemble optimizers",
         "compiled_loop spsa stops",

@@ -89,10 +89,10 @@ def rotate(cos: Array, sin: Array, state: Array, qubits: Sequence[int], devices:
     if math.prod(batch) > 1:
         spread = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (cos, sin, state)]
         if devices > 1:  # each device has its own
-            each: Callable = functools.partial(rotate, qubits=qubits)
+            member: Callable = functools.partial(rotate, qubits=qubits)
             for _ in batch:
-                each = jax.vmap(each, -1, -1)
-            return each(*spread)
+                member = jax.vmap(member, -1, -1)
+            return member(*spread)
         cos, sin, flat = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in spread)
         members = [rotate(cos[:, k], sin[:, k], flat[:, :, k], qubits) for k in range(flat.shape[-1])]
         return jnp.stack(members, axis=-1).reshape(*state.shape[:2], *batch)

@@ -76,12 +76,17 @@ def _arrays(data: Any, name: str, own_data: bool) -> tuple[Array, ...]:
     placed = [jnp.asarray(array) for array in arrays]
     for k, array in enumerate(placed):
         if jnp.issubdtype(array.dtype, jnp.inexact) and not jnp.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(np.asarray(array, complex)))[0][0])
             raise ValueError(
-                f"`{name}` must be finite, but {name}[{k}] has NaN or infinity in row {row}. Leave such rows out, or "
-                "fill them in."
+                f"`{name}` must be finite, but {name}[{k}] has NaN or infinity{_first_row(array)}. Leave such rows "
+                "out, or fill them in."
             )
     return tuple(placed)
+
+
+def _first_row(array: Array) -> str:
+    if not array.is_fully_addressable:
+        return ""
+    return f" in row {int(np.argwhere(~np.isfinite(np.asarray(array, complex)))[0][0])}"
 
 
 def check_optimizer(optimizer: Any) -> None:
@@ -153,6 +158,17 @@ def check_counts(
         raise ValueError(
             "Mini-batches are drawn at random: pass `key=jax.random.key(seed)`, or leave `batch_size` out. `key` is "
             "None."
+        )
+
+
+def check_shares(batch_size: int | None, shares: int) -> None:
+    """Whether a mini-batch takes as many samples of each device."""
+    if batch_size is not None and batch_size % shares:
+        less = batch_size - batch_size % shares
+        raise ValueError(
+            f"`batch_size` must be a multiple of {shares}, the number of shares that the samples lie in on the devices,"
+            f" of which each batch takes as many, but is {batch_size}. Give {f'{less} or ' if less else ''}"
+            f"{less + shares}, or data on one device."
         )
 
 
