@@ -161,17 +161,6 @@ def check_counts(
         )
 
 
-def check_shares(batch_size: int | None, shares: int) -> None:
-    """Whether a mini-batch takes as many samples of each device."""
-    if batch_size is not None and batch_size % shares:
-        less = batch_size - batch_size % shares
-        raise ValueError(
-            f"`batch_size` must be a multiple of {shares}, the number of shares that the samples lie in on the devices,"
-            f" of which each batch takes as many, but is {batch_size}. Give {f'{less} or ' if less else ''}"
-            f"{less + shares}, or data on one device."
-        )
-
-
 def check_no_batches(minimiser: str, members: Any, batch_size: Any, opt_state: Any, checkpoint: Any) -> None:
     """What SciPy's minimisers do not take."""
     if members or (batch_size, opt_state, checkpoint) != (None, None, None):

@@ -21,14 +21,14 @@ from qmljax._training.places import Places, set_mesh_of
 NOISE = 0x6E6F6973  # keeps the keys of losses apart from those of batches
 
 
-def take_steps(run: Run, *, data: tuple[Array, ...], **about: Any) -> tuple[Run, Array]:
-    """Some steps, as `_take_steps` takes them, where the data lie."""
+def run_steps(run: Run, *, data: tuple[Array, ...], **about: Any) -> tuple[Run, Array]:
+    """Some steps, as `take_steps` takes them, where the data lie."""
     with set_mesh_of(run, data):
-        return _take_steps(run, data=data, **about)
+        return take_steps(run, data=data, **about)
 
 
 @functools.partial(jit_of_computations, static_argnames=("program", "batch_size", "own_data", "keyed", "places"))
-def _take_steps(
+def take_steps(
     run: Run,
     losses: Array,
     data: tuple[Array, ...],

@@ -89,6 +89,11 @@ def _is_ensemble(loss: Callable[..., Array], weights: Any, rows: tuple[Array, ..
 
 def first_state(optimizer: optax.GradientTransformation, weights: Any, members: tuple[int, ...]) -> Any:
     """The optimiser's first state; members of an ensemble have their own injected hyperparameters and random keys."""
+    with set_mesh_of(weights):
+        return _first_state(optimizer, weights, members)
+
+
+def _first_state(optimizer: optax.GradientTransformation, weights: Any, members: tuple[int, ...]) -> Any:
     if not members:
         return optimizer.init(weights)
     own = jnp.arange(members[0])

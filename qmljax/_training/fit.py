@@ -27,17 +27,16 @@ from qmljax._training.checks import (
     check_no_batches,
     check_optimizer,
     check_scipy,
-    check_shares,
     check_state,
     check_weights,
     takes_key,
 )
-from qmljax._training.compiled_loop import keys_of, take_steps, trace_step
+from qmljax._training.compiled_loop import keys_of, run_steps, trace_step
 from qmljax._training.computations import fresh, trace
 from qmljax._training.ensemble import first_state, losses_of, members_of, of_members
 from qmljax._training.leaves import Run, as_numpy
 from qmljax._training.minimize import minimize
-from qmljax._training.places import Places, placed, set_mesh_of
+from qmljax._training.places import Places, arranged
 from qmljax._training.result import FitResult
 from qmljax._training.stops import settle
 from qmljax._training.watch import Watch
@@ -156,20 +155,14 @@ def fit(
     axis = 1 if own_data else 0
     check_counts(data[0].shape[axis] if data else 0, steps, batch_size, key, patience, min_delta, convergence)
     check_scipy(optimizer, tol, bounds, options)
-    places, data = placed(data, axis, weights)
-    check_shares(batch_size, places.shares)
-    weights = places.everywhere(weights)
-    validation = None if validation is None else placed(validation, axis, weights)[1]
+    places, weights, data, validation = arranged(weights, data, validation, batch_size, axis)
     keyed, given = takes_key(loss, key), loss
     key = jax.random.key(0) if key is None else key  # unused without batches
     loss = fresh(functools.partial(loss, key=key) if keyed else loss)
     rows = tuple(places.batch(d, batch_size, axis) if batch_size else d for d in data)
     members, dtype = members_of(loss, weights, rows, ensemble, own_data)
     static = {"ensemble": bool(members), "own_data": bool(own_data)}
-    evaluate = None
-    if validation is not None:
-        held = trace(of_members(loss, **static), weights, *validation)
-        evaluate = functools.partial(losses_of, data=validation, lifted=held.lifted, program=held.program)
+    evaluate = _evaluation(of_members(loss, **static), weights, validation)
     watch = Watch(members, evaluate, patience, min_delta, convergence, callback)
     if isinstance(optimizer, str):
         check_no_batches(optimizer, members, batch_size, opt_state, checkpoint)
@@ -178,9 +171,8 @@ def fit(
             weights, seen, report = minimize(loss, weights, data, optimizer, steps, watch, rules)
         return watch.result(weights, np.array(seen, dtype), report)
     check_optimizer(optimizer)
-    with set_mesh_of(weights):
-        state = check_state(opt_state, functools.partial(first_state, optimizer, members=members), weights)
-    run = weights, places.everywhere(state)
+    first = functools.partial(first_state, optimizer, members=members)
+    run = weights, places.everywhere(check_state(opt_state, first, weights))
     keys = (keys_of(key, members),) if keyed else ()
     step = trace_step(given if keyed else loss, optimizer, run, (*keys, *rows), **static, keyed=keyed)
     settings = data, validation, batch_size, key, patience, min_delta, convergence, bool(own_data)
@@ -189,10 +181,18 @@ def fit(
     losses = places.losses(np.zeros((max(visit, LOSSES), *members), dtype), weights)
     about: dict[str, Any] = {"lifted": step.lifted, "program": step.program, "losses": losses, "data": data}
     about |= {"batch_size": batch_size, "own_data": bool(own_data), "keyed": keyed, "places": places}
-    advance = functools.partial(take_steps, key=key, **about)
+    advance = functools.partial(run_steps, key=key, **about)
     history = np.zeros((*members, steps), dtype)
     run, done = _train(run, history, advance, visit, watch, file, progress, places)
     return watch.result(run[0], history[..., :done], run[1])
+
+
+def _evaluation(loss: Callable, weights: Any, validation: tuple[Array, ...] | None) -> Callable[[Any], Array] | None:
+    """The loss of weights on validation data, if there are such."""
+    if validation is None:
+        return None
+    held = trace(loss, weights, *validation)
+    return functools.partial(losses_of, data=validation, lifted=held.lifted, program=held.program)
 
 
 class _Pace:

@@ -113,14 +113,26 @@ def set_mesh_of(*trees: Any) -> AbstractContextManager:
     return nullcontext() if mesh is None or not jax.sharding.get_abstract_mesh().empty else jax.set_mesh(mesh)
 
 
-def placed(data: tuple[Array, ...], axis: int, weights: Any = ()) -> tuple[Places, tuple[Array, ...]]:
-    """Where data lie whose samples are along an axis, and the data, all on one mesh if some are.
+def arranged(
+    weights: Any, data: tuple[Array, ...], validation: tuple[Array, ...] | None, batch_size: int | None, axis: int
+) -> tuple[Places, Any, tuple[Array, ...], tuple[Array, ...] | None]:
+    """Where a training takes place, and its weights and data, all on one mesh if some are.
 
     Args:
+        weights: A pytree of arrays. Those of one device are put on all.
         data: Arrays. Those that are spread say how the samples of the others are.
+        validation: Such arrays, or None; they may be spread otherwise.
+        batch_size: Of mini-batches, which take as many samples of each share, or None.
         axis: That of the samples.
-        weights: A pytree of arrays, which may lie on a mesh, too.
     """
+    places, data = _placed(data, axis, weights)
+    _check_shares(batch_size, places.shares)
+    weights = places.everywhere(weights)
+    return places, weights, data, None if validation is None else _placed(validation, axis, weights)[1]
+
+
+def _placed(data: tuple[Array, ...], axis: int, weights: Any) -> tuple[Places, tuple[Array, ...]]:
+    """Where data lie whose samples are along an axis, and the data there."""
     leaves = [*data, *jax.tree.leaves(weights)]
     mesh = next((mesh_of(x) for x in leaves if mesh_of(x)), None)
     if mesh is None:
@@ -141,3 +153,14 @@ def _axes(array: Array, axis: int) -> tuple[str, ...]:
         return ()
     axes = array.sharding.spec[axis]  # type: ignore[attr-defined]
     return () if axes is None else axes if isinstance(axes, tuple) else (axes,)
+
+
+def _check_shares(batch_size: int | None, shares: int) -> None:
+    """Whether a mini-batch takes as many samples of each device."""
+    if batch_size is not None and batch_size % shares:
+        less = batch_size - batch_size % shares
+        raise ValueError(
+            f"`batch_size` must be a multiple of {shares}, the number of shares that the samples lie in on the devices,"
+            f" of which each batch takes as many, but is {batch_size}. Give {f'{less} or ' if less else ''}"
+            f"{less + shares}, or data on one device."
+        )

@@ -17,7 +17,7 @@ from qiskit.circuit.library import real_amplitudes
 
 import qmljax as qj
 from qmljax._training import computations
-from qmljax._training.compiled_loop import _take_steps
+from qmljax._training.compiled_loop import take_steps
 from qmljax._training.computations import trace
 from qmljax._training.minimize import _evaluated
 
@@ -25,7 +25,7 @@ START = np.float32([1.0, -2.0])
 
 
 def compiled() -> int:
-    return _take_steps._cache_size()
+    return take_steps._cache_size()
 
 
 def after_a_step(loss: Any, rate: float = 0.1, optimizer: Any = None) -> np.ndarray:
