@@ -1,5 +1,6 @@
 """qmljax turns a Qiskit `QuantumCircuit` into a pure JAX function."""
 
+from qmljax import analysis as analysis
 from qmljax import circuits as circuits
 from qmljax import datasets as datasets
 from qmljax import gram as gram

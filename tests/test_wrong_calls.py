@@ -9,9 +9,10 @@ import pytest
 from wrong_calls import CIRCUIT, FEATURE_MAP, FEATURES, KEY, MODEL, POINTS, Call, cases, check_refusals, public
 
 import qmljax as qj
-from qmljax import circuits, datasets, gram, losses, noise
+from qmljax import analysis, circuits, datasets, gram, losses, noise
 
 GRAM = np.eye(3, dtype=np.float32)
+RHO = np.eye(4, dtype=np.float32) / 4
 KERNEL = qj.fidelity_kernel(FEATURE_MAP)
 Y, CLASSES = np.ones(3), np.array([0, 1, 1])
 QNN = {"circuit": CIRCUIT, "inputs": FEATURES}
@@ -126,6 +127,43 @@ CALLS = {
         {"kernel": KERNEL, "x": POINTS, "features": np.ones((3, 2), np.float32), "key": KEY},
         {"x": "points", "features": "matrix"},
     ),
+    "analysis.purity": Call(analysis.purity, {"rho": RHO}),
+    "analysis.entropy": Call(analysis.entropy, {"rho": RHO}),
+    "analysis.mutual_information": Call(
+        analysis.mutual_information, {"rho": RHO, "qubits": [0]}, {"qubits": "part of qubits"}
+    ),
+    "analysis.meyer_wallach": Call(analysis.meyer_wallach, {"state": np.ones(4) / 2}),
+    "analysis.stabilizer_entropy": Call(analysis.stabilizer_entropy, {"state": np.ones(4) / 2}),
+    "analysis.expressibility": Call(
+        analysis.expressibility, {"circuit": CIRCUIT, "key": KEY, "samples": 3, "bins": 2}, {"bins": "count"}
+    ),
+    "analysis.entangling_capability": Call(
+        analysis.entangling_capability, {"circuit": CIRCUIT, "key": KEY, "samples": 3}
+    ),
+    "analysis.gradient_variance": Call(
+        analysis.gradient_variance,
+        {"function": jnp.sum, "num_weights": 2, "key": KEY, "samples": 3},
+        {"num_weights": "count"},
+    ),
+    "analysis.fourier_coefficients": Call(
+        analysis.fourier_coefficients, {"function": jnp.cos, "degree": 2}, {"degree": "degree"}
+    ),
+    "analysis.fisher_information": Call(
+        analysis.fisher_information,
+        {"model": MODEL, "weights": np.ones(2, np.float32), "x": POINTS},
+        {"model": "model", "weights": "points", "x": "points"},
+    ),
+    "analysis.effective_dimension": Call(
+        analysis.effective_dimension,
+        {"model": MODEL, "weights": POINTS, "x": POINTS, "n": 100},
+        {"model": "model", "weights": "points", "x": "points", "n": "data sizes"},
+    ),
+    "analysis.lie_algebra_dimension": Call(analysis.lie_algebra_dimension, {"circuit": CIRCUIT}),
+    "analysis.landscape": Call(
+        analysis.landscape,
+        {"loss": jnp.sum, "weights": np.ones(2, np.float32), "directions": np.eye(2), "steps": 3},
+        {"weights": "centre", "directions": "directions", "steps": "displacements"},
+    ),
     "circuits.raw_feature_vector": Call(circuits.raw_feature_vector, {"num_features": 4}, {"name": "name"}),
     "losses.cross_entropy": Call(
         losses.cross_entropy,
@@ -153,7 +191,15 @@ CALLS = {
         datasets.concentratable_entanglement, {"psi": np.array([1.0, 0, 0, 0])}, {"psi": "amplitudes"}
     ),
 }
-HOMES = {"qj": qj, "gram": gram, "losses": losses, "datasets": datasets, "circuits": circuits, "noise": noise}
+HOMES = {
+    "qj": qj,
+    "analysis": analysis,
+    "gram": gram,
+    "losses": losses,
+    "datasets": datasets,
+    "circuits": circuits,
+    "noise": noise,
+}
 # Names that are no functions of a user's arguments: types, and what functions return.
 TYPES = {
     "qj.Backend",

@@ -95,6 +95,14 @@ WRONG: dict[str, list[Any]] = {
     "blocks": [3, "a", [0], [[0, 0]], [[-1]], [[0.0]], [[True]], object()],
     "matrix": ["a", [1j, 1j], [["a", "b"]], 1.0, object(), [[None, None]], None],
     "amplitudes": ["a", None, 1.0, np.ones(3), np.ones((2, 2)), [], object()],
+    "states": ["a", None, 1.0, np.ones(3), [], np.ones(1), object()],
+    "density matrices": ["a", None, 1.0, np.ones(4), np.ones((2, 3)), np.ones((3, 3)), [], object()],
+    "part of qubits": [None, 3, 2.5, "10", [], [0, 0], [3], [-1], [1.5], [True], [0, 1], object()],
+    "data sizes": ["a", None, 18, [100, 2], NAN, 1j, [1j], {}, object()],
+    "centre": ["a", None, 1.0, np.ones((2, 2)), [1j, 1j], {}, object()],
+    "directions": ["a", None, 1.0, np.ones(3), np.ones((2, 3)), np.ones((1, 2, 2)), [1j, 1j], object()],
+    "displacements": ["a", None, 0, -1, 2.5, True, [np.ones(2)] * 3, [1j], {}, object()],
+    "degree": [None, "3", 2.5, True, -1, NAN, [], [1.5], {}, 1j, object()],
     "numbers": ["a", [1j, 1j], ["a", "b"], object(), None],
     "finite": [None, "a", NAN, INF, [1.0, 2.0], True, 1j, object()],
     "name": [None, 3, 2.5, object()],
@@ -146,6 +154,8 @@ KIND_OF = {
         "probability": "p gamma lam excited_state_population",
         "readout or none": "readout",
         "seed": "seed",
+        "states": "state",
+        "density matrices": "rho",
         "random state": "random_state",
     }.items()
     for name in names.split()
