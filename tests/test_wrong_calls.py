@@ -164,6 +164,24 @@ CALLS = {
         {"loss": jnp.sum, "weights": np.ones(2, np.float32), "directions": np.eye(2), "steps": 3},
         {"weights": "centre", "directions": "directions", "steps": "displacements"},
     ),
+    "circuits.angle_embedding": Call(circuits.angle_embedding, {"n": 2}),
+    "circuits.iqp_embedding": Call(circuits.iqp_embedding, {"n": 2, "repeats": 1}),
+    "circuits.qaoa_embedding": Call(
+        circuits.qaoa_embedding, {"n": 2, "layers": 1}, {"num_features": "count or none", "local_field": "choice"}
+    ),
+    "circuits.data_reuploading": Call(circuits.data_reuploading, {"n": 2, "layers": 1}),
+    "circuits.hamiltonian_feature_map": Call(
+        circuits.hamiltonian_feature_map, {"n": 2, "trotter_steps": 1}, {"trotter_steps": "count"}
+    ),
+    "circuits.strongly_entangling_layers": Call(
+        circuits.strongly_entangling_layers, {"n": 2, "layers": 1}, {"entangler": "choice"}
+    ),
+    "circuits.basic_entangler_layers": Call(circuits.basic_entangler_layers, {"n": 2, "layers": 1}),
+    "circuits.brickwork": Call(circuits.brickwork, {"n": 2, "layers": 1}),
+    "circuits.matrix_product": Call(circuits.matrix_product, {"n": 2}),
+    "circuits.tree_tensor_network": Call(circuits.tree_tensor_network, {"n": 2}),
+    "circuits.mera": Call(circuits.mera, {"n": 2}),
+    "circuits.qcnn": Call(circuits.qcnn, {"n": 2}),
     "circuits.raw_feature_vector": Call(circuits.raw_feature_vector, {"num_features": 4}, {"name": "name"}),
     "losses.cross_entropy": Call(
         losses.cross_entropy,
