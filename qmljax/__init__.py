@@ -4,6 +4,7 @@ from qmljax import analysis as analysis
 from qmljax import circuits as circuits
 from qmljax import datasets as datasets
 from qmljax import gram as gram
+from qmljax import inference as inference
 from qmljax import losses as losses
 from qmljax import noise as noise
 from qmljax._circuit.parse import parse as parse

@@ -26,7 +26,7 @@ FLOORS = {
         "_circuit",
         "_engine",
         "_models",
-        "_training analysis noise",
+        "_training analysis inference noise",
         "__init__",
         "flax primitives sklearn torch",
     ],
@@ -110,7 +110,7 @@ LIBRARIES = {
     "qiskit": CONNECTORS
     | {f"_circuit/{name}" for name in "classical dynamic noisy openqasm parse reader self_descriptions".split()}
     | {"_models/circuit_bytes"}
-    | {"_models/uncompute", "circuits", "noise"},
+    | {"_models/uncompute", "circuits", "inference", "noise"},
     "optax": {"_training", "sklearn"},
     "flax": {"flax"},
     "joblib": {"sklearn"},

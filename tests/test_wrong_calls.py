@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from qiskit import QuantumCircuit, QuantumRegister
 from wrong_calls import CIRCUIT, FEATURE_MAP, FEATURES, KEY, MODEL, POINTS, Call, cases, check_refusals, public
 
 import qmljax as qj
-from qmljax import analysis, circuits, datasets, gram, losses, noise
+from qmljax import analysis, circuits, datasets, gram, inference, losses, noise
 
 GRAM = np.eye(3, dtype=np.float32)
 RHO = np.eye(4, dtype=np.float32) / 4
@@ -24,6 +25,7 @@ def _loss(w: Any, x: Any) -> Any:
     return jnp.mean((x - w) ** 2)
 
 
+NETWORK = QuantumCircuit(QuantumRegister(1, "A"))
 NOISE = noise.NoiseModel({"rx": noise.depolarizing(0.1)})
 FIT = {"loss": _loss, "weights": np.float32(1.0), "data": (POINTS,), "steps": 2}
 OF_FIT = {
@@ -164,6 +166,26 @@ CALLS = {
         {"loss": jnp.sum, "weights": np.ones(2, np.float32), "directions": np.eye(2), "steps": 3},
         {"weights": "centre", "directions": "directions", "steps": "displacements"},
     ),
+    "inference.QBayesian": Call(
+        inference.QBayesian,
+        {"circuit": NETWORK},
+        {
+            "limit": "steps",
+            "threshold": "positive share",
+            "sampler": "object or none",
+            "pass_manager": "object or none",
+        },
+    ),
+    "a network's samples": Call(
+        inference.QBayesian(NETWORK).rejection_sampling,
+        {"evidence": {"A": 0}},
+        {"evidence": "evidence", "format_res": "flag"},
+    ),
+    "a network's inference": Call(
+        inference.QBayesian(NETWORK).inference,
+        {"query": {"A": 0}, "evidence": {}},
+        {"query": "query", "evidence": "evidence or none"},
+    ),
     "circuits.angle_embedding": Call(circuits.angle_embedding, {"n": 2}),
     "circuits.iqp_embedding": Call(circuits.iqp_embedding, {"n": 2, "repeats": 1}),
     "circuits.qaoa_embedding": Call(
@@ -213,6 +235,7 @@ HOMES = {
     "qj": qj,
     "analysis": analysis,
     "gram": gram,
+    "inference": inference,
     "losses": losses,
     "datasets": datasets,
     "circuits": circuits,
