@@ -7,6 +7,7 @@ from qmljax import gram as gram
 from qmljax import inference as inference
 from qmljax import losses as losses
 from qmljax import noise as noise
+from qmljax import plots as plots
 from qmljax._circuit.parse import parse as parse
 from qmljax._circuit.program import Program as Program
 from qmljax._models.backend import Backend as Backend

@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 FLOORS = {
     "": [
         "_checks",
-        "_files _progress circuits datasets gram losses",
+        "_files _progress circuits datasets gram losses plots",
         "_circuit",
         "_engine",
         "_models",
@@ -119,6 +119,7 @@ LIBRARIES = {
 }
 # ... and, besides those, the rooms that may import it inside a function, once it is called.
 LIBRARIES_IN_FUNCTIONS = {
+    "matplotlib": {"plots"},
     "safetensors": {"_files"},
     "scipy": {"_training/minimize", "gram"},
     "sklearn": {"gram"},

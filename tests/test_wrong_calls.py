@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from matplotlib.figure import Figure
 from qiskit import QuantumCircuit, QuantumRegister
 from wrong_calls import CIRCUIT, FEATURE_MAP, FEATURES, KEY, MODEL, POINTS, Call, cases, check_refusals, public
 
 import qmljax as qj
-from qmljax import analysis, circuits, datasets, gram, inference, losses, noise
+from qmljax import analysis, circuits, datasets, gram, inference, losses, noise, plots
 
 GRAM = np.eye(3, dtype=np.float32)
 RHO = np.eye(4, dtype=np.float32) / 4
@@ -25,6 +26,7 @@ def _loss(w: Any, x: Any) -> Any:
     return jnp.mean((x - w) ** 2)
 
 
+AX, BALL = Figure().add_subplot(), Figure().add_subplot(projection="3d")
 NETWORK = QuantumCircuit(QuantumRegister(1, "A"))
 NOISE = noise.NoiseModel({"rx": noise.depolarizing(0.1)})
 FIT = {"loss": _loss, "weights": np.float32(1.0), "data": (POINTS,), "steps": 2}
@@ -186,6 +188,22 @@ CALLS = {
         {"query": {"A": 0}, "evidence": {}},
         {"query": "query", "evidence": "evidence or none"},
     ),
+    "plots.training_curve": Call(
+        plots.training_curve, {"history": np.ones(3), "ax": AX}, {"history": "history", "label": ""}
+    ),
+    "plots.gram_matrix": Call(plots.gram_matrix, {"gram": GRAM, "ax": AX}, {"gram": "image", "y": "labels of points"}),
+    "plots.decision_regions": Call(
+        plots.decision_regions,
+        {"predict": lambda x: x[:, 0], "x": POINTS, "ax": AX, "points": 2},
+        {"predict": "function", "x": "plane", "y": "labels of points", "points": "count"},
+    ),
+    "plots.fourier_spectrum": Call(
+        plots.fourier_spectrum, {"coefficients": np.ones(3), "ax": AX}, {"coefficients": "spectrum", "label": ""}
+    ),
+    "plots.landscape": Call(plots.landscape, {"values": np.ones(3), "ax": AX}, {"values": "history", "steps": "grid"}),
+    "plots.bloch_ball": Call(
+        plots.bloch_ball, {"states": np.eye(2), "ax": BALL}, {"states": "states of a qubit", "colors": ""}
+    ),
     "circuits.angle_embedding": Call(circuits.angle_embedding, {"n": 2}),
     "circuits.iqp_embedding": Call(circuits.iqp_embedding, {"n": 2, "repeats": 1}),
     "circuits.qaoa_embedding": Call(
@@ -240,6 +258,7 @@ HOMES = {
     "datasets": datasets,
     "circuits": circuits,
     "noise": noise,
+    "plots": plots,
 }
 # Names that are no functions of a user's arguments: types, and what functions return.
 TYPES = {
