@@ -59,7 +59,7 @@ FLOORS = {
         "by_value of_params qnn slots uncompute",
         "density postselected",
         "functions",
-        "metric of_shots on_backend state_fidelity",
+        "counts geometry metric of_shots on_backend shadow state_fidelity variances",
         "networks shots trajectories",
         "kernels",
         "save",

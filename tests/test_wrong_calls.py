@@ -43,6 +43,16 @@ CALLS = {
     "qj.expectation": Call(qj.expectation, {"circuit": CIRCUIT, "observables": "ZZ"}),
     "qj.sample": Call(qj.sample, {"circuit": CIRCUIT, "shots": 2}),
     "qj.metric_tensor": Call(qj.metric_tensor, {"circuit": CIRCUIT}),
+    "qj.geometric_tensor": Call(qj.geometric_tensor, {"circuit": CIRCUIT}),
+    "qj.term_variances": Call(
+        qj.term_variances, {"circuit": CIRCUIT, "observable": "ZZ"}, {"observable": "observables"}
+    ),
+    "qj.shadow": Call(qj.shadow, {"circuit": CIRCUIT, "shots": 2}),
+    "a shadow's call": Call(qj.shadow(FEATURE_MAP, 2), {"params": np.ones(2), "key": KEY}),
+    "a shadow's expectation": Call(
+        qj.shadow(FEATURE_MAP, 2)(np.ones(2), KEY).expectation, {"observables": "ZZ"}, {"groups": "few"}
+    ),
+    "qj.counts": Call(qj.counts, {"outcomes": [0, 1], "num_bits": 1}, {"outcomes": "outcomes", "num_bits": "count"}),
     "qj.fidelity": Call(qj.fidelity, {"circuit_a": CIRCUIT, "circuit_b": CIRCUIT}),
     "qj.parse": Call(qj.parse, {"circuit": CIRCUIT}, {"evolution": "choice"}),
     "qj.estimator_qnn": Call(qj.estimator_qnn, QNN, {"observables": "observables or none"}),
@@ -267,6 +277,7 @@ TYPES = {
     "qj.Model",
     "qj.Program",
     "qj.FitResult",
+    "qj.Shadow",
     "circuits.AmplitudeEncoding",
     "noise.Channel",
     "noise.Idle",

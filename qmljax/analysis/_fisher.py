@@ -1,5 +1,6 @@
 """The Fisher information of a model, and what of its weights it uses by that: the effective dimension."""
 
+import math
 from typing import Any
 
 import jax
@@ -114,7 +115,7 @@ def effective_dimension(model: Model, weights: Any, x: Any, n: Any) -> Array:
 
     def of_kappa(k: Array) -> Array:
         halves = jnp.linalg.slogdet(eye[None] + k * fisher)[1] / 2
-        return 2 * (jax.nn.logsumexp(halves) - np.log(len(weights))) / jnp.log(k)
+        return 2 * (jax.nn.logsumexp(halves) - math.log(len(weights))) / jnp.log(k)
 
     return lax.map(of_kappa, kappa.reshape(-1)).reshape(kappa.shape)
 
