@@ -248,6 +248,13 @@ CALLS = {
     "datasets.hidden_manifold": Call(datasets.hidden_manifold, MANIFOLD, {"manifold_dimension": "count"}),
     "datasets.hyperplanes": Call(datasets.hyperplanes, MANIFOLD, {"num_hyperplanes": "count", "dimension": "count"}),
     "datasets.two_curves": Call(datasets.two_curves, MANIFOLD, {"degree": "steps", "offset": "finite"}),
+    "datasets.bowles_linearly_separable": Call(datasets.bowles_linearly_separable, {"num_features": 2}),
+    "datasets.bowles_hidden_manifold": Call(
+        datasets.bowles_hidden_manifold, {"num_features": 2}, {"manifold_dimension": "count"}
+    ),
+    "datasets.bowles_two_curves": Call(
+        datasets.bowles_two_curves, {"num_features": 2, "samples": 4}, {"degree": "steps", "offset": "finite"}
+    ),
     "datasets.bars_and_stripes": Call(datasets.bars_and_stripes, DATA, {"height": "count", "width": "count"}),
     "datasets.phases_of_matter": Call(
         datasets.phases_of_matter, DATA | {"num_qubits": 3}, {"model": "choice", "largest": "positive"}
