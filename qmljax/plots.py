@@ -197,13 +197,17 @@ def fourier_spectrum(coefficients: Any, *, ax: "Axes | None" = None, label: str 
     return panel
 
 
-def landscape(values: Any, steps: Any = None, *, ax: "Axes | None" = None) -> "Axes":
+def landscape(
+    values: Any, steps: Any = None, *, ax: "Axes | None" = None, limits: tuple[float, float] | None = None
+) -> "Axes":
     """The values of a loss along one direction as a curve, along two as a map with contours.
 
     Args:
         values: Of shape (M,) or (M1, M2), as from `analysis.landscape`: the first axis is drawn from left to right.
         steps: How far along the directions they are: an array (M,), or one for each direction. By default from -1 to 1.
         ax: Where to draw.
+        limits: The least and the largest value that has a colour of its own, to compare maps; by default those of the
+            values. Of a curve they are the limits of the axis.
 
     Returns:
         The axes; of a map the figure has a bar of colours.
@@ -229,13 +233,19 @@ def landscape(values: Any, steps: Any = None, *, ax: "Axes | None" = None) -> "A
         raise ValueError(
             f"`steps` must fit `values` of shape {values.shape}, but have shapes {[a.shape for a in axes]}."
         )
+    low, high = (values.min(), values.max()) if limits is None else _limits(limits)
     if values.ndim == 1:
         panel.plot(axes[0], values)
         panel.set(xlabel="direction", ylabel="loss")
+        if limits is not None:
+            panel.set_ylim(low, high)
         return panel
-    filled = panel.contourf(*axes, values.T, levels=24, cmap="viridis")
-    panel.contour(*axes, values.T, levels=12, colors="white", linewidths=0.4, alpha=0.6)
-    panel.figure.colorbar(filled, ax=panel, label="loss")
+    levels = np.linspace(low, high if high > low else low + 1, 25)
+    filled = panel.contourf(
+        *axes, values.T, levels=levels, cmap="viridis", extend="neither" if limits is None else "both"
+    )
+    panel.contour(*axes, values.T, levels=levels[::2], colors="white", linewidths=0.4, alpha=0.6, linestyles="solid")
+    panel.figure.colorbar(filled, ax=panel, label="loss", format="%.2g")
     panel.set(xlabel="first direction", ylabel="second direction")
     return panel
 
@@ -332,6 +342,13 @@ def _axes(ax: Any, **options: Any) -> Any:
 
 def _ready(value: Any, name: str, what: str) -> np.ndarray:
     return np.asarray(check_array(value, name, what))
+
+
+def _limits(limits: Any) -> tuple[float, float]:
+    pair = _ready(limits, "limits", "two numbers")
+    if pair.shape != (2,) or not pair[0] < pair[1]:
+        raise ValueError(f"`limits` must be two numbers, the lower one first, but is {shown(limits)}.")
+    return float(pair[0]), float(pair[1])
 
 
 def _labels(y: Any, count: int) -> np.ndarray:

@@ -74,6 +74,8 @@ def test_spectra_and_landscapes():
     assert len(ax.collections[0].get_offsets()) == 6
     ax = plots.landscape([3.0, 1, 2], [0.0, 0.5, 1], ax=panel())
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0, 3], [0.5, 1], [1, 2]])
+    ax = plots.landscape(np.eye(3), ax=panel(), limits=(-1, 2))
+    assert ax.collections[0].get_clim() == (-1, 2)
     # The least value is where the second direction is farthest, on top of the picture.
     ax = plots.landscape(np.array([[5.0, 4, 0], [5, 4, 3]]), [[0.0, 1], [0.0, 1, 2]], ax=panel())
     np.testing.assert_allclose([ax.dataLim.width, ax.dataLim.height], [1, 2])

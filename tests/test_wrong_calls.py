@@ -210,7 +210,9 @@ CALLS = {
     "plots.fourier_spectrum": Call(
         plots.fourier_spectrum, {"coefficients": np.ones(3), "ax": AX}, {"coefficients": "spectrum", "label": ""}
     ),
-    "plots.landscape": Call(plots.landscape, {"values": np.ones(3), "ax": AX}, {"values": "history", "steps": "grid"}),
+    "plots.landscape": Call(
+        plots.landscape, {"values": np.ones(3), "ax": AX}, {"values": "history", "steps": "grid", "limits": "limits"}
+    ),
     "plots.bloch_ball": Call(
         plots.bloch_ball, {"states": np.eye(2), "ax": BALL}, {"states": "states of a qubit", "colors": ""}
     ),

@@ -98,6 +98,7 @@ WRONG: dict[str, list[Any]] = {
     "states": ["a", None, 1.0, np.ones(3), [], np.ones(1), object()],
     "density matrices": ["a", None, 1.0, np.ones(4), np.ones((2, 3)), np.ones((3, 3)), [], object()],
     "part of qubits": [None, 3, 2.5, "10", [], [0, 0], [3], [-1], [1.5], [True], [0, 1], object()],
+    "limits": ["a", 1.0, [1.0], [2.0, 1.0], [1.0, 1.0], [NAN, 1.0], [1j, 1], {}, object()],
     "axes or none": [3, "ax", [], object()],
     "history": ["a", None, 1.0, [], np.ones((2, 2, 2)), [1j], {}, object()],
     "image": ["a", None, 1.0, np.ones(3), np.ones((1, 1, 1)), [[1j]], {}, object()],
