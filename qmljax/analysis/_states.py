@@ -1,5 +1,6 @@
 """What a state holds: purity, entropy, entanglement and magic, of arrays with leading batch dimensions."""
 
+import functools
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -58,7 +59,12 @@ def entropy(rho: Any) -> Array:
     References:
         M. Nielsen, I. Chuang, "Quantum Computation and Quantum Information" (2010), section 11.3.
     """
-    values = jnp.linalg.eigvalsh(check_matrices(rho))
+    return _entropy(check_matrices(rho))
+
+
+@jax.jit
+def _entropy(rho: Array) -> Array:
+    values = jnp.linalg.eigvalsh(rho)
     tiny = jnp.asarray(jnp.finfo(values.dtype).eps, values.dtype)
     return -jnp.sum(values * jnp.log2(jnp.maximum(values, tiny)), axis=-1)
 
@@ -87,9 +93,13 @@ def mutual_information(rho: Any, qubits: Any) -> Array:
     """
     rho = check_matrices(rho)
     n = rho.shape[-1].bit_length() - 1
-    part = _some(qubits, n)
-    rest = [q for q in range(n) if q not in part]
-    return entropy(reduced(rho, part)) + entropy(reduced(rho, rest)) - entropy(rho)
+    return _mutual_information(rho, tuple(_some(qubits, n)))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _mutual_information(rho: Array, part: tuple[int, ...]) -> Array:
+    rest = tuple(q for q in range(rho.shape[-1].bit_length() - 1) if q not in part)
+    return _entropy(_reduced(rho, part)) + _entropy(_reduced(rho, rest)) - _entropy(rho)
 
 
 def meyer_wallach(state: Any) -> Array:
@@ -113,7 +123,11 @@ def meyer_wallach(state: Any) -> Array:
         D. Meyer, N. Wallach, "Global entanglement in multiparticle systems", J. Math. Phys. 43, 4273 (2002); in this
         form G. Brennen, Quantum Inf. Comput. 3, 619 (2003).
     """
-    psi = check_states(state)
+    return _meyer_wallach(check_states(state))
+
+
+@jax.jit
+def _meyer_wallach(psi: Array) -> Array:
     n = psi.shape[-1].bit_length() - 1
     purities = []
     for q in range(n):
@@ -147,9 +161,13 @@ def stabilizer_entropy(state: Any) -> Array:
     References:
         L. Leone, S. Oliviero, A. Hamma, "Stabilizer Renyi entropy", PRL 128, 050402 (2022), for alpha = 2.
     """
-    psi = check_states(state)
+    return _stabilizer_entropy(check_states(state))
+
+
+@jax.jit
+def _stabilizer_entropy(psi: Array) -> Array:
     if psi.ndim > 1:
-        return lax.map(stabilizer_entropy, psi)
+        return lax.map(_stabilizer_entropy, psi)
     size, z = len(psi), np.arange(len(psi))
 
     def of_flips(x: Array) -> Array:  # the sum over all strings that flip the bits x
@@ -164,7 +182,7 @@ def stabilizer_entropy(state: Any) -> Array:
     return -jnp.log2(jnp.sum(sums) / size)
 
 
-def reduced(rho: Array, keep: list[int]) -> Array:
+def _reduced(rho: Array, keep: tuple[int, ...]) -> Array:
     """The density matrices of some qubits, the others traced out; qubit j of the result is `keep[j]`."""
     n, batch = rho.shape[-1].bit_length() - 1, rho.shape[:-2]
     tensor = rho.reshape(*batch, *(2,) * (2 * n))

@@ -73,6 +73,12 @@ def test_the_open_xy_chain_is_two_times_so_n(n):
     assert lie_algebra_dimension(chain(n, ["rxx", "ryy"])) == n * (n - 1)
 
 
+@pytest.mark.parametrize("n", [3, 4, 9])
+def test_qaoa_on_a_ring(n):
+    """3 n - 1 for MaxCut on a cycle: J. Allcock, M. Santha, P. Yuan, S. Zhang, arXiv:2407.12587."""
+    assert lie_algebra_dimension(chain(n, ["rzz"], ["rx"], periodic=True, shared=True)) == 3 * n - 1
+
+
 def test_commuting_gates_generate_themselves():
     assert lie_algebra_dimension(chain(4, ["rzz"], ["rz"])) == 7
     assert lie_algebra_dimension(QuantumCircuit(2)) == 0
