@@ -67,7 +67,10 @@ def lie_algebra_dimension(circuit: Any) -> int:
 
 
 def generators(program: Program) -> list[Sum]:
-    """The generators of a program, all fixed gates moved to the end, none of them zero."""
+    """The generators of a program, all fixed gates moved to the end, none of them zero.
+
+    A constant in the angle of a gate that is a generator by itself is left out: it turns others inside the algebra.
+    """
     if program.loads:
         raise NotImplementedError(
             "Circuits that load amplitudes have no generators, because to load is no unitary operation. Leave the "

@@ -5,9 +5,11 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import UnitaryGate, real_amplitudes
-from qiskit.quantum_info import Operator, random_unitary
+from qiskit.quantum_info import Operator, SparsePauliOp, random_unitary
 
+from qmljax import parse
 from qmljax.analysis import lie_algebra_dimension
+from qmljax.analysis._lie_algebra import generators
 from qmljax.circuits import raw_feature_vector
 
 
@@ -22,16 +24,22 @@ def chain(n, bonds, fields=(), periodic=False, shared=False):
     return circuit
 
 
-def by_matrices(circuit):
-    """The dimension by dense matrices: U(0)^dagger dU/dt_k are the generators, of which commutators are taken."""
+def slopes(circuit):
+    """U(0)^dagger dU/dt_k without the identity: -i times the generators, all fixed gates moved to the end."""
     count, size = circuit.num_parameters, 1 << circuit.num_qubits
     at = lambda p: Operator(circuit.assign_parameters(p)).data  # noqa: E731
     start = at(np.zeros(count)).conj().T
-    generators = []
+    found = []
     for e in np.eye(count):
         slope = sum(c * at(s * e) for s, c in zip((-2e-3, -1e-3, 1e-3, 2e-3), (1, -8, 8, -1), strict=True)) / 12e-3
         g = start @ slope
-        generators.append(g - np.trace(g) / size * np.eye(size))
+        found.append(g - np.trace(g) / size * np.eye(size))
+    return found
+
+
+def by_matrices(circuit):
+    """The dimension by commutators of dense matrices."""
+    start, size = slopes(circuit), 1 << circuit.num_qubits
     basis, members = np.zeros((0, size * size * 2)), []
 
     def add(g):
@@ -47,11 +55,11 @@ def by_matrices(circuit):
             basis = np.vstack([basis, v])
             members.append((v[: size * size] + 1j * v[size * size :]).reshape(size, size))
 
-    for g in generators:
+    for g in start:
         add(g)
     done = 0
     while done < len(members):
-        for g in generators:
+        for g in start:
             add(g @ members[done] - members[done] @ g)
         done += 1
     return len(members)
@@ -89,7 +97,7 @@ def test_commuting_gates_generate_themselves():
 def controlled():
     circuit, p = QuantumCircuit(2), ParameterVector("p", 4)
     circuit.cry(p[0], 0, 1)
-    circuit.cp(2 * p[1] + 0.3, 1, 0)
+    circuit.cp(2 * p[1], 1, 0)
     circuit.u(p[2], 0.3, -0.2, 0)
     circuit.rx(p[3], 1)
     return circuit
@@ -107,11 +115,11 @@ def fixed_gates():
 
 
 def offsets():
-    """One parameter, two gates that commute; the offset of one turns what comes before it."""
+    """One parameter, two gates that commute; the offset of one turns what comes after it."""
     circuit, p = QuantumCircuit(2), ParameterVector("p", 2)
-    circuit.rxx(p[1], 0, 1)
     circuit.rz(p[0], 0)
     circuit.rz(0.7 - 2 * p[0], 1)
+    circuit.rxx(p[1], 0, 1)
     return circuit
 
 
@@ -131,6 +139,24 @@ CIRCUITS = {
 def test_dense_matrices_agree(name):
     circuit = CIRCUITS[name]()
     assert lie_algebra_dimension(circuit) == by_matrices(circuit)
+
+
+@pytest.mark.parametrize("name", ["real amplitudes", "controlled gates", "fixed gates", "offsets", "periodic QAOA"])
+def test_the_generators_are_those_of_the_derivatives(name):
+    """Which the dimension does not always tell: in which order, and which way round, fixed gates are moved."""
+    circuit = CIRCUITS[name]()
+    letters = {0: "I", 1: "X", 2: "Z", 3: "Y"}
+    found = []
+    for generator in generators(parse(circuit)):
+        labels = {
+            "".join(letters[s >> 2 * q & 3] for q in reversed(range(circuit.num_qubits))): c
+            for s, c in generator.items()
+        }
+        found.append(-1j * SparsePauliOp(list(labels), list(labels.values())).to_matrix())
+    expected = slopes(circuit)
+    assert len(found) == len(expected)
+    for one in expected:
+        assert min(abs(one - other).max() for other in found) < 1e-9
 
 
 def test_gates_of_one_parameter_are_one_generator_only_if_they_commute():
