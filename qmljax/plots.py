@@ -116,10 +116,10 @@ def decision_regions(
         >>> decision_regions(lambda x: x[:, 0] > 0, [[-1, 0], [1, 0]], [0, 1]).get_xlabel()
         'feature 0'
     """
-    from matplotlib.colors import ListedColormap
-
     check_function(predict, "predict", "(N, 2) -> (N,)")
     panel: Any = _axes(ax)
+    from matplotlib.colors import ListedColormap  # after the check that there is Matplotlib
+
     count = check_count(points, "points", least=2)
     x = _ready(x, "x", "of shape (N, 2)")
     if x.ndim != 2 or x.shape[1] != 2 or not len(x):

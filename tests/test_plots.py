@@ -1,5 +1,7 @@
 """Pictures. Oracle: the numbers that the artists on the axes hold are those that were given, in their places."""
 
+import sys
+
 import matplotlib
 import numpy as np
 import pytest
@@ -100,6 +102,13 @@ def test_a_figure_of_its_own():
     ax = plots.gram_matrix(np.eye(2))
     assert pyplot.fignum_exists(ax.figure.number)
     pyplot.close(ax.figure)
+
+
+def test_without_matplotlib_the_way_out_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for call in (lambda: plots.gram_matrix(np.eye(2)), lambda: plots.decision_regions(len, np.eye(2))):
+        with pytest.raises(ImportError, match=r"pip install 'qmljax\[plot\]'"):
+            call()
 
 
 def test_wrong_arguments():
