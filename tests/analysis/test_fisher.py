@@ -18,7 +18,6 @@ SIZES = [5000, 8000, 10000, 40000, 60000, 100000, 150000, 200000, 500000, 100000
 # the seed 42 as below; those of the first object that the tutorial makes are drawn before and not used.
 TUTORIAL = [4.66565096, 4.7133723, 4.73782922, 4.89963559, 4.94632272, 5.00280009, 5.04530433, 5.07408394, 5.15786005]
 TUTORIAL += [5.21349874]
-# The same with 0.9.1 and no parity, but all 8 outcomes: SamplerQNN without `interpret`; see `all_outcomes`.
 
 
 def network():
