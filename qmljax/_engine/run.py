@@ -12,7 +12,7 @@ from qmljax._circuit.program import Program
 from qmljax._engine.adjoint import evolve
 from qmljax._engine.angles import Angles
 from qmljax._engine.layers import Combination, Level, schedule
-from qmljax._engine.plan import MEMORY, Plan
+from qmljax._engine.plan import MEMORY, Plan, devices
 from qmljax._engine.segments import angles_of, cut, is_deep
 from qmljax._engine.start import first
 from qmljax._engine.state import complexify, square
@@ -86,7 +86,7 @@ def _run_levels(plan: Plan, levels: Sequence[Level], angles: Angles, state: Arra
     segments = cut(levels, plan)
     kept = sum(segment.rounds for segment in segments for part in segment.parts if part.slots)
     size = (2 - layers.real) * state.shape[1] * math.prod(batch) * state.dtype.itemsize
-    adjoint = kept > 1 and kept * size > plan.memory
+    adjoint = kept > 1 and kept * size > plan.memory * devices()
     if adjoint:
         segments = cut(levels, plan, lean=True)
     values = angles_of(segments, angles)

@@ -74,20 +74,26 @@ def block_widths(n: int) -> list[int]:
     return [n // count + (k < n % count) for k in range(count)]
 
 
-def rotate(cos: Array, sin: Array, state: Array, qubits: Sequence[int]) -> Array:
+def rotate(cos: Array, sin: Array, state: Array, qubits: Sequence[int], devices: int = 1) -> Array:
     """Rotates by angles (K, *batch) with these cosines and sines.
 
-    Elementwise, two qubits at a time; many qubits of single large states by matrix products on blocks of qubits.
+    Elementwise, two qubits at a time; many qubits of single large states by matrix products on blocks of qubits. The
+    batch may lie on several `devices`.
     """
     n = state.shape[1].bit_length() - 1
     batch = np.broadcast_shapes(cos.shape[1:], state.shape[2:])
     pairs = _pairs(qubits)
-    if n <= SINGLE or not 0 < math.prod(batch) < ELEMENTWISE or len(pairs) < len(block_widths(n)):
+    if n <= SINGLE or not 0 < math.prod(batch) < ELEMENTWISE * devices or len(pairs) < len(block_widths(n)):
         for k, count in pairs:
             state = _rotate_pair(cos[k : k + count], sin[k : k + count], qubits[k], state)
         return state
     if math.prod(batch) > 1:
         spread = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (cos, sin, state)]
+        if devices > 1:  # each device has its own
+            member: Callable = functools.partial(rotate, qubits=qubits)
+            for _ in batch:
+                member = jax.vmap(member, -1, -1)
+            return member(*spread)
         cos, sin, flat = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in spread)
         members = [rotate(cos[:, k], sin[:, k], flat[:, :, k], qubits) for k in range(flat.shape[-1])]
         return jnp.stack(members, axis=-1).reshape(*state.shape[:2], *batch)
@@ -384,7 +390,8 @@ def multiply(state: Array, diagonal: Array) -> Array:
 
 def transform(state: Array, matrix: Array) -> Array:
     """A constant matrix on the highest qubits, of shape (C K, C K), acting on (Re, Im) stacked when C = 2."""
-    return jnp.dot(matrix, state.reshape(len(matrix), -1), precision=PRECISION).reshape(state.shape)
+    rows = state.reshape(len(matrix), -1, *state.shape[2:])
+    return jnp.tensordot(matrix, rows, 1, precision=PRECISION).reshape(state.shape)
 
 
 def join_complex(matrix: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 from jax import Array
@@ -45,6 +45,19 @@ class Unitary(OfParams):
         return jnp.moveaxis(matrix, -1, 1)
 
 
+@overload
+def statevector(
+    circuit: Any, *, mesh: None = None, state: None = None, memory: int = MEMORY, compile: bool | None = None
+) -> Statevector: ...
+@overload
+def statevector(
+    circuit: Any,
+    *,
+    mesh: Mesh | None,
+    state: str | Sequence[str] | None = None,
+    memory: int = MEMORY,
+    compile: bool | None = None,
+) -> Statevector | StatevectorOnMesh: ...
 def statevector(
     circuit: Any,
     *,

@@ -60,16 +60,18 @@ class Place:
 
         Unless values `vary` over devices as JAX knows it, they have no derivatives.
         """
-        arrays = [self._laid(array, PartitionSpec(*spec)) for array, spec in given]
-        specs = tuple(PartitionSpec(*spec) for _, spec in given)
-        own: Any = {"mesh": self.mesh, "in_specs": specs, "out_specs": PartitionSpec(*out), "check_vma": vary}
+        context = jax.sharding.get_abstract_mesh()
+        typed = AxisType.Explicit in self.mesh.axis_types
+        explicit = typed and (context.empty or AxisType.Explicit in context.axis_types)
+        specs = [PartitionSpec(*spec) for _, spec in given]
+        arrays = [
+            jax.sharding.reshard(array, NamedSharding(self.mesh, spec)) if explicit else array
+            for (array, _), spec in zip(given, specs, strict=True)
+        ]
+        # Where XLA spreads what is on explicit axes (`meshes`), the mesh of the context is the same with others.
+        mesh = None if typed and not explicit else self.mesh
+        own: Any = {"mesh": mesh, "in_specs": tuple(specs), "out_specs": PartitionSpec(*out), "check_vma": vary}
         return jax.shard_map(body, **own)(*arrays)
-
-    def _laid(self, array: Array, spec: PartitionSpec) -> Array:
-        """An array that says by its type how it lies on an explicit mesh."""
-        if AxisType.Explicit not in self.mesh.axis_types:
-            return array
-        return jax.sharding.reshard(array, NamedSharding(self.mesh, spec))
 
     def put(self, array: Any) -> Any:
         """An array that is committed to other devices, as one on those of the mesh; all else as it is."""
