@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 # imports only from floors below its own, where the ways to both part; neighbours do not know each other.
 FLOORS = {
     "": [
-        "_checks",
+        "_checks _meshes",
         "_files _progress circuits datasets gram losses plots",
         "_circuit",
         "_engine",
@@ -69,7 +69,7 @@ FLOORS = {
         "kernels",
         "save",
     ],
-    "_models/kernels": ["__init__ kernel points", "local noisy overlaps pairs projected", "fidelity"],
+    "_models/kernels": ["__init__ devices points", "kernel", "local noisy overlaps pairs projected", "fidelity"],
     "_training": [
         "__init__ leaves places result",
         "checks computations",

@@ -71,7 +71,7 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
 
     `given` has the arguments of a call by name, each with the positions of its columns in the circuit's parameters.
     """
-    if not program.loads or any(isinstance(values, jax.core.Tracer) for _, values in given.values()):
+    if not program.loads or not all(_seen(values) for _, values in given.values()):
         return
     arrays = {name: np.asarray(values) for name, (_, values) in given.items()}
     batch = np.broadcast_shapes(*(array.shape[:-1] for array in arrays.values()))
@@ -90,6 +90,11 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
                 f"{' and '.join(f'`{name}`' for name in given)}{where}: all amplitudes are zero, so there is no such "
                 "state. Leave out the point, or add a constant feature."
             )
+
+
+def _seen(values: Any) -> bool:
+    """Whether the numbers are there: JAX does not trace them, nor do other processes have some of them."""
+    return not isinstance(values, jax.core.Tracer) and getattr(values, "is_fully_addressable", True)
 
 
 def _values(program: Program, params: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from qmljax._checks import check_flag
-from qmljax.gram._checks import PRECISION, check_gram, check_labels
+from qmljax.gram._checks import PRECISION, check_gram, check_labels, matrix_on_meshes, on_meshes
 
 
+@on_meshes
 def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
     """The kernel-target alignment, the cosine of the angle between a kernel matrix and the ideal one, y y^T.
 
@@ -49,6 +50,7 @@ def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
     return jnp.where(vanishes, 0.0, product / jnp.sqrt(jnp.where(vanishes, 1.0, square)))
 
 
+@matrix_on_meshes
 def centre(gram: Any) -> Array:
     """The kernel matrix (N, N) of feature vectors whose mean is subtracted."""
     gram = check_gram(gram)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from qmljax._checks import check_count, check_function, check_key, check_number, shown
-from qmljax.gram._checks import PRECISION, check_points
+from qmljax._meshes import everywhere
+from qmljax.gram._checks import PRECISION, check_points, on_meshes
 
 
 def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cutoff: float | None = None) -> Array:
@@ -23,7 +24,8 @@ def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cut
 
     Returns:
         Features (N, m): ``features @ features.T`` is the approximation, exact at the landmarks. A linear model on them
-        is a kernel machine.
+        is a kernel machine. They lie as `x` does: where that is on several devices, each computes those of its points;
+        the landmarks and their matrix (m, m) are sent.
 
     References:
         C. Williams, M. Seeger, "Using the Nystroem method to speed up kernel machines", NIPS 13 (2001).
@@ -44,13 +46,17 @@ def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cut
             f"`landmarks` must be points like those of `x`, at least one, but are {shown(landmarks)}, and `x` is "
             f"{shown(x)}."
         )
-    values, vectors = jnp.linalg.eigh(jnp.asarray(kernel(landmarks, landmarks)))
+    if isinstance(landmarks, jax.Array):  # they are few: where points lie on several devices, each has them all
+        landmarks = everywhere(landmarks, landmarks)
+    columns = jnp.asarray(kernel(landmarks, landmarks))
+    values, vectors = jnp.linalg.eigh(everywhere(columns, columns))
     cutoff = len(values) * float(jnp.finfo(values.dtype).eps) if cutoff is None else cutoff
     kept = values > cutoff * values[-1]
     scale = jnp.where(kept, 1 / jnp.sqrt(jnp.where(kept, values, 1.0)), 0.0)
     return jnp.matmul(kernel(x, landmarks), vectors * scale[None], precision=PRECISION)
 
 
+@on_meshes
 def approximation_error(
     kernel: Callable[[Any, Any], Array], x: Any, features: Any, key: Array, *, pairs: int = 1000
 ) -> tuple[Array, Array]:

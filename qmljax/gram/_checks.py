@@ -1,12 +1,24 @@
-"""Kernel matrices and labels, checked."""
+"""Kernel matrices and labels, checked, and where they lie.
 
-from typing import Any
+**A matrix whose rows lie on several devices** is taken as it is, on Auto and on Explicit axes of a mesh. Sums and
+products stay where it is: `kernel_alignment`, `centre`, `shrink`, `concentration`. Decompositions end that:
+eigenvalues, in `clip`, `shift`, `nearest_correlation`, `spectrum`, `geometric_difference`, `engineered_labels` and
+`model_complexity`, and the factors of `squared_loss` gather the matrix on every device. The other losses gather it
+for the host, which solves them; their values and gradients are then sums and products.
+"""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import PartitionSpec
 
 from qmljax._checks import check_array, shown
+from qmljax._meshes import spread
 
+P = ParamSpec("P")
+R = TypeVar("R")
 PRECISION = lax.Precision.HIGHEST
 
 
@@ -33,3 +45,13 @@ def check_points(value: Any, name: str, what: str) -> Any:
     if array.ndim != 2:
         raise ValueError(f"`{name}` must be {what}, but is {shown(array)}.")
     return array
+
+
+def on_meshes(function: Callable[P, R]) -> Callable[P, R]:
+    """A function of kernel matrices to numbers, on Explicit axes, too."""
+    return spread(function, lambda rows: PartitionSpec())
+
+
+def matrix_on_meshes(function: Callable[P, R]) -> Callable[P, R]:
+    """A function of a kernel matrix to another, whose rows lie as those of the first do."""
+    return spread(function, lambda rows: rows)

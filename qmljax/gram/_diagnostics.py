@@ -3,13 +3,13 @@
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from qmljax._checks import check_number
-from qmljax.gram._checks import PRECISION, check_gram, check_labels
+from qmljax.gram._checks import PRECISION, check_gram, check_labels, on_meshes
 
 
+@on_meshes
 def spectrum(gram: Any) -> Array:
     """The eigenvalues of a kernel matrix, (N,), descending, divided by their sum."""
     gram = check_gram(gram)
@@ -17,6 +17,7 @@ def spectrum(gram: Any) -> Array:
     return values / values.sum()
 
 
+@on_meshes
 def concentration(gram: Any) -> tuple[Array, Array]:
     """Mean and variance of the entries off the diagonal.
 
@@ -30,10 +31,12 @@ def concentration(gram: Any) -> tuple[Array, Array]:
     gram = check_gram(gram)
     if len(gram) < 2:
         raise ValueError("A kernel matrix of one point has no entries off the diagonal.")
-    off = gram[np.triu_indices(len(gram), 1)]
-    return off.mean(), off.var()
+    above = jnp.arange(len(gram))[:, None] < jnp.arange(len(gram))[None]
+    mean = gram.mean(where=above)
+    return mean, ((gram - mean) ** 2).mean(where=above)
 
 
+@on_meshes
 def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
     """How much better than the classical kernel a quantum kernel can predict: g(K_C || K_Q), without a ridge >= 1.
 
@@ -68,6 +71,7 @@ def _relative(classical: Any, quantum: Any, ridge: float) -> tuple[Array, Array,
     return jnp.matmul(inner * finite[None], inner.T, precision=PRECISION), root, jnp.isinf(weights).any()
 
 
+@on_meshes
 def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
     """The real labels, (N,), of norm sqrt(N), that are hardest for the classical kernel, relative to the quantum one.
 
@@ -88,6 +92,7 @@ def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Ar
     return labels * jnp.sqrt(len(labels) / jnp.sum(labels**2))
 
 
+@on_meshes
 def model_complexity(gram: Any, y: Any, *, ridge: float = 0.0) -> Array:
     """s_K(N): a model on this kernel errs on new points by about sqrt(s_K / N) at most.
 

@@ -10,9 +10,11 @@ import numpy as np
 from jax import Array, lax
 
 from qmljax._checks import check_number
-from qmljax.gram._checks import PRECISION, check_gram, check_labels
+from qmljax._meshes import everywhere
+from qmljax.gram._checks import PRECISION, check_gram, check_labels, on_meshes
 
 
+@on_meshes
 def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
     """The optimum of the dual of a support vector classifier: what `QuantumKernelTrainer` minimises by default.
 
@@ -24,8 +26,8 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
 
     Returns:
         The largest ``sum(a) - sum_ij a_i a_j y_i y_j K_ij / 2`` with 0 <= a_i <= C and sum_i a_i y_i = 0. Solved by
-        scikit-learn, and differentiable once in `gram`. Where labels have no values yet, while JAX traces, as in `fit`:
-        0 for labels of one class, as a mini-batch may have, and NaN for three and more.
+        scikit-learn, and differentiable once in `gram`. Where labels have no values yet, while JAX traces, as in `fit`,
+        or lie with several processes: 0 for labels of one class, as a mini-batch may have, and NaN for three and more.
 
     Raises:
         ImportError: scikit-learn is missing.
@@ -37,7 +39,7 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
     """
     gram, y = _checked(gram, y)
     solve = functools.partial(_solve_svc, _svm(), C=_number("C", C))
-    if not isinstance(y, jax.core.Tracer) and len(np.unique(y)) != 2:
+    if not isinstance(y, jax.core.Tracer) and y.is_fully_addressable and len(np.unique(y)) != 2:
         raise ValueError(
             f"`y` must hold two classes, but has the values {np.unique(y)[:8].tolist()}. Of several classes take the "
             "sum of the losses of one against the rest, `jnp.where(y == k, 1, -1)`."
@@ -48,6 +50,7 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
     return optimum * jnp.where(strange, jnp.nan, 1.0).astype(gram.dtype)  # and so is its gradient
 
 
+@on_meshes
 def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Array:
     """The optimum of the dual of a support vector regression, with an offset; `y` (N,) real.
 
@@ -59,6 +62,7 @@ def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Arra
     return _dual_optimum(gram, y, functools.partial(_solve_svr, _svm(), C=_number("C", C), epsilon=epsilon), epsilon)
 
 
+@on_meshes
 def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     """Half the least ``|f - y|**2 + ridge |f|_K**2`` that a function f can reach: kernel ridge regression.
 
@@ -72,6 +76,7 @@ def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     return ridge * jnp.sum(y * jax.scipy.linalg.solve(matrix, y, assume_a="pos")) / 2
 
 
+@on_meshes
 def huber_loss(gram: Any, y: Any, *, delta: float = 1.0, ridge: float = 1.0) -> Array:
     """The least ``sum_i h(f_i - y_i) + ridge |f|_K**2 / 2``, h being Huber's loss: a square up to `delta`, then linear.
 
@@ -83,6 +88,7 @@ def huber_loss(gram: Any, y: Any, *, delta: float = 1.0, ridge: float = 1.0) -> 
     return ridge * _dual_optimum(gram, y, solve, quadratic=ridge)
 
 
+@on_meshes
 def absolute_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     """The least ``sum_i |f_i - y_i| + ridge |f|_K**2 / 2``; `y` is real, (N,). Differentiable once in `gram`."""
     gram, y = _checked(gram, y)
@@ -128,6 +134,11 @@ def _on_the_host(function: Callable[[np.ndarray, np.ndarray], np.ndarray], gram:
     would round, and refuse, what has 64.
     """
     dtype = np.dtype(np.float64 if y.dtype.itemsize == 8 else np.float32)  # of what crosses
+    lies = gram  # on several devices, perhaps, of which one calls back
+    gram, y = everywhere(gram, lies), everywhere(y, lies)
+    if _spread_out(gram, y):  # an array is no program, in which that could be said
+        found = function(*(np.asarray(a).astype(float) for a in (gram, y)))
+        return everywhere(jnp.asarray(found.astype(y.dtype)), lies)
 
     def call(*bits: Any) -> np.ndarray:
         matrix, labels = (np.ascontiguousarray(b).view(dtype).astype(float) for b in bits)
@@ -138,7 +149,12 @@ def _on_the_host(function: Callable[[np.ndarray, np.ndarray], np.ndarray], gram:
     given = [lax.bitcast_convert_type(a.astype(dtype), np.uint32) for a in (gram, y)]
     out = jax.ShapeDtypeStruct(given[1].shape, np.uint32)
     found = jax.pure_callback(call, out, *given, vmap_method="sequential")
-    return lax.bitcast_convert_type(found, dtype).astype(y.dtype)
+    return lax.bitcast_convert_type(everywhere(found, lies), dtype).astype(y.dtype)
+
+
+def _spread_out(*arrays: Array) -> bool:
+    """Whether the numbers of all arrays are there, on several devices."""
+    return not any(isinstance(a, jax.core.Tracer) for a in arrays) and any(len(a.devices()) > 1 for a in arrays)
 
 
 def _solved(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], gram: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from qmljax._checks import check_count, check_number
-from qmljax.gram._checks import PRECISION, check_gram
+from qmljax.gram._checks import PRECISION, check_gram, matrix_on_meshes
 
 
+@matrix_on_meshes
 def clip(gram: Any) -> Array:
     """The nearest positive semidefinite matrix in the Frobenius norm: negative eigenvalues become 0.
 
@@ -44,12 +45,14 @@ def _clipped_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
     return (vectors * kept[None]) @ vectors.T, vectors @ (slopes * inner) @ vectors.T
 
 
+@matrix_on_meshes
 def shift(gram: Any) -> Array:
     """The matrix plus the least multiple of the identity that makes it positive semidefinite."""
     gram = check_gram(gram)
     return gram - jnp.minimum(jnp.linalg.eigvalsh(gram)[0], 0) * jnp.eye(len(gram), dtype=gram.dtype)
 
 
+@matrix_on_meshes
 def shrink(gram: Any, amount: Any) -> Array:
     """``(1 - amount) gram + amount`` times the identity: Tikhonov regularisation that keeps a unit diagonal."""
     gram = check_gram(gram)
@@ -57,6 +60,7 @@ def shrink(gram: Any, amount: Any) -> Array:
     return (1 - amount) * gram + amount * jnp.eye(len(gram), dtype=gram.dtype)
 
 
+@matrix_on_meshes
 def nearest_correlation(gram: Any, *, steps: int = 100) -> Array:
     """The nearest positive semidefinite matrix with a unit diagonal, by alternating projections.
 

@@ -3,6 +3,7 @@
 Where there are too many states for the memory allowed, they are computed by tiles.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from qmljax._engine.run import run
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.backend import Part
 from qmljax._models.compiled import Compiled, question, size
+from qmljax._models.kernels.devices import Gram, Rows, layout
 from qmljax._models.parts import cut, filled, in_parts
 from qmljax._models.qnn import Source
 from qmljax._models.shared import fit
@@ -102,6 +104,24 @@ class BaseKernel(Compiled):
         check_pairs(x, y)
         values = self._run_pairs(rows(x), rows(y), weights)
         return values if x.ndim == 2 else values[0]
+
+    def _answer(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
+        """The matrix: of points that lie on several devices, by rows of it on each."""
+        if (lie := layout((x, y), (weights, *more))) is None:
+            return super()._answer(x, y, weights, *more)
+        return Gram(dataclasses.replace(self, progress=False), lie)(x, y, weights, *more)
+
+    def _represented(self, x: Array, weights: Array, dtype: Any) -> Any:
+        """What is sent of points (N, d), arrays (N, ...): themselves."""
+        return x.astype(dtype)
+
+    def _compared(self, left: Any, right: Any, weights: Array, *more: Any) -> Array:
+        """The matrix of points that are represented, or of them with themselves."""
+        return self._trace(left, right, weights, *more)
+
+    def _block(self, left: Any, right: Any, weights: Array, *more: Any) -> Array:
+        """A block of a larger matrix: `_compared`, of which a gradient keeps nothing."""
+        return jax.checkpoint(self._compared)(left, right, weights, *more)
 
     def _run_pairs(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
         return Pairs(self, compile=self.compile)._answer(x, y, weights, *more)
@@ -199,6 +219,11 @@ class Pairs(Compiled):
     """The entries of pairs of points, (N, d), (N, d) and (W,) -> (N,)."""
 
     kernel: BaseKernel
+
+    def _answer(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
+        if (lie := layout((x, y), (weights, *more))) is None:
+            return super()._answer(x, y, weights, *more)
+        return Rows(self, lie)(x, y, weights, *more)
 
     def _first(self, x: Any, y: Any, weights: Any, *more: Any) -> Array | None:
         return self.kernel._first_pairs(x, y, weights, *more)

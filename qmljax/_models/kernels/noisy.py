@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._meshes import spread
 from qmljax._models.kernels.kernel import BaseKernel
 from qmljax._models.kernels.points import mirrored
 from qmljax._models.shots import Shots
@@ -45,8 +46,12 @@ class NoisyKernel(BaseKernel):
         return _measured(self.backend.shots, self.backend.key, self.exact._trace_pairs(x, y, weights), False)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
 def _measured(shots: int, key: Array, gram: Array, symmetric: bool) -> Array:
+    return spread(lambda gram: _drawn(shots, key, gram, symmetric), lambda rows: rows)(gram)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _drawn(shots: int, key: Array, gram: Array, symmetric: bool) -> Array:
     """Frequencies in place of the probabilities `gram`; a gradient is that of the probabilities."""
     exact = lax.stop_gradient(gram)
     bits = lax.bitcast_convert_type(exact.astype(np.float32), np.uint32)

@@ -13,6 +13,7 @@ from jax import Array, lax
 from qmljax._engine.state import PRECISION
 from qmljax._models import shared
 from qmljax._models.compiled import question
+from qmljax._models.kernels.devices import varying
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 from qmljax._models.kernels.points import alike, all_equal, equal, pairs_equal
 from qmljax._models.parts import cut
@@ -32,14 +33,23 @@ class FidelityKernel(BaseKernel):
         dtype = common_dtype(x, y, weights)
         if 0 in (len(x), len(x if y is None else y)):
             return jnp.zeros((len(x), len(x if y is None else y)), dtype)
-        state = 2 * dtype.itemsize << self.program.num_qubits
-        # Running a batch of states takes some copies of them, and squaring a tile of products some of it.
-        tile = max(1, min(self.memory // (8 * state), math.isqrt(self.memory // (8 * dtype.itemsize))))
+        tile = self._tile(dtype)
         if max(len(x), 0 if y is None else len(y)) <= tile:
-            return self._block(x, y, weights, dtype)
+            return self._whole(x, y, weights, dtype)
         return self._tiles(x, y, weights, dtype, tile)
 
-    def _block(self, x: Array, y: Array | None, weights: Array, dtype: Any) -> Array:
+    def _tile(self, dtype: Any) -> int:
+        """How many points of a tile, and how many it is compared with."""
+        state = 2 * dtype.itemsize << self.program.num_qubits
+        # Running a batch of states takes some copies of them, and squaring a tile of products some of it.
+        return max(1, min(self.memory // (8 * state), math.isqrt(self.memory // (8 * dtype.itemsize))))
+
+    def _block(self, left: Any, right: Any, weights: Array, *more: Any) -> Array:
+        if max(len(left), 0 if right is None else len(right)) > self._tile(left.dtype):
+            return self._compared(left, right, weights)  # a gradient keeps nothing of tiles
+        return super()._block(left, right, weights)
+
+    def _whole(self, x: Array, y: Array | None, weights: Array, dtype: Any) -> Array:
         states = [self._state_of(points, weights, dtype) for points in (x, y) if points is not None]
         return _gram(states, equal(x.astype(dtype), None if y is None else y.astype(dtype)))
 
@@ -80,7 +90,7 @@ class FidelityKernel(BaseKernel):
         def block(i: Array, j: Array | None) -> Array:
             left = lax.dynamic_slice_in_dim(x, i, height)
             right = None if j is None else lax.dynamic_slice_in_dim(columns, j, width)
-            return self._block(left, right, weights, dtype)
+            return self._whole(left, right, weights, dtype)
 
         def add(gram: Array, at: Any) -> tuple[Array, None]:
             i, j = at
@@ -91,7 +101,7 @@ class FidelityKernel(BaseKernel):
         def add_diagonal(gram: Array, i: Any) -> tuple[Array, None]:
             return lax.dynamic_update_slice(gram, jax.checkpoint(lambda i: block(i, None))(i), (i, i)), None
 
-        gram = jnp.zeros((len(x), len(columns)), dtype)
+        gram = jnp.broadcast_to(varying(jnp.zeros((), dtype), x, y, weights), (len(x), len(columns)))
         half = np.triu_indices(len(rows_at), 1)
         pairs = half if y is None else np.indices((len(rows_at), len(columns_at))).reshape(2, -1)
         if self.progress:

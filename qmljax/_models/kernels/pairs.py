@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from qmljax._models.backend import of_parts
+from qmljax._models.kernels.devices import measured
 from qmljax._models.kernels.kernel import BaseKernel, common_dtype
 
 
@@ -38,7 +39,7 @@ class BackendKernel(BaseKernel):
         Returns:
             Of shape (N, M).
         """
-        return self._gram(self._trace, *self._arguments(x, y, weights))
+        return self._gram(measured(self._trace), *self._arguments(x, y, weights))
 
     def _size(self) -> dict[str, int]:
         return {"qubits": self.program.num_qubits}
@@ -62,7 +63,7 @@ class BackendKernel(BaseKernel):
         return gram
 
     def _run_pairs(self, x: Any, y: Any, weights: Any) -> Array:
-        return self._trace_pairs(x, y, weights)
+        return measured(self._trace_pairs)(x, y, weights)
 
     def _trace_pairs(self, x: Array, y: Array, weights: Array) -> Array:
         dtype = common_dtype(x, y, weights)

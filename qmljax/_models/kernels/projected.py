@@ -1,5 +1,7 @@
 """Projected kernels: distances of expectation values in the states of points."""
 
+import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from qmljax._models import shared
 from qmljax._models.arguments import check_compile, check_memory
 from qmljax._models.backend import HasExpectation, check_backend, of_parts
 from qmljax._models.compiled import Compiled, question
+from qmljax._models.kernels.devices import Rows, layout, measured
 from qmljax._models.kernels.kernel import BaseKernel, check_pairs, common_dtype, rows
 from qmljax._models.kernels.points import alike, all_equal, equal
 from qmljax._models.on_backend import BackendQNN
@@ -62,7 +65,7 @@ class ProjectedKernel(BaseKernel):
             ValueError: An argument has another shape, weights are missing, or `gamma` is no finite number from 0 on.
         """
         gamma = self._width(gamma)
-        answer = self._answer if self.project is None else self._trace
+        answer = self._answer if self.project is None else measured(self._trace)
         return self._gram(answer, *self._arguments(x, y, weights), gamma)
 
     def pairs(self, x: Any, y: Any, *, weights: Any = None, gamma: Any = None) -> Array:
@@ -75,7 +78,7 @@ class ProjectedKernel(BaseKernel):
         gamma = self._width(gamma)
         x, y, weights = self._arguments(x, y, weights)
         check_pairs(x, y)
-        answer = self._run_pairs if self.project is None else self._trace_pairs
+        answer = self._run_pairs if self.project is None else measured(self._trace_pairs)
         values = answer(rows(x), rows(y), weights, gamma)
         return values if x.ndim == 2 else values[0]
 
@@ -91,7 +94,8 @@ class ProjectedKernel(BaseKernel):
     def projections(self, x: Any, *, weights: Any = None) -> Array:
         """The representation of points: (N, d) -> (N, number of observables), or (d,) -> (number of observables,)."""
         x, _, weights = self._arguments(x, None, weights)
-        values = self._values(rows(x), weights, common_dtype(x, None, weights), "_answer")
+        answer = functools.partial(self._values, dtype=common_dtype(x, None, weights), how="_answer")
+        values = (answer if self.project is None else measured(answer))(rows(x), weights)
         return values if x.ndim == 2 else values[0]
 
     def as_qnn(self) -> Model:
@@ -133,6 +137,13 @@ class ProjectedKernel(BaseKernel):
         values = [self._values(p, weights, dtype, "_run") for p in (x, y) if p is not None]
         return _gram_of_points(values, x.astype(dtype), None if y is None else y.astype(dtype), gamma)
 
+    def _represented(self, x: Array, weights: Array, dtype: Any) -> Any:
+        return self._values(x, weights, dtype, "_run"), x.astype(dtype)
+
+    def _compared(self, left: Any, right: Any, weights: Array, gamma: Array | None = None) -> Array:
+        (values, x), (others, y) = left, (None, None) if right is None else right
+        return _gram_of_points([v for v in (values, others) if v is not None], x, y, gamma)
+
     def _trace_pairs(self, x: Array, y: Array, weights: Array, gamma: Array | None = None) -> Array:
         dtype = common_dtype(x, y, weights)
         return _of_pairs(*(self._values(points, weights, dtype, "_run") for points in (x, y)), gamma)
@@ -167,6 +178,11 @@ class Projections(Compiled):
     """The expectation values that a kernel compares, (N, d) and (W,) -> (N, number of observables)."""
 
     kernel: ProjectedKernel
+
+    def _answer(self, x: Any, weights: Any) -> Array:
+        if (lie := layout((x,), (weights,))) is None:
+            return super()._answer(x, weights)
+        return Rows(Projections(dataclasses.replace(self.kernel, progress=False)), lie)(x, weights)
 
     def _question(self) -> Question | None:
         return self.kernel._question(whole=False)
