@@ -57,7 +57,7 @@ FLOORS = {
     ],
     "_engine/shards": ["__init__ layout routes", "steps", "sending start", "segments", "run", "readings"],
     "_models": [
-        "__init__ arguments backend interpret meshes parts place positions protocols qpy_limits questions trees",
+        "__init__ arguments backend interpret parts place positions protocols qpy_limits questions trees",
         "shared",
         "by_name circuit_bytes compiled",
         "by_value of_params qnn slots uncompute",
@@ -79,7 +79,7 @@ FLOORS = {
         "checkpoint minimize",
         "fit",
     ],
-    "analysis": ["_fisher _functions _lie_algebra _states", "_ansatz", "__init__"],
+    "analysis": ["_collectives _fisher _functions _lie_algebra _states", "_ansatz", "__init__"],
     "noise": ["_channel", "_channels", "_devices", "_model", "_simulator", "__init__"],
     "gram": ["_checks", "_alignment _approximation _diagnostics _losses _repair", "__init__"],
     "torch": ["_rules _tensors", "_bridge", "_function", "_connector", "__init__"],

@@ -22,8 +22,8 @@ from jax import Array
 
 from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
+from qmljax._meshes import on_meshes, rows, set_of
 from qmljax._models import shared
-from qmljax._models.meshes import on_meshes, rows, set_of
 from qmljax._models.parts import cut, filled, room
 from qmljax._models.questions import Question
 

@@ -23,10 +23,10 @@ from qmljax._engine.outcomes import drawn, marginal
 from qmljax._engine.pauli_levels import Classes
 from qmljax._engine.plan import MEMORY, devices
 from qmljax._engine.readings import StringSums, string_sums
+from qmljax._meshes import on_meshes, rows
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import same_leaves
-from qmljax._models.meshes import on_meshes, rows
 from qmljax._models.of_params import OfParams
 from qmljax._models.parts import in_parts
 

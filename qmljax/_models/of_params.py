@@ -11,10 +11,10 @@ from jax import Array
 from qmljax._circuit.program import Program
 from qmljax._engine.plan import plan
 from qmljax._engine.run import run
+from qmljax._meshes import on_mesh
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import FIRST, Compiled, size
-from qmljax._models.meshes import on_mesh
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,11 +24,11 @@ from qmljax._engine.readings import (
 )
 from qmljax._engine.run import run
 from qmljax._engine.state import square
+from qmljax._meshes import on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part
 from qmljax._models.by_name import parameters
 from qmljax._models.interpret import Merge, interpreted
-from qmljax._models.meshes import on_meshes, rows
 from qmljax._models.parts import in_parts
 from qmljax._models.slots import Slots, slots
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from qmljax._circuit.program import Table
+from qmljax._meshes import mesh_of, on_meshes
 from qmljax._models.backend import Part, of_parts
 from qmljax._models.interpret import Merge, interpreted
-from qmljax._models.meshes import mesh_of, on_meshes
 from qmljax._models.qnn import QNN
 
 

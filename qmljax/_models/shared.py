@@ -17,7 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from qmljax._engine.any_circuit import rounded
-from qmljax._models.meshes import on_meshes
+from qmljax._meshes import on_meshes
 from qmljax._models.questions import ROWS, At, Question
 
 COPIES = 8  # of the states, which reading them takes

@@ -21,12 +21,12 @@ from qmljax._engine.readings import StringSums, misread, misread_bits, observabl
 from qmljax._engine.run import run
 from qmljax._engine.state import square
 from qmljax._engine.trajectories import Draws, draw, mean, standard_error, without_slope
+from qmljax._meshes import on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part, of_parts
 from qmljax._models.by_name import parameters
 from qmljax._models.density import Question
 from qmljax._models.interpret import Merge, interpreted
-from qmljax._models.meshes import on_meshes, rows
 from qmljax._models.parts import in_parts, room
 
 

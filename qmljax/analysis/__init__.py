@@ -1,4 +1,4 @@
-"""Diagnostics of circuits, models and states: what an ansatz can express, how it trains, what a state holds.
+"""Diagnostics of circuits, models, states and programs: what an ansatz can express, how it trains, what is sent.
 
 All are pure functions of arrays, circuits, models and functions of weights. States `psi` are amplitudes of shape
 (..., 2**n), density matrices `rho` have shape (..., 2**n, 2**n), both little endian and normalised.
@@ -6,6 +6,7 @@ All are pure functions of arrays, circuits, models and functions of weights. Sta
 
 from qmljax.analysis._ansatz import entangling_capability as entangling_capability
 from qmljax.analysis._ansatz import expressibility as expressibility
+from qmljax.analysis._collectives import collectives as collectives
 from qmljax.analysis._fisher import effective_dimension as effective_dimension
 from qmljax.analysis._fisher import fisher_information as fisher_information
 from qmljax.analysis._functions import fourier_coefficients as fourier_coefficients

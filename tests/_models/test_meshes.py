@@ -20,7 +20,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
 from qmljax import noise
-from tests.collectives import collectives
+from qmljax.analysis import collectives
 from tests.devices import run_with_devices
 
 if jax.device_count() < 8:

@@ -18,7 +18,7 @@ from qiskit.circuit.library import real_amplitudes, zz_feature_map
 import qmljax as qj
 from qmljax._training import fit as loop
 from qmljax._training.compiled_loop import take_steps
-from tests.collectives import collectives
+from qmljax.analysis import collectives
 from tests.devices import run_processes, run_with_devices
 
 N, QUBITS = 32, 2
