@@ -144,6 +144,7 @@ CALLS = {
         {"kernel": KERNEL, "x": POINTS, "features": np.ones((3, 2), np.float32), "key": KEY},
         {"x": "points", "features": "matrix"},
     ),
+    "analysis.collectives": Call(analysis.collectives, {"compiled": "HloModule f"}),
     "analysis.purity": Call(analysis.purity, {"rho": RHO}),
     "analysis.entropy": Call(analysis.entropy, {"rho": RHO}),
     "analysis.mutual_information": Call(

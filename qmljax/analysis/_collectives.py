@@ -70,7 +70,7 @@ def size(shape: str) -> int:
 
 
 def _item(kind: str) -> int:
-    return _BYTES.get(kind) or -(-int(re.match(r"\D+(\d+)", kind)[1]) // 8)
+    return _BYTES.get(kind) or -(-int(kind.lstrip("abcdefghijklmnopqrstuvwxyz").split("e")[0]) // 8)
 
 
 def _computations(text: str) -> tuple[dict[str, list[str]], str]:
