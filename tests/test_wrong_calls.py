@@ -144,7 +144,7 @@ CALLS = {
         {"kernel": KERNEL, "x": POINTS, "features": np.ones((3, 2), np.float32), "key": KEY},
         {"x": "points", "features": "matrix"},
     ),
-    "analysis.collectives": Call(analysis.collectives, {"compiled": "HloModule f"}),
+    "analysis.collectives": Call(analysis.collectives, {"compiled": "ENTRY %main (x: f32[]) -> f32[] {\n}"}),
     "analysis.purity": Call(analysis.purity, {"rho": RHO}),
     "analysis.entropy": Call(analysis.entropy, {"rho": RHO}),
     "analysis.mutual_information": Call(

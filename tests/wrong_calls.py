@@ -50,7 +50,7 @@ WRONG: dict[str, list[Any]] = {
     "qubits": [3, 2.5, "10", [0, 0], [2], [-1], [1.5], [True, False], [None], ["0"], [NAN], object()],
     "clbits or none": [3, 2.5, "10", [0, 0], [5], [-1], [1.5], [True, False], [None], ["0"], [NAN], object()],
     "given or none": [3, "a", {}, [0], {5: 1}, {0: 2}, {"c": 1}, {0: None}, {0.0: 1}, {0: NAN}, {True: 1}, object()],
-    "program": [None, 3, np.ones(3), *STRANGE, CIRCUIT],
+    "program": [None, 3, "f", np.ones(3), *STRANGE, CIRCUIT],
     "mesh or none": [3, "q", 2.5, True, ["q"], np.ones(2), object()],
     "mesh axes or none": [3, "q", ("q",), True, object()],
     "count": [None, *COUNT],

@@ -34,7 +34,7 @@ def collectives(compiled: Any) -> dict[str, int]:
 
     Raises:
         TypeError: It is no compiled program.
-        ValueError: There is a collective in a loop of which the text does not say how often it runs.
+        ValueError: The text is of no program, or there is a collective in a loop of which the text does not say how often it runs.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -60,6 +60,8 @@ def each_collective(compiled: Any) -> Iterator[tuple[str, str]]:
     """Each collective that a device runs, in a loop each time: its kind, and the shape of its result as text."""
     text = compiled if isinstance(compiled, str) else compiled.as_text()
     computations, entry = _computations(text)
+    if not entry:
+        raise ValueError(f"`compiled` must be the text of a compiled program, but is {shown(text)}.")
     yield from _within(computations, entry)
 
 
