@@ -34,7 +34,7 @@ def collectives(compiled: Any) -> dict[str, int]:
 
     Raises:
         TypeError: It is no compiled program.
-        ValueError: The text is of no program, or there is a collective in a loop of which the text does not say how often it runs.
+        ValueError: The text is of no program, or it does not say how often a loop runs that has a collective in it.
 
     Example:
         >>> import jax, jax.numpy as jnp
