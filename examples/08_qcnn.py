@@ -16,8 +16,6 @@ import matplotlib
 import numpy as np
 import optax
 from matplotlib.figure import Figure
-from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import z_feature_map
 from sklearn.linear_model import LogisticRegression
 
@@ -28,38 +26,11 @@ NAMES, COLORS = {-1: "horizontal", 1: "vertical"}, {-1: "#D55E00", 1: "#0072B2"}
 PIXELS, TRAIN, TEST, STARTS, STEPS, SEED = 8, 200, 500, 8, 300, 0
 
 
-def pool(w):
-    """Of two qubits: what the first knows turns the second, which goes on."""
-    block = QuantumCircuit(2)
-    block.rz(-np.pi / 2, 1)
-    block.cx(1, 0)
-    block.rz(w[0], 0)
-    block.ry(w[1], 1)
-    block.cx(0, 1)
-    block.ry(w[2], 1)
-    return block
-
-
-def convolve(w):
-    """Of two qubits: any interaction of the kinds XX, YY and ZZ."""
-    block = pool(w)
-    block.cx(1, 0)
-    block.rz(np.pi / 2, 0)
-    return block
-
-
 def network():
     """A function (weights, x) -> between -1 and 1, from 8 qubits to 4, 2 and 1."""
-    circuit, w = z_feature_map(PIXELS), iter(ParameterVector("w", 63))
-    inputs, qubits = circuit.parameters, list(range(PIXELS))
-    while len(qubits) > 1:
-        ring = [*qubits, qubits[0]]
-        half = len(qubits) // 2
-        for pair in [*zip(ring[::2], ring[1::2], strict=False), *zip(ring[1::2], ring[2::2], strict=True)]:
-            circuit.compose(convolve([next(w) for _ in range(3)]), pair, inplace=True)
-        for pair in zip(qubits[:half], qubits[half:], strict=True):
-            circuit.compose(pool([next(w) for _ in range(3)]), pair, inplace=True)
-        qubits = qubits[half:]
+    circuit = z_feature_map(PIXELS)
+    inputs = circuit.parameters
+    circuit.compose(qj.circuits.qcnn(PIXELS), inplace=True)
     return qj.estimator_qnn(circuit, "Z" + "I" * (PIXELS - 1), inputs=inputs)
 
 

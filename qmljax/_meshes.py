@@ -1,43 +1,99 @@
-"""Arrays on the devices of a mesh, for what does not care how they lie there."""
+"""Programs on meshes with explicit axes: what is inside is spread by XLA, and the result lies as its rows do.
+
+On explicit axes, which `jax.make_mesh` makes by default, the type of an array says how it lies on the devices, and each
+operation has to tell how its result does. The layers of a circuit leave that to XLA, as on all other meshes.
+"""
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 from jax import Array, lax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
-P = ParamSpec("P")
+A = ParamSpec("A")
 R = TypeVar("R")
+Spec = tuple[Any, ...]  # of some axes of an array: the axes of a mesh that each lies on, or None
 
 
-def spread(function: Callable[P, R], out: Callable[[PartitionSpec], PartitionSpec]) -> Callable[P, R]:
-    """A function of arrays that may lie on Explicit axes of a mesh: XLA spreads what is inside, as on Auto axes.
+def rows(*specs: Spec) -> Spec:
+    """How the rows of arrays (*batch, d), which broadcast, lie on a mesh, from how the arrays do."""
+    width = max(map(len, specs), default=0)
+    columns = zip(*((None,) * (width - len(spec)) + spec for spec in specs), strict=True)
+    return tuple(_same({axes for axes in column if axes is not None}) for column in list(columns)[:-1])
+
+
+def _same(found: set[Any]) -> Any:
+    if len(found) > 1:
+        raise ValueError(
+            "The arguments must lie on the same axes of the mesh, row by row, but lie on "
+            f"{' and '.join(sorted(map(repr, found)))}. Move one by jax.sharding.reshard."
+        )
+    return found.pop() if found else None
+
+
+def on_meshes(function: Callable[A, R], leading: Callable[..., Spec] = rows, skip: int = 0) -> Callable[A, R]:
+    """The function on arrays that may lie on explicit axes of a mesh.
 
     Args:
-        function: Of arrays, and of anything else.
-        out: How its results lie, from how the first axis of the first of the arrays does.
+        function: Of arrays and of anything else, to a pytree of arrays.
+        leading: How the first axes of the results lie on the mesh, from how the arguments by position do.
+        skip: The number of arguments before those.
     """
 
     @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def run(*args: A.args, **kwargs: A.kwargs) -> R:
         leaves, tree = jax.tree.flatten((args, kwargs))
-        arrays = {k: leaf for k, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)}
-        types = [jax.typeof(array).sharding for array in arrays.values()]
-        lies = next((kind for kind in types if AxisType.Explicit in kind.mesh.axis_types), None)
-        if lies is None:
+        mesh = mesh_of(leaves)
+        if mesh is None:
             return function(*args, **kwargs)
+        first = leading(*jax.tree.map(_spec, args[skip:]))
+        auto = mesh.update_axis_types(dict.fromkeys(mesh.explicit_axes, AxisType.Auto))
+        with jax.sharding.use_abstract_mesh(auto):
+            args, kwargs = jax.tree.unflatten(tree, [_open(leaf) for leaf in leaves])
+            out = function(*args, **kwargs)
 
-        def inner(found: dict[int, Array]) -> R:
-            args, kwargs = jax.tree.unflatten(tree, [found.get(k, leaf) for k, leaf in enumerate(leaves)])
-            return function(*args, **kwargs)
+        def back(x: Any) -> Any:
+            spec = PartitionSpec(*first[: x.ndim], *[None] * (x.ndim - len(first)))
+            return jax.sharding.reshard(x, NamedSharding(mesh, spec))
 
-        rows = PartitionSpec(*types[0].spec[:1]) if types[0].mesh == lies.mesh else PartitionSpec()
-        found: R = jax.sharding.auto_axes(inner, out_sharding=NamedSharding(lies.mesh, out(rows)))(arrays)
-        return found
+        return jax.tree.map(back, out)
 
     return run
+
+
+def _open(leaf: Any) -> Any:
+    """An array of which XLA decides how it lies; all else as it is."""
+    return jax.sharding.reshard(leaf, PartitionSpec(*[None] * leaf.ndim)) if isinstance(leaf, jax.Array) else leaf
+
+
+def _spec(leaf: Any) -> Spec:
+    if not isinstance(leaf, jax.Array):
+        return (None,) * np.ndim(leaf)
+    spec = tuple(jax.typeof(leaf).sharding.spec)
+    return spec + (None,) * (leaf.ndim - len(spec))
+
+
+def mesh_of(arrays: Any) -> AbstractMesh | None:
+    """The mesh with explicit axes that arrays lie on, or that is set, if there is one."""
+    meshes = (jax.typeof(x).sharding.mesh for x in jax.tree.leaves(arrays) if isinstance(x, jax.Array))
+    return next((m for m in (*meshes, jax.sharding.get_abstract_mesh()) if m.explicit_axes), None)
+
+
+def set_of(arrays: Any) -> AbstractContextManager:
+    """Sets the mesh that arrays lie on whose numbers are there, so that what is traced knows how many devices share."""
+    mesh = next((x.sharding.mesh.abstract_mesh for x in arrays if on_mesh(x)), None)
+    if mesh is None or not jax.sharding.get_abstract_mesh().empty:
+        return nullcontext()
+    return jax.sharding.use_abstract_mesh(mesh)
+
+
+def on_mesh(array: Any) -> bool:
+    """Whether the numbers of an array are there, on a mesh."""
+    return isinstance(getattr(array, "sharding", None), NamedSharding) and not isinstance(array, jax.core.Tracer)
 
 
 def everywhere(array: Array, other: Array) -> Array:

@@ -22,14 +22,16 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 FLOORS = {
     "": [
         "_checks _meshes",
-        "_files _progress circuits datasets gram losses",
+        "_files _progress circuits datasets gram losses plots",
         "_circuit",
         "_engine",
         "_models",
-        "_training noise",
+        "_training analysis inference noise",
         "__init__",
         "flax primitives sklearn torch",
     ],
+    "circuits": ["_amplitudes _blocks", "_embeddings _layers _networks", "__init__"],
+    "datasets": ["_literature _study", "__init__"],
     "_files": ["checks whole", "arrays", "__init__"],
     "_circuit": [
         "__init__ basis conditions expressions observables openqasm self_descriptions",
@@ -43,29 +45,33 @@ FLOORS = {
         "frames lifetimes",
     ],
     "_engine": [
-        "__init__ layers outcomes state threefry",
+        "__init__ gf2 outcomes state threefry",
+        "layers",
         "operations pauli_sums plan",
         "adjoint angles slopes stacking",
         "loads segments start",
         "any_circuit",
         "answers jet pauli_levels readings run",
         "collapse density expectations trajectories",
+        "shards",
     ],
+    "_engine/shards": ["__init__ layout routes", "steps", "sending start", "segments", "run", "readings"],
     "_models": [
-        "__init__ arguments backend interpret parts positions protocols qpy_limits questions trees",
+        "__init__ arguments backend interpret parts place positions protocols qpy_limits questions trees",
         "shared",
         "by_name circuit_bytes compiled",
         "by_value of_params qnn slots uncompute",
         "density postselected",
-        "functions",
-        "metric of_shots on_backend state_fidelity",
+        "on_mesh",
+        "amplitudes functions",
+        "counts geometry metric of_shots on_backend shadow state_fidelity variances",
         "networks shots trajectories",
         "kernels",
         "save",
     ],
     "_models/kernels": ["__init__ devices points", "kernel", "local noisy overlaps pairs projected", "fidelity"],
     "_training": [
-        "__init__ leaves result",
+        "__init__ leaves places result",
         "checks computations",
         "ensemble optimizers",
         "compiled_loop spsa stops",
@@ -73,6 +79,7 @@ FLOORS = {
         "checkpoint minimize",
         "fit",
     ],
+    "analysis": ["_collectives _fisher _functions _lie_algebra _states", "_ansatz", "__init__"],
     "noise": ["_channel", "_channels", "_devices", "_model", "_simulator", "__init__"],
     "gram": ["_checks", "_alignment _approximation _diagnostics _losses _repair", "__init__"],
     "torch": ["_rules _tensors", "_bridge", "_function", "_connector", "__init__"],
@@ -108,7 +115,7 @@ LIBRARIES = {
     "qiskit": CONNECTORS
     | {f"_circuit/{name}" for name in "classical dynamic noisy openqasm parse reader self_descriptions".split()}
     | {"_models/circuit_bytes"}
-    | {"_models/uncompute", "circuits", "noise"},
+    | {"_models/uncompute", "circuits", "inference", "noise"},
     "optax": {"_training", "sklearn"},
     "flax": {"flax"},
     "joblib": {"sklearn"},
@@ -117,6 +124,7 @@ LIBRARIES = {
 }
 # ... and, besides those, the rooms that may import it inside a function, once it is called.
 LIBRARIES_IN_FUNCTIONS = {
+    "matplotlib": {"plots"},
     "safetensors": {"_files"},
     "scipy": {"_training/minimize", "gram"},
     "sklearn": {"gram"},

@@ -18,7 +18,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
 @pytest.mark.usefixtures("standard_promotion")
-@pytest.mark.parametrize("page", ["README.md", "docs/dynamic.md", "docs/noise.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/analysis.md", "docs/dynamic.md", "docs/noise.md"])
 def test_the_code_prints_what_is_shown(page):
     names = {}
     found = CODE_BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))

@@ -6,12 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from matplotlib.figure import Figure
+from qiskit import QuantumCircuit, QuantumRegister
 from wrong_calls import CIRCUIT, FEATURE_MAP, FEATURES, KEY, MODEL, POINTS, Call, cases, check_refusals, public
 
 import qmljax as qj
-from qmljax import circuits, datasets, gram, losses, noise
+from qmljax import analysis, circuits, datasets, gram, inference, losses, noise, plots
 
 GRAM = np.eye(3, dtype=np.float32)
+RHO = np.eye(4, dtype=np.float32) / 4
 KERNEL = qj.fidelity_kernel(FEATURE_MAP)
 Y, CLASSES = np.ones(3), np.array([0, 1, 1])
 QNN = {"circuit": CIRCUIT, "inputs": FEATURES}
@@ -23,6 +26,9 @@ def _loss(w: Any, x: Any) -> Any:
     return jnp.mean((x - w) ** 2)
 
 
+AX, BALL = Figure().add_subplot(), Figure().add_subplot(projection="3d")
+NETWORK = QuantumCircuit(QuantumRegister(1, "A"))
+STATE = {"state": "mesh axes or none"}
 NOISE = noise.NoiseModel({"rx": noise.depolarizing(0.1)})
 FIT = {"loss": _loss, "weights": np.float32(1.0), "data": (POINTS,), "steps": 2}
 OF_FIT = {
@@ -32,18 +38,30 @@ OF_FIT = {
 SGD = FIT | {"optimizer": optax.sgd(0.1)}
 BFGS = FIT | {"optimizer": "L-BFGS-B"}
 CALLS = {
-    "qj.statevector": Call(qj.statevector, {"circuit": CIRCUIT}),
+    "qj.statevector": Call(qj.statevector, {"circuit": CIRCUIT}, STATE),
     "qj.unitary": Call(qj.unitary, {"circuit": CIRCUIT}),
-    "qj.probabilities": Call(qj.probabilities, {"circuit": CIRCUIT}),
-    "qj.expectation": Call(qj.expectation, {"circuit": CIRCUIT, "observables": "ZZ"}),
-    "qj.sample": Call(qj.sample, {"circuit": CIRCUIT, "shots": 2}),
+    "qj.probabilities": Call(qj.probabilities, {"circuit": CIRCUIT}, STATE),
+    "qj.expectation": Call(qj.expectation, {"circuit": CIRCUIT, "observables": "ZZ"}, STATE),
+    "qj.sample": Call(qj.sample, {"circuit": CIRCUIT, "shots": 2}, STATE),
     "qj.metric_tensor": Call(qj.metric_tensor, {"circuit": CIRCUIT}),
-    "qj.fidelity": Call(qj.fidelity, {"circuit_a": CIRCUIT, "circuit_b": CIRCUIT}),
+    "qj.geometric_tensor": Call(qj.geometric_tensor, {"circuit": CIRCUIT}),
+    "qj.term_variances": Call(
+        qj.term_variances, {"circuit": CIRCUIT, "observable": "ZZ"}, {"observable": "observables"}
+    ),
+    "qj.shadow": Call(qj.shadow, {"circuit": CIRCUIT, "shots": 2}, STATE),
+    "a shadow's call": Call(qj.shadow(FEATURE_MAP, 2), {"params": np.ones(2), "key": KEY}),
+    "a shadow's expectation": Call(
+        qj.shadow(FEATURE_MAP, 2)(np.ones(2), KEY).expectation, {"observables": "ZZ"}, {"groups": "few"}
+    ),
+    "qj.counts": Call(qj.counts, {"outcomes": [0, 1], "num_bits": 1}, {"outcomes": "outcomes", "num_bits": "count"}),
+    "qj.fidelity": Call(qj.fidelity, {"circuit_a": CIRCUIT, "circuit_b": CIRCUIT}, STATE),
     "qj.parse": Call(qj.parse, {"circuit": CIRCUIT}, {"evolution": "choice"}),
-    "qj.estimator_qnn": Call(qj.estimator_qnn, QNN, {"observables": "observables or none"}),
-    "qj.sampler_qnn": Call(qj.sampler_qnn, QNN, {"output_shape": ""}),
+    "qj.estimator_qnn": Call(qj.estimator_qnn, QNN, STATE | {"observables": "observables or none"}),
+    "qj.sampler_qnn": Call(qj.sampler_qnn, QNN, STATE | {"output_shape": ""}),
     "qj.sampler_qnn, interpreted": Call(
-        qj.sampler_qnn, QNN | {"interpret": lambda k: k % 2, "output_shape": 2}, {"output_shape": "count or none"}
+        qj.sampler_qnn,
+        QNN | {"interpret": lambda k: k % 2, "output_shape": 2},
+        STATE | {"output_shape": "count or none"},
     ),
     "qj.fidelity_kernel": Call(qj.fidelity_kernel, {"feature_map": FEATURE_MAP}, {"evaluate_duplicates": "choice"}),
     "qj.projected_kernel": Call(
@@ -126,6 +144,100 @@ CALLS = {
         {"kernel": KERNEL, "x": POINTS, "features": np.ones((3, 2), np.float32), "key": KEY},
         {"x": "points", "features": "matrix"},
     ),
+    "analysis.collectives": Call(analysis.collectives, {"compiled": "ENTRY %main (x: f32[]) -> f32[] {\n}"}),
+    "analysis.purity": Call(analysis.purity, {"rho": RHO}),
+    "analysis.entropy": Call(analysis.entropy, {"rho": RHO}),
+    "analysis.mutual_information": Call(
+        analysis.mutual_information, {"rho": RHO, "qubits": [0]}, {"qubits": "part of qubits"}
+    ),
+    "analysis.meyer_wallach": Call(analysis.meyer_wallach, {"state": np.ones(4) / 2}),
+    "analysis.stabilizer_entropy": Call(analysis.stabilizer_entropy, {"state": np.ones(4) / 2}),
+    "analysis.expressibility": Call(
+        analysis.expressibility, {"circuit": CIRCUIT, "key": KEY, "samples": 3, "bins": 2}, {"bins": "count"}
+    ),
+    "analysis.entangling_capability": Call(
+        analysis.entangling_capability, {"circuit": CIRCUIT, "key": KEY, "samples": 3}
+    ),
+    "analysis.gradient_variance": Call(
+        analysis.gradient_variance,
+        {"function": jnp.sum, "num_weights": 2, "key": KEY, "samples": 3},
+        {"num_weights": "count"},
+    ),
+    "analysis.fourier_coefficients": Call(
+        analysis.fourier_coefficients, {"function": jnp.cos, "degree": 2}, {"degree": "degree"}
+    ),
+    "analysis.fisher_information": Call(
+        analysis.fisher_information,
+        {"model": MODEL, "weights": np.ones(2, np.float32), "x": POINTS},
+        {"model": "model", "weights": "points", "x": "points"},
+    ),
+    "analysis.effective_dimension": Call(
+        analysis.effective_dimension,
+        {"model": MODEL, "weights": POINTS, "x": POINTS, "n": 100},
+        {"model": "model", "weights": "points", "x": "points", "n": "data sizes"},
+    ),
+    "analysis.lie_algebra_dimension": Call(analysis.lie_algebra_dimension, {"circuit": CIRCUIT}),
+    "analysis.landscape": Call(
+        analysis.landscape,
+        {"loss": jnp.sum, "weights": np.ones(2, np.float32), "directions": np.eye(2), "steps": 3},
+        {"weights": "centre", "directions": "directions", "steps": "displacements"},
+    ),
+    "inference.QBayesian": Call(
+        inference.QBayesian,
+        {"circuit": NETWORK},
+        {
+            "limit": "steps",
+            "threshold": "positive share",
+            "sampler": "object or none",
+            "pass_manager": "object or none",
+        },
+    ),
+    "a network's samples": Call(
+        inference.QBayesian(NETWORK).rejection_sampling,
+        {"evidence": {"A": 0}},
+        {"evidence": "evidence", "format_res": "flag"},
+    ),
+    "a network's inference": Call(
+        inference.QBayesian(NETWORK).inference,
+        {"query": {"A": 0}, "evidence": {}},
+        {"query": "query", "evidence": "evidence or none"},
+    ),
+    "plots.training_curve": Call(
+        plots.training_curve, {"history": np.ones(3), "ax": AX}, {"history": "history", "label": ""}
+    ),
+    "plots.gram_matrix": Call(plots.gram_matrix, {"gram": GRAM, "ax": AX}, {"gram": "image", "y": "labels of points"}),
+    "plots.decision_regions": Call(
+        plots.decision_regions,
+        {"predict": lambda x: x[:, 0], "x": POINTS, "ax": AX, "points": 2},
+        {"predict": "function", "x": "plane", "y": "labels of points", "points": "count"},
+    ),
+    "plots.fourier_spectrum": Call(
+        plots.fourier_spectrum, {"coefficients": np.ones(3), "ax": AX}, {"coefficients": "spectrum", "label": ""}
+    ),
+    "plots.landscape": Call(
+        plots.landscape, {"values": np.ones(3), "ax": AX}, {"values": "history", "steps": "grid", "limits": "limits"}
+    ),
+    "plots.bloch_ball": Call(
+        plots.bloch_ball, {"states": np.eye(2), "ax": BALL}, {"states": "states of a qubit", "colors": ""}
+    ),
+    "circuits.angle_embedding": Call(circuits.angle_embedding, {"n": 2}),
+    "circuits.iqp_embedding": Call(circuits.iqp_embedding, {"n": 2, "repeats": 1}),
+    "circuits.qaoa_embedding": Call(
+        circuits.qaoa_embedding, {"n": 2, "layers": 1}, {"num_features": "count or none", "local_field": "choice"}
+    ),
+    "circuits.data_reuploading": Call(circuits.data_reuploading, {"n": 2, "layers": 1}),
+    "circuits.hamiltonian_feature_map": Call(
+        circuits.hamiltonian_feature_map, {"n": 2, "trotter_steps": 1}, {"trotter_steps": "count"}
+    ),
+    "circuits.strongly_entangling_layers": Call(
+        circuits.strongly_entangling_layers, {"n": 2, "layers": 1}, {"entangler": "choice"}
+    ),
+    "circuits.basic_entangler_layers": Call(circuits.basic_entangler_layers, {"n": 2, "layers": 1}),
+    "circuits.brickwork": Call(circuits.brickwork, {"n": 2, "layers": 1}),
+    "circuits.matrix_product": Call(circuits.matrix_product, {"n": 2}),
+    "circuits.tree_tensor_network": Call(circuits.tree_tensor_network, {"n": 2}),
+    "circuits.mera": Call(circuits.mera, {"n": 2}),
+    "circuits.qcnn": Call(circuits.qcnn, {"n": 2}),
     "circuits.raw_feature_vector": Call(circuits.raw_feature_vector, {"num_features": 4}, {"name": "name"}),
     "losses.cross_entropy": Call(
         losses.cross_entropy,
@@ -142,6 +254,13 @@ CALLS = {
     "datasets.hidden_manifold": Call(datasets.hidden_manifold, MANIFOLD, {"manifold_dimension": "count"}),
     "datasets.hyperplanes": Call(datasets.hyperplanes, MANIFOLD, {"num_hyperplanes": "count", "dimension": "count"}),
     "datasets.two_curves": Call(datasets.two_curves, MANIFOLD, {"degree": "steps", "offset": "finite"}),
+    "datasets.bowles_linearly_separable": Call(datasets.bowles_linearly_separable, {"num_features": 2}),
+    "datasets.bowles_hidden_manifold": Call(
+        datasets.bowles_hidden_manifold, {"num_features": 2}, {"manifold_dimension": "count"}
+    ),
+    "datasets.bowles_two_curves": Call(
+        datasets.bowles_two_curves, {"num_features": 2, "samples": 4}, {"degree": "steps", "offset": "finite"}
+    ),
     "datasets.bars_and_stripes": Call(datasets.bars_and_stripes, DATA, {"height": "count", "width": "count"}),
     "datasets.phases_of_matter": Call(
         datasets.phases_of_matter, DATA | {"num_qubits": 3}, {"model": "choice", "largest": "positive"}
@@ -153,7 +272,17 @@ CALLS = {
         datasets.concentratable_entanglement, {"psi": np.array([1.0, 0, 0, 0])}, {"psi": "amplitudes"}
     ),
 }
-HOMES = {"qj": qj, "gram": gram, "losses": losses, "datasets": datasets, "circuits": circuits, "noise": noise}
+HOMES = {
+    "qj": qj,
+    "analysis": analysis,
+    "gram": gram,
+    "inference": inference,
+    "losses": losses,
+    "datasets": datasets,
+    "circuits": circuits,
+    "noise": noise,
+    "plots": plots,
+}
 # Names that are no functions of a user's arguments: types, and what functions return.
 TYPES = {
     "qj.Backend",
@@ -161,6 +290,7 @@ TYPES = {
     "qj.Model",
     "qj.Program",
     "qj.FitResult",
+    "qj.Shadow",
     "circuits.AmplitudeEncoding",
     "noise.Channel",
     "noise.Idle",

@@ -127,6 +127,19 @@ def observable(value: Any, num_qubits: int) -> Observable:
     return Observable(num_qubits, terms)
 
 
+def terms(value: Any, num_qubits: int) -> tuple[tuple[Product, float], ...]:
+    """The terms of one observable as they stand, in their order; checked as by `observable`."""
+    whole = observable(value, num_qubits)
+    if isinstance(value, Observable):
+        return whole.terms
+    scale = max((abs(c) for _, c in whole.terms), default=0.0)
+    found = []
+    for letters, qubits, coefficient in _rows(value)[0]:
+        product = tuple(sorted((int(q), a) for a, q in zip(letters, qubits, strict=True) if a != "I"))
+        found.append((product, _real(_number(coefficient, value), scale, value)))
+    return tuple(found)
+
+
 def _rows(value: Any) -> tuple[list[tuple[str, Sequence[int], complex]], int]:
     """(letters, qubits, coefficient) of each term, and the number of qubits."""
     if isinstance(value, str):

@@ -79,7 +79,7 @@ def _primitive(name: str, function: Any, statics: tuple[str, ...]) -> Primitive:
     primitive.def_impl(jax.jit(function, static_argnames=statics))
 
     def abstract(state: Any, *rest: Any, **params: Any) -> Any:
-        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (state, *rest)]
+        shapes = [_typed(x) for x in (state, *rest)]
         return operations.result(jax.eval_shape(partial(function, **params), *shapes).shape, state)
 
     primitive.def_abstract_eval(abstract)
@@ -94,6 +94,13 @@ def _primitive(name: str, function: Any, statics: tuple[str, ...]) -> Primitive:
 
     batching.primitive_batchers[primitive] = batch
     return primitive
+
+
+def _typed(x: Any) -> jax.ShapeDtypeStruct:
+    """A value of some type; segments that send states between devices ask what it varies over."""
+    if not x.manual_axis_type.varying:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding, manual_axis_type=x.manual_axis_type)
 
 
 _evolve = _primitive("qmljax_evolve", _forward, ("segments", "counts"))

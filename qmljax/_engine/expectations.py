@@ -8,6 +8,7 @@ eigenstates of X and Y become such in a rotated basis.
 
 import functools
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -38,10 +39,15 @@ class _Group:
     imag: tuple[tuple[int, ...], Tables] | None
 
 
-@functools.lru_cache(maxsize=256)
-def _groups(observables: tuple[Observable, ...], n: int) -> list[tuple[Program | None, list[_Group]]]:
-    """All terms, sorted by the basis change that their X and Y projectors need, then by x-mask."""
-    bases: dict[Product, dict[int, tuple[dict, dict]]] = {}
+Parts = dict[int, list[tuple[float, Term]]]  # of observables, by their numbers
+
+
+def grouped(observables: tuple[Observable, ...]) -> list[tuple[Program | None, dict[int, tuple[Parts, Parts]]]]:
+    """All terms by the basis change that their X and Y projectors need, then by x-mask: functions of a basis state.
+
+    Two for each observable: what the real and what the imaginary part of the product of amplitudes is weighed by.
+    """
+    bases: dict[Product, dict[int, tuple[Parts, Parts]]] = {}
     for k, obs in enumerate(observables):
         for product, coefficient in obs.terms:
             change = tuple((q, "X" if a in "+-" else "Y") for q, a in product if a in "+-rl")
@@ -58,15 +64,26 @@ def _groups(observables: tuple[Observable, ...], n: int) -> list[tuple[Program |
             sign = (1.0, -1.0, -1.0, 1.0)[order % 4]  # the real part of i**order (u + iv) is u, -v, -u, v
             parts = bases.setdefault(change, {}).setdefault(x, (defaultdict(list), defaultdict(list)))
             parts[order % 2][k].append((sign * coefficient, Term(z, masks, table)))
-    result = []
+    result: list[tuple[Program | None, dict[int, tuple[Parts, Parts]]]] = []
     for change, by_mask in bases.items():
         ops = [op for q, a in change for op in (gates.to_x if a == "X" else gates.to_y)(q)]
-        groups = [
-            _Group(x, *(((tuple(part), tabulate(list(part.values()), n)) if part else None) for part in parts))
-            for x, parts in by_mask.items()
-        ]
-        result.append((Program(n, (), (), tuple(ops)) if ops else None, groups))
+        result.append((Program(observables[0].num_qubits, (), (), tuple(ops)) if ops else None, by_mask))
     return result
+
+
+@functools.lru_cache(maxsize=256)
+def _groups(observables: tuple[Observable, ...], n: int) -> list[tuple[Program | None, list[_Group]]]:
+    """`grouped`, with tables."""
+    return [
+        (
+            change,
+            [
+                _Group(x, *(((tuple(part), tabulate(list(part.values()), n)) if part else None) for part in parts))
+                for x, parts in by_mask.items()
+            ],
+        )
+        for change, by_mask in grouped(observables)
+    ]
 
 
 def expectations(observables: tuple[Observable, ...], state: Array) -> Array:
@@ -82,7 +99,7 @@ def expectations(observables: tuple[Observable, ...], state: Array) -> Array:
         for group in groups:
             other = rotated
             if group.x:
-                tables = _xor_tables(group.x, n)
+                tables = xor_tables(group.x, n)
                 other = operations.run("permute", rotated, tables * 2)
             if group.real is not None:
                 owners += group.real[0]
@@ -91,10 +108,15 @@ def expectations(observables: tuple[Observable, ...], state: Array) -> Array:
                 owners += group.imag[0]
                 values.append(_weigh(other[0] * rotated[1] - other[1] * rotated[0], group.imag[1]))
     count = len(observables)
+    return collected(owners, values, count, state)
+
+
+def collected(owners: Sequence[int], values: Sequence[Array], count: int, state: Array) -> Array:
+    """Values of parts of observables, arrays (parts, *batch), as those of the observables that own the parts."""
     if not values:
         return jnp.zeros((count, *state.shape[2:]), state.dtype)
     total = values[0] if len(values) == 1 else jnp.concatenate(values)
-    if owners == list(range(count)):
+    if list(owners) == list(range(count)):
         return total
     collect = np.zeros((count, len(owners)), state.dtype)
     collect[owners, np.arange(len(owners))] = 1.0
@@ -106,7 +128,7 @@ def _weigh(weight: Array, tables: Tables) -> Array:
     return weigh_tables(weight, jnp.asarray(tables.low, weight.dtype), high)
 
 
-def _xor_tables(mask: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+def xor_tables(mask: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The tables of z -> z ^ mask, its own inverse."""
     low = n if n <= TABLE_QUBITS else n // 2
     tables = np.arange(1 << (n - low)) << low ^ mask >> low << low, np.arange(1 << low) ^ mask & (1 << low) - 1

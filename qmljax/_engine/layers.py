@@ -23,6 +23,7 @@ import numpy as np
 
 from qmljax._circuit.basis import FACTOR_QUBITS, Tables, Term, parity, tabulate
 from qmljax._circuit.program import Angle, Op, Program, Table, constant
+from qmljax._engine.gf2 import inverse_of_rows
 
 TABLE_QUBITS = 14  # up to here constant diagonals and permutations are tables of 2**n; above, they are factored
 IMAGE_QUBITS = 24  # up to here permutations that are not affine are an index of the whole basis
@@ -32,18 +33,24 @@ Combination = dict[int, float]  # an angle: sum of coefficient * expression; exp
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """Phases phi(z) = sum_k a_k c_k(z), the angle a_k being `slots[k]` and `tables` the functions c_k."""
+    """Phases phi(z) = sum_k a_k c_k(z), the angle a_k being `slots[k]` and `tables` the functions c_k, the `terms`."""
 
     slots: tuple[Combination, ...]
     tables: Tables
+    terms: tuple[Term, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Permutation:
-    """new[y] = old[source(y)] with source(y) = high[y >> l] ^ low[y & (2**l - 1)]; `target` is the inverse."""
+    """new[y] = old[source(y)] with source(y) = high[y >> l] ^ low[y & (2**l - 1)]; `target` is the inverse.
+
+    If it is affine, bit q of target(z) is the parity of ``rows[q] & z``, xor bit q of `offset`.
+    """
 
     source: tuple[np.ndarray, np.ndarray]
     target: tuple[np.ndarray, np.ndarray]
+    rows: tuple[int, ...] | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,7 +347,8 @@ class _Monomial:
         if not varying:
             return None, diagonal
         slots = tuple(numbers for _, numbers in varying)
-        return Phases(slots, tabulate([[(1.0, term)] for term, _ in varying], self.n)), diagonal
+        terms = tuple(term for term, _ in varying)
+        return Phases(slots, tabulate([[(1.0, term)] for term in terms], self.n), terms), diagonal
 
     def permutation(self) -> Permutation | None:
         z = np.arange(1 << min(self.n, TABLE_QUBITS))
@@ -354,19 +362,21 @@ class _Monomial:
             image = self.image
             if (image == np.arange(len(image))).all():
                 return None
-        zero = np.zeros(1, np.int32)
-        return Permutation((zero, np.argsort(image).astype(np.int32)), (zero, image.astype(np.int32)))
+        zero, rows = np.zeros(1, np.int32), tuple(self.rows) if self.image is None else None
+        tables = (zero, np.argsort(image).astype(np.int32)), (zero, image.astype(np.int32))
+        return Permutation(*tables, rows, self.offset)
 
     def halves(self) -> Permutation:
         """The affine permutation and its inverse, each as two tables of half the bits."""
         low = self.n // 2
         zl, zh = np.arange(1 << low), np.arange(1 << (self.n - low)) << low
-        target = (self.affine(zh) ^ self.offset).astype(np.int32), self.affine(zl).astype(np.int32)
+        kind = np.int32 if self.n < 32 else np.int64
+        target = (self.affine(zh) ^ self.offset).astype(kind), self.affine(zl).astype(kind)
         inverse = _Monomial(self.n)
-        inverse.rows = _invert(self.rows)
+        inverse.rows = inverse_of_rows(self.rows)
         shift = int(inverse.affine(np.array([self.offset]))[0])
-        source = inverse.affine(zh).astype(np.int32), (inverse.affine(zl) ^ shift).astype(np.int32)
-        return Permutation(source, target)
+        source = inverse.affine(zh).astype(kind), (inverse.affine(zl) ^ shift).astype(kind)
+        return Permutation(source, target, tuple(self.rows), self.offset)
 
 
 def _merge(into: Combination, combination: Combination, factor: float = 1.0) -> None:
@@ -384,17 +394,3 @@ def _unit(angles: np.ndarray) -> np.ndarray | None:
     if values.imag.any():
         return values
     return None if (values.real == 1.0).all() else values.real
-
-
-def _invert(rows: Sequence[int]) -> list[int]:
-    """The rows of the inverse of a matrix over GF(2), by Gauss-Jordan elimination."""
-    rows, inverse = list(rows), [1 << q for q in range(len(rows))]
-    for q in range(len(rows)):
-        pivot = next(p for p in range(q, len(rows)) if rows[p] >> q & 1)
-        rows[q], rows[pivot] = rows[pivot], rows[q]
-        inverse[q], inverse[pivot] = inverse[pivot], inverse[q]
-        for p in range(len(rows)):
-            if p != q and rows[p] >> q & 1:
-                rows[p] ^= rows[q]
-                inverse[p] ^= inverse[q]
-    return inverse

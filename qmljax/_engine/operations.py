@@ -14,6 +14,7 @@ not a scatter.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -72,32 +73,56 @@ def moments(kind: Kind, left: Array, state: Array, tables: Sequence[Array], batc
 # What the primitives compute.
 
 
-def _do_apply(a: Any, state: Any, *tables: Any, layer: Any) -> Any:
+def _do_apply(a: Any, state: Any, *tables: Any, layer: Any, devices: int = 1) -> Any:
     if isinstance(layer, Rotations):
         cos, sin = tables
-        return _broadcast(states.rotate(cos, sin, state, layer.qubits), a, state)
+        return _broadcast(states.rotate(cos, sin, state, layer.qubits, devices), a, state)
     return _broadcast(states.shift_phases(a, state, *tables), a, state)
 
 
-def _do_generate(a: Any, state: Any, *tables: Any, layer: Any) -> Any:
+def _do_generate(a: Any, state: Any, *tables: Any, layer: Any, devices: int = 1) -> Any:
     if isinstance(layer, Rotations):
         return _broadcast(states.rotate_generate(a, state, layer.qubits), a, state)
     return _broadcast(states.phases_generate(a, state, *tables), a, state)
 
 
-def _do_moments(left: Any, state: Any, *tables: Any, layer: Any, batch: Any) -> Any:
+def _do_moments(left: Any, state: Any, *tables: Any, layer: Any, batch: Any, devices: int = 1) -> Any:
     full = np.broadcast_shapes(left.shape, state.shape)
     left, state = jnp.broadcast_to(left, full), jnp.broadcast_to(state, full)
+    if devices > 1:
+        return _by_groups(partial(_do_moments, layer=layer, batch=batch), left, state, tables, batch, devices)
     if isinstance(layer, Rotations):
         return states.rotate_moments(left, state, batch, layer.qubits)
     return states.phases_moments(left, state, batch, *tables)
+
+
+def _by_groups(
+    moments: Callable, left: Array, state: Array, tables: Sequence[Any], batch: tuple[int, ...], devices: int
+) -> Array:
+    """Moments as sums over groups of the elements of a batch, of which each device has some of its own.
+
+    So few numbers are summed over devices, those of the layer, where products of amplitudes would be.
+    """
+    shape, fronts = list(state.shape[:2]), []
+    for size, kept in zip(state.shape[2:], batch, strict=True):
+        groups = math.gcd(size, devices) if kept == 1 else 1
+        if groups > 1:
+            fronts.append(len(shape))
+            shape.append(groups)
+        shape.append(size // groups)
+    rest = [k for k in range(len(shape)) if k not in fronts]
+    split = [x.reshape(shape).transpose(*fronts, *rest) for x in (left, state)]
+    grouped = lambda left, state: moments(left, state, *tables)  # noqa: E731
+    for _ in fronts:
+        grouped = jax.vmap(grouped)
+    return jnp.sum(grouped(*split), axis=tuple(range(len(fronts))))
 
 
 def _broadcast(new: Array, a: Array, state: Array) -> Array:
     return jnp.broadcast_to(new, state.shape[:2] + np.broadcast_shapes(a.shape[1:], state.shape[2:]))
 
 
-def _do_linear(state: Any, *tables: Any, kind: Any) -> Any:
+def _do_linear(state: Any, *tables: Any, kind: Any, devices: int = 1) -> Any:
     if kind == "permute":
         return states.permute(state, *tables[:2])
     if kind == "multiply":
@@ -122,7 +147,7 @@ class Varying(Primitive):
 
 def result(shape: tuple[int, ...], like: Any) -> jax.core.ShapedArray:
     """The type of a result of this shape, which is otherwise like an operand."""
-    if not like.manual_axis_type.varying:
+    if like.sharding.mesh.empty:
         return jax.core.ShapedArray(shape, like.dtype)
     whole = NamedSharding(like.sharding.mesh, PartitionSpec(*[None] * len(shape)))  # on each device
     return jax.core.ShapedArray(shape, like.dtype, sharding=whole, manual_axis_type=like.manual_axis_type)
@@ -132,11 +157,25 @@ def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
     """A primitive that computes `function` of arrays whose dtype the result has, and whose shapes give `shape`."""
     primitive = Varying(name)
     static = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    primitive.def_impl(jax.jit(function, static_argnames=static))
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=static))
     # The shapes are worked out here, since tracing `function` for them would take as long as all else.
     primitive.def_abstract_eval(lambda *args, **kwargs: result(shape(*(x.shape for x in args), **kwargs), args[0]))
-    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+
+    def lower(ctx: Any, *args: Any, **params: Any) -> Any:
+        devices = _devices(ctx.module_context.axis_context)
+        own = function if devices == 1 else partial(function, devices=devices)
+        return mlir.lower_fun(own, multiple_results=False)(ctx, *args, **params)
+
+    mlir.register_lowering(primitive, lower)
     return primitive
+
+
+def _devices(context: Any) -> int:
+    """Over how many devices XLA may spread an array: in a `shard_map` over all of them, one."""
+    mesh = getattr(context, "mesh", None)
+    if mesh is None:
+        return getattr(context, "num_devices", 1)
+    return math.prod(size for name, size in mesh.shape.items() if name not in context.manual_axes)
 
 
 def _shape_of_moments(left: Any, state: Any, *tables: Any, layer: Any, batch: Any) -> Any:

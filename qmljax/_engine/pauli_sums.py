@@ -71,17 +71,17 @@ def values(sums: PauliSums, state: Array, count: int) -> Array:
 @jax.custom_jvp
 def _expectations(state: Array, x: Array, z: Array, coefficients: Array, imaginary: Array) -> Array:
     """<state| entry |state> for each entry: (E, *batch)."""
-    return _products(state, state, x, z, coefficients, imaginary)
+    return products(state, state, x, z, coefficients, imaginary)
 
 
 @_expectations.defjvp
 def _expectations_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     """An entry is symmetric: only one of the states is varied, and not the one that is gathered."""
     state, *sums = primals
-    return _expectations(state, *sums), 2 * _products(state, tangents[0], *sums)
+    return _expectations(state, *sums), 2 * products(state, tangents[0], *sums)
 
 
-def _products(left: Array, right: Array, x: Array, z: Array, coefficients: Array, imaginary: Array) -> Array:
+def products(left: Array, right: Array, x: Array, z: Array, coefficients: Array, imaginary: Array) -> Array:
     """Re <left| entry |right> for each entry: (E, *batch)."""
     size = max(1, CHUNK // max(1, right[0].size))
     if len(x) <= size:

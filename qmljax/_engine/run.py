@@ -12,7 +12,7 @@ from qmljax._circuit.program import Program
 from qmljax._engine.adjoint import evolve
 from qmljax._engine.angles import Angles
 from qmljax._engine.layers import Combination, Level, schedule
-from qmljax._engine.plan import MEMORY, Plan
+from qmljax._engine.plan import MEMORY, Plan, devices
 from qmljax._engine.segments import angles_of, cut, is_deep
 from qmljax._engine.start import first
 from qmljax._engine.state import complexify, square
@@ -28,7 +28,7 @@ def run(plan: Plan, weights: Array, inputs: Array, phase: bool = False) -> Array
     state, levels = first(plan.layers, angles)
     state = _run_levels(plan, levels, angles, state, batch)
     if phase:
-        state = _turn(state, plan.layers.phase, angles)
+        state = turn(state, plan.layers.phase, angles)
     return jnp.broadcast_to(state, (*state.shape[:2], *batch))
 
 
@@ -42,7 +42,7 @@ def columns(program: Program, params: Array, memory: int = MEMORY) -> Array:
     state = jnp.eye(size, dtype=params.dtype).reshape(1, size, *(1,) * (params.ndim - 2), size)
     batch = (*params.shape[1:-1], size)
     state = _run_levels(everything, everything.layers.levels, angles, state, batch)
-    state = _turn(state, everything.layers.phase, angles)
+    state = turn(state, everything.layers.phase, angles)
     return jnp.broadcast_to(state, (*state.shape[:2], *batch))
 
 
@@ -86,7 +86,7 @@ def _run_levels(plan: Plan, levels: Sequence[Level], angles: Angles, state: Arra
     segments = cut(levels, plan)
     kept = sum(segment.rounds for segment in segments for part in segment.parts if part.slots)
     size = (2 - layers.real) * state.shape[1] * math.prod(batch) * state.dtype.itemsize
-    adjoint = kept > 1 and kept * size > plan.memory
+    adjoint = kept > 1 and kept * size > plan.memory * devices()
     if adjoint:
         segments = cut(levels, plan, lean=True)
     values = angles_of(segments, angles)
@@ -106,7 +106,7 @@ def _run_levels(plan: Plan, levels: Sequence[Level], angles: Angles, state: Arra
     return state
 
 
-def _turn(state: Array, phase: Combination, angles: Angles) -> Array:
+def turn(state: Array, phase: Combination, angles: Angles) -> Array:
     """exp(i phase) state."""
     if not phase:
         return state

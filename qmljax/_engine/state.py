@@ -33,6 +33,7 @@ from jax import Array, lax
 PRECISION = lax.Precision.HIGHEST  # a GPU may otherwise round float32 products to TF32
 ELEMENTWISE = 8  # batches of at least this size are rotated elementwise ...
 SINGLE = 12  # ... and so are states of at most so many qubits
+FEW = 6  # of so many qubits a matrix is small
 
 
 def to_complex(state: Array) -> Array:
@@ -73,20 +74,26 @@ def block_widths(n: int) -> list[int]:
     return [n // count + (k < n % count) for k in range(count)]
 
 
-def rotate(cos: Array, sin: Array, state: Array, qubits: Sequence[int]) -> Array:
+def rotate(cos: Array, sin: Array, state: Array, qubits: Sequence[int], devices: int = 1) -> Array:
     """Rotates by angles (K, *batch) with these cosines and sines.
 
-    Elementwise, two qubits at a time; many qubits of single large states by matrix products on blocks of qubits.
+    Elementwise, two qubits at a time; many qubits of single large states by matrix products on blocks of qubits. The
+    batch may lie on several `devices`.
     """
     n = state.shape[1].bit_length() - 1
     batch = np.broadcast_shapes(cos.shape[1:], state.shape[2:])
     pairs = _pairs(qubits)
-    if n <= SINGLE or not 0 < math.prod(batch) < ELEMENTWISE or len(pairs) < len(block_widths(n)):
+    if n <= SINGLE or not 0 < math.prod(batch) < ELEMENTWISE * devices or len(pairs) < len(block_widths(n)):
         for k, count in pairs:
             state = _rotate_pair(cos[k : k + count], sin[k : k + count], qubits[k], state)
         return state
     if math.prod(batch) > 1:
         spread = [jnp.broadcast_to(x, (*x.shape[: x.ndim - len(batch)], *batch)) for x in (cos, sin, state)]
+        if devices > 1:  # each device has its own
+            member: Callable = functools.partial(rotate, qubits=qubits)
+            for _ in batch:
+                member = jax.vmap(member, -1, -1)
+            return member(*spread)
         cos, sin, flat = (x.reshape(*x.shape[: x.ndim - len(batch)], -1) for x in spread)
         members = [rotate(cos[:, k], sin[:, k], flat[:, :, k], qubits) for k in range(flat.shape[-1])]
         return jnp.stack(members, axis=-1).reshape(*state.shape[:2], *batch)
@@ -159,6 +166,42 @@ def rotate_moments(left: Array, state: Array, batch: Sequence[int], qubits: Sequ
             generators = np.asarray(_generators(len(block))[chosen], outer.dtype)
             moments.append(jnp.tensordot(generators, outer.reshape(-1), 1, precision=PRECISION))
     return jnp.concatenate(moments).reshape(len(qubits), *batch)
+
+
+def turn_back(
+    cos: Array, sin: Array, left: Array, state: Array, qubits: Sequence[int]
+) -> tuple[Array, Array, Array] | None:
+    """The inverse of `rotate` on two single states, and their moments (K,), with the least memory; None if it cannot.
+
+    What a block is turned by changes no moment of another one. So both are taken where the block stands last, for which
+    `rotate_moments` would have to make copies; or, of the highest qubits alone, first.
+    """
+    shape, n = state.shape, state.shape[1].bit_length() - 1
+    many = n > SINGLE and len(_pairs(qubits)) >= len(block_widths(n))
+    highest = range(n - len(qubits), n)
+    few = len(qubits) <= FEW and tuple(qubits) == tuple(highest)
+    if math.prod(shape[2:]) * math.prod(cos.shape[1:]) > 1 or not many and not few:
+        return None
+    last, moments, pair = int(many), [], [left, state]
+    for block in [block for block, _ in reversed(_blocks(n))] if many else [highest]:
+        matrix = _kron({q: (cos[k], -sin[k]) for k, q in enumerate(qubits)}, block, state.dtype)
+        size = len(matrix)
+        pair = [x.reshape(shape[0], -1, size) if many else x.reshape(shape[0], size, -1) for x in pair]
+        if chosen := [k for k, q in enumerate(block) if q in qubits]:
+            over = ((1, 1) if many else (2, 2), (0, 0))
+            outer = _dot(pair[0], pair[1], over).sum(axis=0)
+            generators = np.asarray(_generators(len(block))[chosen], outer.dtype)
+            moments.append(jnp.tensordot(generators, outer.reshape(-1), 1, precision=PRECISION))
+        each = jnp.broadcast_to(matrix, (shape[0], *matrix.shape))
+        pair = [_dot(each, x, ((2, 1 + last), (0, 0))) for x in pair]
+    left, state = (x.reshape(shape) for x in pair)
+    return left, state, jnp.concatenate(moments)
+
+
+def _dot(left: Array, right: Array, axes: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+    """A product of matrices, the first two axes summed over, the others those of the batch."""
+    (a, b), (c, d) = axes
+    return lax.dot_general(left, right, (((a,), (b,)), ((c,), (d,))), precision=PRECISION)
 
 
 @functools.lru_cache
@@ -347,7 +390,8 @@ def multiply(state: Array, diagonal: Array) -> Array:
 
 def transform(state: Array, matrix: Array) -> Array:
     """A constant matrix on the highest qubits, of shape (C K, C K), acting on (Re, Im) stacked when C = 2."""
-    return jnp.dot(matrix, state.reshape(len(matrix), -1), precision=PRECISION).reshape(state.shape)
+    rows = state.reshape(len(matrix), -1, *state.shape[2:])
+    return jnp.tensordot(matrix, rows, 1, precision=PRECISION).reshape(state.shape)
 
 
 def join_complex(matrix: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from jax import Array
 
 from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
+from qmljax._meshes import on_meshes, rows, set_of
 from qmljax._models import shared
 from qmljax._models.parts import cut, filled, room
 from qmljax._models.questions import Question
@@ -59,7 +60,10 @@ class Compiled:
             out = None
         else:
             out = self._first(*arrays) if self._fits(*arrays) else self._in_room(*arrays)
-        return self._run(*arrays) if out is None else out
+        if out is None:
+            with set_of(arrays):
+                out = self._run(*arrays)
+        return out
 
     def _first(self, *arrays: Any) -> Array | None:
         """The value by a shared program, if there is one."""
@@ -73,6 +77,8 @@ class Compiled:
     def _question(self) -> Question | None:
         """What a call asks of a circuit, if a shared program can be asked it."""
         return None
+
+    _leading = staticmethod(rows)  # how the result lies on a mesh with explicit axes, see `on_meshes`
 
     def _in_room(self, *arrays: Any) -> Array | None:
         """The value by a program of its own for some more rows, if there is one already for another number of them."""
@@ -119,7 +125,7 @@ class _Calls:
 
     @functools.cached_property
     def run(self) -> Callable[..., Array]:
-        return jax.jit(self.function._trace)
+        return jax.jit(on_meshes(self.function._trace, self.function._leading))
 
     def is_new(self, arrays: Any) -> bool:
         """Counts a call: whether it is one of the first of its shapes, outside of `jax.jit`."""

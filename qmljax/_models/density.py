@@ -21,8 +21,9 @@ from qmljax._circuit.readout import MAX_QUBITS, Readout, check_size
 from qmljax._engine import density as engine
 from qmljax._engine.outcomes import drawn, marginal
 from qmljax._engine.pauli_levels import Classes
-from qmljax._engine.plan import MEMORY
+from qmljax._engine.plan import MEMORY, devices
 from qmljax._engine.readings import StringSums, string_sums
+from qmljax._meshes import on_meshes, rows
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import same_leaves
@@ -127,6 +128,7 @@ class OfDensity:
 
 
 @functools.partial(jax.jit, static_argnums=0)
+@functools.partial(on_meshes, leading=lambda channels, readout, params: rows(params), skip=1)
 def _run(question: Question, channels: Any, readout: Any, params: Array) -> Array:
     batch, noisy = params.shape[:-1], question.noisy
     rows = params.reshape(math.prod(batch), params.shape[-1])
@@ -140,7 +142,7 @@ def _run(question: Question, channels: Any, readout: Any, params: Array) -> Arra
     if not batch:
         return each(rows[0])
     size = max(1, question.memory // (8 * engine.size(noisy.program.num_qubits, dtype)))
-    out = jax.vmap(each)(rows) if len(rows) <= size else in_parts(jax.vmap(each), rows, size)
+    out = jax.vmap(each)(rows) if len(rows) <= size * devices() else in_parts(jax.vmap(each), rows, size)
     return out.reshape(*batch, *out.shape[1:])
 
 

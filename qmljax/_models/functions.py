@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import Mesh
 
 from qmljax._checks import check_count, check_key
 from qmljax._circuit import readout
@@ -24,45 +24,29 @@ from qmljax._engine.collapse import outcomes
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import drawn, marginal, sample_index
 from qmljax._engine.plan import MEMORY
-from qmljax._engine.run import columns
-from qmljax._engine.state import square, to_complex
+from qmljax._engine.state import square
 from qmljax._models import shared
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.density import OfDensity, averaged
 from qmljax._models.of_params import OfParams
+from qmljax._models.on_mesh import (
+    ExpectationOnMesh,
+    ProbabilitiesOnMesh,
+    SampleOnMesh,
+    expectation_on,
+    probabilities_on,
+    sample_on,
+)
+from qmljax._models.place import check_place
 from qmljax._models.postselected import Postselected
-from qmljax._models.questions import Question, of_amplitudes, of_expectations, of_probabilities, of_unitary
+from qmljax._models.questions import Question, of_expectations, of_probabilities
 
-MAX_UNITARY_QUBITS = 15
 FEW_WIRES = 14  # of which the distribution is always computed as a whole; a heuristic, as is the next one
 SLOWER = 3  # an amplitude of a shot takes as long as so many powers of 2 of those of a state
 MOST_WIRES = 24  # of which a distribution is computed as a whole, if it takes fewer qubits shot by shot
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
-
-
-@dataclass(frozen=True, repr=False)
-class Statevector(OfParams):
-    """`f(params)`: (..., P) -> complex amplitudes (..., 2**n)."""
-
-    def _question(self) -> Question | None:
-        return of_amplitudes(self.program, self._columns)
-
-    def _of(self, params: Array) -> Array:
-        return to_complex(self._state(params, phase=True))
-
-
-@dataclass(frozen=True, repr=False)
-class Unitary(OfParams):
-    """`f(params)`: (..., P) -> complex matrices (..., 2**n, 2**n)."""
-
-    def _question(self) -> Question | None:
-        return of_unitary(self.program, self._columns)
-
-    def _of(self, params: Array) -> Array:
-        matrix = to_complex(columns(self.program, params, self.memory))  # (2**n, *batch, 2**n)
-        return jnp.moveaxis(matrix, -1, 1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -150,76 +134,16 @@ class Sample(Compiled):
         return sample_index(p, key, self.shots)
 
 
-def statevector(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Statevector:
-    """The function that gives the state a circuit prepares from |0...0>.
-
-    Args:
-        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        memory: Bytes of states that a gradient may keep, as for `expectation`.
-        compile: As for `expectation`.
-
-    Returns:
-        ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex
-        amplitudes of shape (..., 2**n), little endian, global phase included. complex64 for float32 parameters,
-        complex128 for float64.
-
-    Raises:
-        ValueError: The circuit has more than 30 qubits, idle ones included. Use `expectation` or
-            `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches.
-
-    Example:
-        >>> from qiskit import QuantumCircuit
-        >>> bell = QuantumCircuit(2)
-        >>> _ = bell.h(0), bell.cx(0, 1)
-        >>> statevector(bell)([]).round(3)
-        Array([0.707+0.j, 0.   +0.j, 0.   +0.j, 0.707+0.j], dtype=complex64)
-    """
-    program = readout.of_state(circuit).program
-    way_out = (
-        "Use `expectation` or `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches."
-    )
-    check_size(program.num_qubits, MAX_QUBITS, "The statevector", way_out)
-    return Statevector(program, memory=check_memory(memory), compile=check_compile(compile))
-
-
-def unitary(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) -> Unitary:
-    """The function that gives the unitary matrix of a circuit.
-
-    Args:
-        circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        memory: Bytes of states that a gradient may keep, as for `expectation`.
-        compile: As for `expectation`.
-
-    Returns:
-        ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., 2**n, 2**n); column j is what
-        becomes of the basis state j. Global phase included. The cost is 2**n statevectors.
-
-    Raises:
-        ValueError: The circuit has more than 15 qubits.
-
-    Example:
-        >>> from qiskit import QuantumCircuit
-        >>> circuit = QuantumCircuit(1)
-        >>> _ = circuit.x(0), circuit.s(0)
-        >>> unitary(circuit)([]).round(3) + 0
-        Array([[0.+0.j, 1.+0.j],
-               [0.+1.j, 0.+0.j]], dtype=complex64)
-    """
-    program = readout.of_state(circuit).program
-    if program.loads:
-        raise ValueError("A circuit that loads amplitudes has no unitary matrix. Use `statevector`.")
-    check_size(program.num_qubits, MAX_UNITARY_QUBITS, "The unitary matrix", "Use `statevector` instead.")
-    return Unitary(program, memory=check_memory(memory), compile=check_compile(compile))
-
-
 def probabilities(
     circuit: Any,
     qubits: Sequence[int] | None = None,
     *,
     clbits: Sequence[int] | None = None,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
-) -> Probabilities | OfDensity:
+) -> Probabilities | ProbabilitiesOnMesh | OfDensity:
     """The function that gives the probabilities of measurement outcomes.
 
     Args:
@@ -228,6 +152,9 @@ def probabilities(
         qubits: The qubits to measure, all by default; bit j of an outcome is `qubits[j]`. Idle qubits read 0.
         clbits: The places of classical bits to read instead, with what the circuit has measured into them at its end;
             bit j of an outcome is `clbits[j]`. Bits that nothing is measured into read 0.
+        mesh: Devices that hold the state together, as for `expectation`: so many outcomes that they
+            would not fit on each lie on them in order.
+        state: As for `expectation`.
         memory: Bytes of states that a gradient may keep, as for `expectation`.
         compile: As for `expectation`.
 
@@ -254,6 +181,8 @@ def probabilities(
     read = readout.of_bits(circuit, qubits, clbits)
     check_size(read.bits, MAX_QUBITS, "The distribution", "Name fewer bits.")
     about: Any = {"memory": check_memory(memory), "compile": check_compile(compile)}
+    if (place := check_place(mesh, state)) is not None:
+        return probabilities_on(place, read)
     if compile is not False and (found := averaged(read, memory)) is not None:
         return found
     small = read.reduced()
@@ -265,9 +194,11 @@ def expectation(
     observables: Any,
     *,
     given: Mapping[int, int] | None = None,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
-) -> Expectation | Postselected | OfDensity:
+) -> Expectation | Postselected | ExpectationOnMesh | OfDensity:
     """The function that gives expectation values in the state a circuit prepares from |0...0>.
 
     Args:
@@ -277,6 +208,9 @@ def expectation(
             coefficients. A `PauliList` and an array are lists, too; what is nested is read in C order.
         given: Values of classical bits, by their places, such as ``{0: 1}``: only runs in which they are measured count
             (postselection). The final measurements that write them are then made, too.
+        mesh: A `jax.sharding.Mesh` of 2**k devices that hold one state together, a 2**k-th part each, for a state that
+            fits on none alone; of at least 2 k qubits. Gradients take a few states, however deep the circuit is.
+        state: The axis of `mesh`, or axes, that hold the state; all by default. The others hold the batch.
         memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
         compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
@@ -300,7 +234,7 @@ def expectation(
         >>> circuit = QuantumCircuit(1)
         >>> _ = circuit.ry(Parameter("t"), 0)
         >>> f = expectation(circuit, "Z")  # cos t
-        >>> f([0.5]).round(4), jax.grad(f)(jnp.array([0.5])).round(4)
+        >>> f([0.5]).round(4), jax.grad(f)(jax.numpy.array([0.5])).round(4)
         (Array(0.8776, dtype=float32), Array([-0.4794], dtype=float32))
         >>> round(float(f({"t": 0.5})), 4)
         0.8776
@@ -314,6 +248,8 @@ def expectation(
     """
     read = readout.of_observables(circuit, observables, given)
     about: Any = {"memory": check_memory(memory), "compile": check_compile(compile)}
+    if (place := check_place(mesh, state)) is not None:
+        return expectation_on(place, read)
     if compile is not False and given is None and (found := averaged(read, memory)) is not None:
         return found
     small = read.reduced()
@@ -321,12 +257,21 @@ def expectation(
     return kind(small.program, small.observables, small.single, **about)
 
 
-def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
+def sample(
+    circuit: Any,
+    shots: int,
+    *,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
+    compile: bool | None = None,
+) -> Sample | SampleOnMesh:
     """The function that draws measurement outcomes.
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
         shots: The number of outcomes to draw for each set of parameters.
+        mesh: Devices that hold the state together, as for `expectation`.
+        state: As for `expectation`.
         compile: As for `expectation`.
 
     Returns:
@@ -358,6 +303,9 @@ def sample(circuit: Any, shots: int, *, compile: bool | None = None) -> Sample:
             "each with a key of its own."
         )
     check_size(read.bits, MAX_QUBITS, "The distribution", "Measure fewer qubits.")
+    check_compile(compile)
+    if (place := check_place(mesh, state)) is not None:
+        return sample_on(place, read, int(shots))
     small = read.reduced(None)
     found, wires = None, small.program.num_qubits
     if wires > FEW_WIRES and not small.program.loads:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
+from jax.sharding import Mesh
 
 from qmljax._circuit import readout
 from qmljax._circuit.noisy import parse_noisy
@@ -17,6 +18,8 @@ from qmljax._models.backend import HasExpectation, HasProbabilities, check_backe
 from qmljax._models.density import averaged
 from qmljax._models.interpret import interpretation
 from qmljax._models.on_backend import BackendQNN
+from qmljax._models.on_mesh import qnn_on
+from qmljax._models.place import check_place
 from qmljax._models.positions import split
 from qmljax._models.protocols import MeasuredModel, Model
 from qmljax._models.qnn import EstimatorQNN, SamplerQNN, Source
@@ -30,6 +33,8 @@ def estimator_qnn(
     inputs: Sequence[Any],
     weights: Sequence[Any] | None = None,
     backend: None = None,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
 ) -> Model: ...
@@ -41,6 +46,8 @@ def estimator_qnn(
     inputs: Sequence[Any],
     weights: Sequence[Any] | None = None,
     backend: HasExpectation,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
 ) -> MeasuredModel: ...
@@ -51,6 +58,8 @@ def estimator_qnn(
     inputs: Sequence[Any],
     weights: Sequence[Any] | None = None,
     backend: HasExpectation | None = None,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
 ) -> Model:
@@ -65,6 +74,8 @@ def estimator_qnn(
             in the order of the circuit.
         backend: What executes the circuit: an object with `expectation(circuit, observables)`, which returns a function
             like that of `qmljax.expectation`. Default: the simulator.
+        mesh: Devices that hold each state together, as for `expectation`; a batch lies on the axes that hold none.
+        state: As for `expectation`.
         memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
             the batch alone take more, it is computed by parts.
         compile: As for `expectation`.
@@ -98,6 +109,8 @@ def estimator_qnn(
         "source": Source(circuit, read.observables),
     }
     shape = (len(read.observables),)
+    if (place := check_place(mesh, state, backend)) is not None:
+        return qnn_on(place, read, ins, ws, shape, None, about)
     if backend is not None:
         check_backend(backend, "expectation")
         return BackendQNN(program, ins, ws, shape, backend.expectation(circuit, each), None, **about)
@@ -116,6 +129,8 @@ def sampler_qnn(
     interpret: Callable[[int], int | tuple[int, ...]] | None = None,
     output_shape: int | tuple[int, ...] | None = None,
     backend: None = None,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
 ) -> Model: ...
@@ -128,6 +143,8 @@ def sampler_qnn(
     interpret: Callable[[int], int | tuple[int, ...]] | None = None,
     output_shape: int | tuple[int, ...] | None = None,
     backend: HasProbabilities,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
 ) -> MeasuredModel: ...
@@ -139,6 +156,8 @@ def sampler_qnn(
     interpret: Callable[[int], int | tuple[int, ...]] | None = None,
     output_shape: int | tuple[int, ...] | None = None,
     backend: HasProbabilities | None = None,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
     memory: int = MEMORY,
     compile: bool | None = None,
 ) -> Model:
@@ -156,6 +175,8 @@ def sampler_qnn(
             gives.
         backend: What executes the circuit: an object with `probabilities(circuit, qubits)`, which returns a function
             like that of `qmljax.probabilities`. Default: the simulator.
+        mesh: Devices that hold each state together, as for `expectation`; a batch lies on the axes that hold none.
+        state: As for `expectation`.
         memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
             the batch alone take more, it is computed by parts.
         compile: As for `expectation`.
@@ -188,6 +209,8 @@ def sampler_qnn(
         "normalised": True,
         "source": Source(circuit, ()),
     }
+    if (place := check_place(mesh, state, backend)) is not None:
+        return qnn_on(place, read, ins, ws, shape, index, about)
     if backend is not None:
         check_backend(backend, "probabilities")
         if program.is_dynamic:

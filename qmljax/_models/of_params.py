@@ -11,6 +11,7 @@ from jax import Array
 from qmljax._circuit.program import Program
 from qmljax._engine.plan import plan
 from qmljax._engine.run import run
+from qmljax._meshes import on_mesh
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import FIRST, Compiled, size
@@ -44,7 +45,8 @@ class OfParams(Compiled):
         if self.program.loads:
             check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         calls = self._calls
-        if self.compile is None and calls.counts.get((params.shape,)) == FIRST:  # soonest: no call may cost more
+        # Soonest, since no call may cost more.
+        if self.compile is None and calls.counts.get((params.shape,)) == FIRST and not on_mesh(params):
             return calls.run(params)
         return self._answer(params)
 

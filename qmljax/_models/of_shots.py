@@ -15,7 +15,7 @@ from jax import Array, lax
 from qmljax._circuit.program import Program, Table
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal, sample_index
-from qmljax._engine.plan import MEMORY, plan
+from qmljax._engine.plan import MEMORY, devices, plan
 from qmljax._engine.readings import (
     StringSums,
     misread,
@@ -24,6 +24,7 @@ from qmljax._engine.readings import (
 )
 from qmljax._engine.run import run
 from qmljax._engine.state import square
+from qmljax._meshes import on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part
 from qmljax._models.by_name import parameters
@@ -97,6 +98,7 @@ class OfShots:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(on_meshes, leading=lambda key, errors, *given: rows(*given), skip=2)
 def _measured(measurement: Measurement, positions: Any, key: Array, errors: Any, *given: Array) -> Array:
     dtype = jnp.result_type(*given)
     errors = None if errors is None else jnp.asarray(errors, dtype)
@@ -113,6 +115,7 @@ def _strings(measurement: Measurement, positions: Any, key: Array, errors: Any, 
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(on_meshes, leading=lambda key, errors, *given: rows(*given), skip=3)
 def _with_std(
     measurement: Measurement, positions: Any, merge: Merge | None, key: Array, errors: Any, *given: Array
 ) -> tuple[Array, Array]:
@@ -133,6 +136,7 @@ def _variance(measurement: Measurement, values: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(on_meshes, leading=lambda key, errors, *given: rows(*given), skip=3)
 def _slopes(
     measurement: Measurement, positions: Any, wrt: int, key: Array, errors: Any, *given: Array
 ) -> tuple[Array, Array]:
@@ -188,7 +192,7 @@ def _exact(measurement: Measurement, program: Program, errors: Any, params: Arra
 
     rows = params.reshape(math.prod(batch), params.shape[-1])
     size = max(1, MEMORY // (16 * params.dtype.itemsize << program.num_qubits))  # running states takes some copies
-    values = each(rows) if len(rows) <= size else in_parts(each, rows, size)
+    values = each(rows) if len(rows) <= size * devices() else in_parts(each, rows, size)
     return values.reshape(*batch, values.shape[-1])
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from qmljax._circuit.program import Table
+from qmljax._meshes import mesh_of, on_meshes
 from qmljax._models.backend import Part, of_parts
 from qmljax._models.interpret import Merge, interpreted
 from qmljax._models.qnn import QNN
@@ -38,7 +40,10 @@ class BackendQNN(QNN):
         Returns:
             Of shape (..., *output_shape), in the dtype of the arguments.
         """
-        return self._trace(*self._arguments(weights, x))  # what compiles it is the caller's `jit`, if there is one
+        weights, x = self._arguments(weights, x)
+        if mesh_of((weights, x)) is not None:
+            return jax.jit(on_meshes(self._trace))(weights, x)
+        return self._trace(weights, x)  # what compiles it is the caller's `jit`, if there is one
 
     def _size(self) -> dict[str, int]:
         return {"qubits": self.program.num_qubits}

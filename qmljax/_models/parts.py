@@ -8,12 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._engine.plan import devices
+
 
 def in_parts(function: Callable[[Array], Array], rows: Array, size: int) -> Array:
-    """A function of rows (N, ...) -> (N, ...), of `size` rows at a time; a gradient computes each part again."""
+    """A function of rows (N, ...) -> (N, ...), `size` of a device's at a time; a gradient computes each part again.
+
+    A part takes rows from everywhere, a power of two if they are of one device, as far as is known: where devices have
+    rows of their own, all have a share of it.
+    """
+    many = devices()
+    size = size * many if many > 1 else 1 << size.bit_length() - 1
     padded = jnp.pad(rows, ((0, -len(rows) % size), *((0, 0),) * (rows.ndim - 1)), mode="edge")
-    out = lax.map(jax.checkpoint(function), padded.reshape(-1, size, *rows.shape[1:]))
-    return out.reshape(-1, *out.shape[2:])[: len(rows)]
+    out = lax.map(jax.checkpoint(function), padded.reshape(size, -1, *rows.shape[1:]).swapaxes(0, 1))
+    return out.swapaxes(0, 1).reshape(-1, *out.shape[2:])[: len(rows)]
 
 
 def room(samples: int) -> int:

@@ -24,9 +24,13 @@ class Postselected(OfParams):
     single: bool
 
     def _of(self, params: Array) -> Array:
-        read = expectations(self.observables, self._state(params))
-        probability = read[-1:]
-        possible = probability > IMPOSSIBLE * np.finfo(probability.dtype).eps ** 2
-        values = read[:-1] / jnp.where(possible, probability, jnp.ones_like(probability))
-        values = jnp.where(possible, values, jnp.full_like(values, np.nan))
+        values = conditional(expectations(self.observables, self._state(params)))
         return values[0] if self.single else values
+
+
+def conditional(read: Array) -> Array:
+    """Values (observables, *batch), the last being a probability, as those of the others where that is met."""
+    probability = read[-1:]
+    possible = probability > IMPOSSIBLE * np.finfo(probability.dtype).eps ** 2
+    values = read[:-1] / jnp.where(possible, probability, jnp.ones_like(probability))
+    return jnp.where(possible, values, jnp.full_like(values, np.nan))

@@ -15,7 +15,7 @@ from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program, Table
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal
-from qmljax._engine.plan import plan
+from qmljax._engine.plan import devices, plan
 from qmljax._engine.run import run
 from qmljax._engine.state import square
 from qmljax._models.arguments import check_amplitudes, real_array
@@ -123,7 +123,7 @@ class QNN(Compiled):
         if not batch:
             return self._outputs(weights, x).reshape(self.output_shape)
         state = 2 * dtype.itemsize << self.program.num_qubits
-        if len(x) * state <= self.memory or len(x) == 1:
+        if len(x) * state <= self.memory * devices() or len(x) == 1:
             out = self._outputs(weights, x)
         else:  # running a batch of states takes some copies of them
             out = in_parts(lambda some: self._outputs(weights, some), x, max(1, self.memory // (4 * state)))

@@ -17,6 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from qmljax._engine.any_circuit import rounded
+from qmljax._meshes import on_meshes
 from qmljax._models.questions import ROWS, At, Question
 
 COPIES = 8  # of the states, which reading them takes
@@ -24,7 +25,7 @@ WORK = 1 << 20  # amplitudes times levels times rows of a call: above, a program
 
 
 def known(arrays: Sequence[Any]) -> bool:
-    """Whether the numbers are there, on the default device, and no more than one derivative is being taken."""
+    """Whether the numbers are there, on the default device and no mesh, and one derivative at most is being taken."""
     for array in arrays:
         if isinstance(array, jax.core.Tracer):
             array = getattr(array, "primal", array)
@@ -32,7 +33,8 @@ def known(arrays: Sequence[Any]) -> bool:
                 return False
         if isinstance(array, jax.Array) and array.devices() != {jax.devices()[0]}:
             return False
-    return not isinstance(_here.bind(), jax.core.Tracer)  # not within `jax.jit`
+    here = jax.sharding.get_abstract_mesh().empty
+    return here and not isinstance(_here.bind(), jax.core.Tracer)  # not within `jax.jit`
 
 
 def numbers(array: Any) -> np.ndarray:
@@ -61,6 +63,7 @@ def answer(question: Question, *arrays: Any) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=0)
+@functools.partial(on_meshes, skip=1)
 def _traced(question: Question, *arrays: Array) -> Array:
     return question.traced(*arrays)
 

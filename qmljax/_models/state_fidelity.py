@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from qmljax._circuit.parse import check_circuit
 from qmljax._circuit.program import Program
 from qmljax._models import shared
+from qmljax._models.amplitudes import statevector
 from qmljax._models.arguments import check_amplitudes, check_compile
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
-from qmljax._models.functions import Statevector, statevector
+from qmljax._models.on_mesh import FidelityOnMesh
 from qmljax._models.parts import cut
+from qmljax._models.place import check_place
 from qmljax._models.questions import Question, of_amplitudes
 from qmljax._models.shared import fit
 
@@ -26,8 +30,8 @@ from qmljax._models.shared import fit
 class Fidelity(Compiled):
     """`f(params_a, params_b)`: (..., P_a) and (..., P_b) -> fidelities (...)."""
 
-    left: Statevector
-    right: Statevector
+    left: Any  # Statevector
+    right: Any
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -87,12 +91,21 @@ def _overlap(left: Array, right: Array) -> Array:
     return overlap.real**2 + overlap.imag**2
 
 
-def fidelity(circuit_a: Any, circuit_b: Any, *, compile: bool | None = None) -> Fidelity:
+def fidelity(
+    circuit_a: Any,
+    circuit_b: Any,
+    *,
+    mesh: Mesh | None = None,
+    state: str | Sequence[str] | None = None,
+    compile: bool | None = None,
+) -> Fidelity | FidelityOnMesh:
     """The function that gives the fidelity of the states of two circuits: ``|<psi_a|psi_b>|**2``.
 
     Args:
         circuit_a: A `QuantumCircuit`, or anything else that `parse` takes.
         circuit_b: Another, on as many qubits.
+        mesh: Devices that hold the states together, as for `expectation`.
+        state: As for `expectation`.
         compile: As for `expectation`.
 
     Returns:
@@ -111,10 +124,14 @@ def fidelity(circuit_a: Any, circuit_b: Any, *, compile: bool | None = None) -> 
     """
     check_circuit(circuit_a, "circuit_a")
     check_circuit(circuit_b, "circuit_b")
-    left, right = statevector(circuit_a), statevector(circuit_b)
+    place = check_place(mesh, state)
+    left, right = (statevector(circuit, mesh=mesh, state=state) for circuit in (circuit_a, circuit_b))
     if left.program.num_qubits != right.program.num_qubits:
         raise ValueError(
             "The circuits must act on as many qubits as each other, but have "
             f"{left.program.num_qubits} and {right.program.num_qubits}."
         )
-    return Fidelity(left, right, compile=check_compile(compile))
+    check_compile(compile)
+    if place is not None:
+        return FidelityOnMesh((left.program, right.program), place)
+    return Fidelity(left, right, compile=compile)

@@ -16,11 +16,12 @@ from qmljax._circuit.frames import Signed, signed
 from qmljax._circuit.pauli_basis import probabilities
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal
-from qmljax._engine.plan import plan
+from qmljax._engine.plan import devices, plan
 from qmljax._engine.readings import StringSums, misread, misread_bits, observables_of, with_parts
 from qmljax._engine.run import run
 from qmljax._engine.state import square
 from qmljax._engine.trajectories import Draws, draw, mean, standard_error, without_slope
+from qmljax._meshes import on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part, of_parts
 from qmljax._models.by_name import parameters
@@ -163,6 +164,7 @@ def _filled(draws: Draws) -> Draws:
 
 
 @functools.partial(jax.jit, static_argnums=0)
+@functools.partial(on_meshes, leading=lambda draws, readout, params: rows(params), skip=1)
 def _run(followed: Followed, draws: Draws, readout: Any, params: Array) -> tuple[Array, ...]:
     question, dtype, batch = followed.question, params.dtype, params.shape[:-1]
     state = 4 * 2 * dtype.itemsize << question.noisy.program.num_qubits
@@ -182,13 +184,13 @@ def _run(followed: Followed, draws: Draws, readout: Any, params: Array) -> tuple
             return jnp.moveaxis(values, -1, 0)
 
         size = max(1, question.memory // (state * max(1, len(points))))
-        values = some(signs) if count <= size else in_parts(some, signs, size)
+        values = some(signs) if count <= size * devices() else in_parts(some, signs, size)
         values = jnp.moveaxis(values, 0, -1)
         found = [mean(values, draws), *([standard_error(values, draws)] if followed.with_std else ())]
         return jnp.stack(found, axis=1)
 
     size = max(1, question.memory // (state * count))
-    out = each(rows) if len(rows) <= size else in_parts(each, rows, size)
+    out = each(rows) if len(rows) <= size * devices() else in_parts(each, rows, size)
     return tuple(out[:, k].reshape(*batch, *out.shape[2:]) for k in range(out.shape[1]))
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from qmljax import _files
 from qmljax._training.leaves import Run, as_numpy, like
+from qmljax._training.places import Places
 from qmljax._training.stops import Standing
 from qmljax._training.watch import Watch
 
@@ -23,8 +25,10 @@ class Checkpoint:
 
     KIND = "checkpoint"
 
-    def __init__(self, path: str | os.PathLike, run: Run, watch: Watch, settings: tuple[Any, ...]) -> None:
-        self.path, self.run, self.watch = pathlib.Path(path), run, watch
+    def __init__(
+        self, path: str | os.PathLike, run: Run, watch: Watch, settings: tuple[Any, ...], places: Places
+    ) -> None:
+        self.path, self.run, self.watch, self.places = pathlib.Path(path), run, watch, places
         self.failing = False
         self.fingerprint = _digest((run, settings))
         self.next = 0.0  # when to write again
@@ -34,7 +38,7 @@ class Checkpoint:
 
         The losses go into `history`.
         """
-        if not self.path.exists():
+        if not self._exists():
             self._start(history[..., :0])
             return self.run, 0, (self.run, 0)
         header, arrays = _files.read(self.path, self.KIND)
@@ -82,9 +86,7 @@ class Checkpoint:
                 f"`checkpoint` must be a file in a folder that exists, but there is no folder {str(self.path.parent)!r}"
                 f" for {self.path.name!r}. Make it first, with pathlib.Path.mkdir, or give another name."
             )
-        try:
-            self._write(self.run, (self.run, 0), history)
-        except OSError as error:
+        if (error := self._write(self.run, (self.run, 0), history)) is not None:
             raise type(error)(
                 error.errno,
                 f"`checkpoint` must be a file that can be written, but is not: {error.strerror}. Give another name",
@@ -94,12 +96,10 @@ class Checkpoint:
     def save(self, run: Run, earlier: tuple[Run, int], history: np.ndarray, now: bool = False) -> None:
         """Writes the file, unless it was written a moment ago; that it cannot be written is only a warning."""
         begun = time.monotonic()
-        if begun < self.next and not now:
+        if self.places.agree(begun < self.next and not now):
             return
-        try:
-            self._write(run, earlier, history)
-            self.failing = False
-        except OSError as error:
+        error = self._write(run, earlier, history)
+        if error is not None:
             if not self.failing or now:
                 warnings.warn(
                     f"The checkpoint {str(self.path)!r} could not be written at step {history.shape[-1]}: "
@@ -108,11 +108,22 @@ class Checkpoint:
                     RuntimeWarning,
                     stacklevel=4,
                 )
-            self.failing = True
+        self.failing = error is not None
         end = time.monotonic()
         self.next = end + (end - begun) / WRITING
 
-    def _write(self, run: Run, earlier: tuple[Run, int], history: np.ndarray) -> None:
+    def _exists(self) -> bool:
+        """Whether there is a file, which all processes see."""
+        there = self.path.exists()
+        if self.places.spans and len(set(multihost_utils.process_allgather(np.array(there)).ravel().tolist())) > 1:
+            raise ValueError(
+                f"`checkpoint` must be a file that all processes see, but only some see {str(self.path)!r}. Give one "
+                "on a file system that they share."
+            )
+        return there
+
+    def _write(self, run: Run, earlier: tuple[Run, int], history: np.ndarray) -> OSError | None:
+        """Writes the file, as the first of all processes; returns the error if it cannot be written."""
         watch = self.watch
         best = run[0] if watch.best_weights is None else watch.best_weights
         arrays = _flatten((run, earlier[0], best)) | {"history": history, "visits": np.array(watch.visits, int)}
@@ -121,7 +132,15 @@ class Checkpoint:
         if (validation := watch.validations()) is not None:
             arrays["validation"] = validation
         final = watch.stopped if watch.stopped in ("patience", "convergence", "nan") else None
-        _files.write(self.path, self.KIND, {"fingerprint": self.fingerprint, "stopped": final}, arrays)
+        fault: OSError | None = None
+        if not self.places.spans or jax.process_index() == 0:
+            try:
+                _files.write(self.path, self.KIND, {"fingerprint": self.fingerprint, "stopped": final}, arrays)
+            except OSError as error:
+                fault = error
+        if self.places.agree(fault is not None) and fault is None:
+            fault = OSError(None, "the first process could not write it")
+        return fault
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
@@ -141,6 +160,17 @@ def _digest(tree: Any) -> str:
     leaves, structure = jax.tree.flatten(tree)
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
+        if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+            digest.update(_digest_of_processes(leaf))
+            continue
         array = np.ascontiguousarray(as_numpy(leaf))
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()
+
+
+def _digest_of_processes(array: jax.Array) -> bytes:
+    """The same on all processes, each of which reads what it holds."""
+    own = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    for shard in sorted(array.addressable_shards, key=lambda shard: shard.device.id):
+        own.update(f"{shard.index}".encode() + np.asarray(shard.data).tobytes())
+    return multihost_utils.process_allgather(np.frombuffer(own.digest(), np.uint8)).tobytes()

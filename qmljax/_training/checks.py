@@ -76,12 +76,17 @@ def _arrays(data: Any, name: str, own_data: bool) -> tuple[Array, ...]:
     placed = [jnp.asarray(array) for array in arrays]
     for k, array in enumerate(placed):
         if jnp.issubdtype(array.dtype, jnp.inexact) and not jnp.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(np.asarray(array, complex)))[0][0])
             raise ValueError(
-                f"`{name}` must be finite, but {name}[{k}] has NaN or infinity in row {row}. Leave such rows out, or "
-                "fill them in."
+                f"`{name}` must be finite, but {name}[{k}] has NaN or infinity{_first_row(array)}. Leave such rows "
+                "out, or fill them in."
             )
     return tuple(placed)
+
+
+def _first_row(array: Array) -> str:
+    if not array.is_fully_addressable:
+        return ""
+    return f" in row {int(np.argwhere(~np.isfinite(np.asarray(array, complex)))[0][0])}"
 
 
 def check_optimizer(optimizer: Any) -> None:

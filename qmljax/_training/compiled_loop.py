@@ -16,11 +16,18 @@ from qmljax._training.checks import shapes_of
 from qmljax._training.computations import Computation, Traced, fresh, jit_of_computations, trace
 from qmljax._training.ensemble import of_members
 from qmljax._training.leaves import Run
+from qmljax._training.places import Places, set_mesh_of
 
 NOISE = 0x6E6F6973  # keeps the keys of losses apart from those of batches
 
 
-@functools.partial(jit_of_computations, static_argnames=("program", "batch_size", "own_data", "keyed"))
+def run_steps(run: Run, *, data: tuple[Array, ...], **about: Any) -> tuple[Run, Array]:
+    """Some steps, as `take_steps` takes them, where the data lie."""
+    with set_mesh_of(run, data):
+        return take_steps(run, data=data, **about)
+
+
+@functools.partial(jit_of_computations, static_argnames=("program", "batch_size", "own_data", "keyed", "places"))
 def take_steps(
     run: Run,
     losses: Array,
@@ -33,6 +40,7 @@ def take_steps(
     batch_size: int | None,
     own_data: bool,
     keyed: bool,
+    places: Places,
 ) -> tuple[Run, Array]:
     """`count` steps from step `start` on: the new run, and `losses` with the first `count` of them set.
 
@@ -44,7 +52,7 @@ def take_steps(
     batches = samples // (batch_size or samples)  # in an epoch
 
     def shuffled(epoch: Array) -> Array:
-        return jax.random.permutation(jax.random.fold_in(key, epoch), samples)
+        return places.order(jax.random.fold_in(key, epoch), samples)
 
     def step(k: Any, carry: Any) -> Any:
         run, losses, order = carry
@@ -52,8 +60,7 @@ def take_steps(
         if batch_size is not None:
             epoch, place = jnp.divmod(start + k, batches)
             order = lax.cond(place == 0, lambda: shuffled(epoch), lambda: order)
-            chosen = lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
-            rows = tuple(d[:, chosen] if own_data else d[chosen] for d in data)
+            rows = places.take(data, order, place, batch_size, axis)
         if keyed:
             own = jax.random.fold_in(jax.random.fold_in(key, NOISE), start + k)
             rows = (keys_of(own, losses.shape[1:]), *rows)

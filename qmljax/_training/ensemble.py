@@ -13,6 +13,7 @@ from jax import Array
 from qmljax._training.checks import check_own_data, refuse_ambiguous
 from qmljax._training.computations import Computation, jit_of_computations
 from qmljax._training.leaves import is_key
+from qmljax._training.places import set_mesh_of
 
 
 def of_members(function: Callable, ensemble: bool, own_data: bool = False, keyed: bool = False) -> Callable:
@@ -29,9 +30,14 @@ def of_members(function: Callable, ensemble: bool, own_data: bool = False, keyed
     return lambda weights, *data: jax.vmap(lambda w: function(w, *data))(weights)
 
 
-@functools.partial(jit_of_computations, static_argnames=("program",))
 def losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Computation) -> Array:
     """The loss, (), or those of all members, (R,)."""
+    with set_mesh_of(weights, data):
+        return _losses_of(weights, data, lifted, program)
+
+
+@functools.partial(jit_of_computations, static_argnames=("program",))
+def _losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Computation) -> Array:
     return program(lifted, weights, data)[0]
 
 
@@ -83,6 +89,11 @@ def _is_ensemble(loss: Callable[..., Array], weights: Any, rows: tuple[Array, ..
 
 def first_state(optimizer: optax.GradientTransformation, weights: Any, members: tuple[int, ...]) -> Any:
     """The optimiser's first state; members of an ensemble have their own injected hyperparameters and random keys."""
+    with set_mesh_of(weights):
+        return _first_state(optimizer, weights, members)
+
+
+def _first_state(optimizer: optax.GradientTransformation, weights: Any, members: tuple[int, ...]) -> Any:
     if not members:
         return optimizer.init(weights)
     own = jnp.arange(members[0])

@@ -31,11 +31,12 @@ from qmljax._training.checks import (
     check_weights,
     takes_key,
 )
-from qmljax._training.compiled_loop import keys_of, take_steps, trace_step
+from qmljax._training.compiled_loop import keys_of, run_steps, trace_step
 from qmljax._training.computations import fresh, trace
 from qmljax._training.ensemble import first_state, losses_of, members_of, of_members
-from qmljax._training.leaves import Run
+from qmljax._training.leaves import Run, as_numpy
 from qmljax._training.minimize import minimize
+from qmljax._training.places import Places, arranged
 from qmljax._training.result import FitResult
 from qmljax._training.stops import settle
 from qmljax._training.watch import Watch
@@ -154,16 +155,14 @@ def fit(
     axis = 1 if own_data else 0
     check_counts(data[0].shape[axis] if data else 0, steps, batch_size, key, patience, min_delta, convergence)
     check_scipy(optimizer, tol, bounds, options)
+    places, weights, data, validation = arranged(weights, data, validation, batch_size, axis)
     keyed, given = takes_key(loss, key), loss
     key = jax.random.key(0) if key is None else key  # unused without batches
     loss = fresh(functools.partial(loss, key=key) if keyed else loss)
-    rows = tuple((d[:, :batch_size] if own_data else d[:batch_size]) if batch_size else d for d in data)
+    rows = tuple(places.batch(d, batch_size, axis) if batch_size else d for d in data)
     members, dtype = members_of(loss, weights, rows, ensemble, own_data)
     static = {"ensemble": bool(members), "own_data": bool(own_data)}
-    evaluate = None
-    if validation is not None:
-        held = trace(of_members(loss, **static), weights, *validation)
-        evaluate = functools.partial(losses_of, data=validation, lifted=held.lifted, program=held.program)
+    evaluate = _evaluation(of_members(loss, **static), weights, validation)
     watch = Watch(members, evaluate, patience, min_delta, convergence, callback)
     if isinstance(optimizer, str):
         check_no_batches(optimizer, members, batch_size, opt_state, checkpoint)
@@ -172,18 +171,28 @@ def fit(
             weights, seen, report = minimize(loss, weights, data, optimizer, steps, watch, rules)
         return watch.result(weights, np.array(seen, dtype), report)
     check_optimizer(optimizer)
-    run = weights, check_state(opt_state, functools.partial(first_state, optimizer, members=members), weights)
+    first = functools.partial(first_state, optimizer, members=members)
+    run = weights, places.everywhere(check_state(opt_state, first, weights))
     keys = (keys_of(key, members),) if keyed else ()
     step = trace_step(given if keyed else loss, optimizer, run, (*keys, *rows), **static, keyed=keyed)
     settings = data, validation, batch_size, key, patience, min_delta, convergence, bool(own_data)
-    file = None if checkpoint is None else Checkpoint(checkpoint, run, watch, settings)
+    file = None if checkpoint is None else Checkpoint(checkpoint, run, watch, settings, places)
     visit = max(1, min(math.ceil(steps / VISITS), patience or steps))
-    about = {"lifted": step.lifted, "program": step.program, "batch_size": batch_size, "own_data": bool(own_data)}
-    about |= {"keyed": keyed, "losses": np.zeros((max(visit, LOSSES), *members), dtype), "data": data}
-    advance = functools.partial(take_steps, key=key, **about)
+    losses = places.losses(np.zeros((max(visit, LOSSES), *members), dtype), weights)
+    about: dict[str, Any] = {"lifted": step.lifted, "program": step.program, "losses": losses, "data": data}
+    about |= {"batch_size": batch_size, "own_data": bool(own_data), "keyed": keyed, "places": places}
+    advance = functools.partial(run_steps, key=key, **about)
     history = np.zeros((*members, steps), dtype)
-    run, done = _train(run, history, advance, visit, watch, file, progress)
+    run, done = _train(run, history, advance, visit, watch, file, progress, places)
     return watch.result(run[0], history[..., :done], run[1])
+
+
+def _evaluation(loss: Callable, weights: Any, validation: tuple[Array, ...] | None) -> Callable[[Any], Array] | None:
+    """The loss of weights on validation data, if there are such."""
+    if validation is None:
+        return None
+    held = trace(loss, weights, *validation)
+    return functools.partial(losses_of, data=validation, lifted=held.lifted, program=held.program)
 
 
 class _Pace:
@@ -211,6 +220,7 @@ def _train(
     watch: Watch,
     file: Checkpoint | None,
     progress: bool,
+    places: Places,
 ) -> tuple[Run, int]:
     """All steps that are left, a visit after every `visit` of them: the run then, and its step.
 
@@ -223,10 +233,10 @@ def _train(
         try:
             while done < steps and watch.stopped is None:
                 seen = min((done // visit + 1) * visit, steps)  # the next visit
-                until = min(seen, done + pace.steps)
+                until = min(seen, done + int(places.agree(pace.steps)))
                 pace.start()
                 reached, losses = advance(run, start=done, count=until - done)
-                history[..., done:until] = np.moveaxis(np.asarray(losses)[: until - done], 0, -1)
+                history[..., done:until] = np.moveaxis(as_numpy(losses)[: until - done], 0, -1)
                 pace.end(until - done)
                 before, taken = (run, done), history[..., :until]
                 reached, now, until = settle(

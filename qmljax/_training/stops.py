@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from qmljax._training.ensemble import choose
-from qmljax._training.leaves import Run
+from qmljax._training.leaves import Run, as_numpy
 
 BLOCK = 1 << 20  # numbers that the windows of one look may hold
 
@@ -96,7 +96,7 @@ def settle(
     death = np.where(finite.all(axis=-1), until, since + finite.argmin(axis=-1))  # the first loss that is not finite
     sound = death == until
     for leaf in jax.tree.leaves(after[0]):
-        sound = sound & np.isfinite(np.asarray(leaf)).reshape(*going.shape, -1).all(axis=-1)
+        sound = sound & np.isfinite(as_numpy(leaf)).reshape(*going.shape, -1).all(axis=-1)
     stop = np.full(going.shape, -1) if window is None else converged_at(history, since, window)
     # The weights after the last step must be finite, too, which the next loss tells.
     converged = going & (stop >= 0) & ((stop < death) | sound)

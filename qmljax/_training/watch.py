@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 
 from qmljax._training.ensemble import choose
+from qmljax._training.leaves import as_numpy
 from qmljax._training.result import FitResult
 from qmljax._training.stops import Standing, standing
 
@@ -44,7 +45,7 @@ class Watch:
         since, done = self.visits[-1] if self.visits else 0, history.shape[-1]
         score, best = _recent(history[..., since:], now), (self.best, self.best_at, self.best_weights)
         if self.evaluate is not None:
-            score = np.asarray(self.evaluate(weights))
+            score = as_numpy(self.evaluate(weights))
         if self.patience is not None:
             best = self._compared(weights, score, done)
         last = history[..., -1]

@@ -12,10 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.sharding import PartitionSpec
 
+from qmljax import _meshes
 from qmljax._checks import check_array, shown
-from qmljax._meshes import spread
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,9 +48,9 @@ def check_points(value: Any, name: str, what: str) -> Any:
 
 def on_meshes(function: Callable[P, R]) -> Callable[P, R]:
     """A function of kernel matrices to numbers, on Explicit axes, too."""
-    return spread(function, lambda rows: PartitionSpec())
+    return _meshes.on_meshes(function, lambda *given: ())
 
 
 def matrix_on_meshes(function: Callable[P, R]) -> Callable[P, R]:
     """A function of a kernel matrix to another, whose rows lie as those of the first do."""
-    return spread(function, lambda rows: rows)
+    return _meshes.on_meshes(function, lambda gram, *others: gram[:1])

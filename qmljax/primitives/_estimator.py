@@ -23,9 +23,11 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 from qmljax._circuit.observables import Observable, observable
 from qmljax._circuit.program import Program
 from qmljax._circuit.readout import of_observables
+from qmljax._models.amplitudes import statevector
 from qmljax._models.density import OfDensity
-from qmljax._models.functions import expectation, statevector
+from qmljax._models.functions import expectation
 from qmljax._models.of_params import OfParams
+from qmljax._models.on_mesh import OnMesh
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
 
 MANY = 64  # different observables of a pub, from which on they are not compiled; a heuristic
@@ -156,7 +158,7 @@ def _resets(circuit: QuantumCircuit) -> int:
 class _Task(NamedTuple):
     """A pub, read: which parameters and which observable each element has."""
 
-    function: OfParams | OfDensity | None  # None: there are no elements
+    function: OfParams | OnMesh | OfDensity | None  # None: there are no elements
     params: np.ndarray  # (B, P)
     row: np.ndarray  # of `params`, for each element
     column: np.ndarray  # of what `function` gives, for each element
@@ -189,12 +191,12 @@ def _operator(o: Observable) -> SparsePauliOp:
 
 
 @functools.lru_cache(maxsize=256)
-def _expectation(program: Program, observables: tuple[Observable, ...]) -> OfParams | OfDensity:
+def _expectation(program: Program, observables: tuple[Observable, ...]) -> OfParams | OnMesh | OfDensity:
     return expectation(program, list(observables))
 
 
 @functools.lru_cache(maxsize=256)
-def _statevector(program: Program) -> OfParams | OfDensity:
+def _statevector(program: Program) -> OfParams | OnMesh | OfDensity:
     return statevector(program)
 
 

@@ -24,6 +24,7 @@ from qmljax._engine.outcomes import added_up
 from qmljax._models.density import OfDensity
 from qmljax._models.functions import probabilities
 from qmljax._models.of_params import OfParams
+from qmljax._models.on_mesh import OnMesh
 from qmljax.primitives._run import Job, Programs, batches, check_number, check_seed, rows
 
 MAX_OUTCOMES = 1 << 32  # of one pub, in one call: 32 GiB
@@ -173,7 +174,7 @@ class Sampler(BaseSamplerV2):
 class _Task(NamedTuple):
     """A pub, read: its element is drawn from the distribution `function(params)[row]`."""
 
-    function: OfParams | OfDensity | None  # None: nothing is measured
+    function: OfParams | OnMesh | OfDensity | None  # None: nothing is measured
     params: np.ndarray  # (B, P)
     row: np.ndarray
     registers: dict[str, list[int | None]]  # which bit of an outcome each bit of a register is; None for 0
@@ -204,12 +205,12 @@ def _task(pub: SamplerPub, programs: Programs) -> _Task | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _function(program: Program, qubits: tuple[int, ...]) -> OfParams | OfDensity:
+def _function(program: Program, qubits: tuple[int, ...]) -> OfParams | OnMesh | OfDensity:
     return probabilities(program, qubits)
 
 
 @functools.lru_cache(maxsize=256)
-def _of_clbits(program: Program, clbits: tuple[int, ...]) -> OfParams | OfDensity:
+def _of_clbits(program: Program, clbits: tuple[int, ...]) -> OfParams | OnMesh | OfDensity:
     return probabilities(program, clbits=clbits)
 
 

@@ -9,8 +9,8 @@ from sklearn.gaussian_process import kernels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qmljax._circuit.parse import parse
+from qmljax._models.amplitudes import statevector
 from qmljax._models.compiled import Compiled
-from qmljax._models.functions import statevector
 from qmljax._models.kernels.projected import projected_kernel
 from qmljax._models.positions import features_and_weights
 from qmljax._models.protocols import Kernel

@@ -3,9 +3,6 @@
 The file runs itself in a process with two virtual devices.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import jax
@@ -18,6 +15,7 @@ from qiskit.circuit import Parameter
 from qiskit.circuit.library import UnitaryGate
 
 import qmljax as qj
+from tests.devices import run_with_devices
 
 W, X = 0.7, np.linspace(-1, 2, 4)
 A, B = Parameter("a"), Parameter("b")
@@ -67,7 +65,7 @@ CASES: dict[str, tuple[Callable[[], QuantumCircuit], str, Callable]] = {
     "toffoli": (toffoli, "ZII", lambda w, x: jnp.cos(w) * jnp.cos(x)),
 }
 # Whether `shard_map` checks what varies, and the bytes of states that a gradient may keep.
-MODES = [(name, True, memory) for name in CASES for memory in (1 << 29, 0)] + [("phase", False, 1 << 29)]
+MODES = [(name, check, memory) for name in CASES for check in (True, False) for memory in (1 << 29, 0)]
 
 
 def summed(function: Callable, check: bool) -> Callable:
@@ -81,11 +79,7 @@ def summed(function: Callable, check: bool) -> Callable:
 if jax.device_count() < 2:
 
     def test_in_a_process_with_two_devices():
-        env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-        env.pop("PYTEST_ADDOPTS", None)  # more -q would drop the count that is read below
-        command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", __file__]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0 and f"{len(MODES) + 2} passed" in done.stdout, done.stdout
+        run_with_devices(__file__, 2)
 
 else:
 

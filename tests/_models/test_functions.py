@@ -16,7 +16,7 @@ from qiskit.circuit.library import efficient_su2
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
 import qmljax as qj
-from qmljax._models import functions
+from qmljax._models import amplitudes
 
 OBSERVABLE = {1: SparsePauliOp(["X", "Y", "Z"], [0.7, -0.4, 0.3])}
 OBSERVABLE[2] = SparsePauliOp(["XY", "ZX", "IZ", "YY", "ZZ"], [0.7, -0.4, 0.3, 0.2, -0.6])
@@ -341,7 +341,7 @@ def test_anything_real_is_taken(params):
     ids=str,
 )
 def test_wrong_arguments_are_refused_before_tracing(params, error, message, monkeypatch):
-    monkeypatch.setattr(functions.Statevector, "_of", None)  # a trace would raise another error
+    monkeypatch.setattr(amplitudes.Statevector, "_of", None)  # a trace would raise another error
     f = qj.statevector(CIRCUITS["complex"])
     with pytest.raises(error, match=message):
         f(params)
@@ -420,8 +420,8 @@ def test_builders_are_values():
 
 def test_equal_builders_share_one_trace(monkeypatch):
     traces = []
-    original = functions.Statevector._of
-    monkeypatch.setattr(functions.Statevector, "_of", lambda self, p: traces.append(p.shape) or original(self, p))
+    original = amplitudes.Statevector._of
+    monkeypatch.setattr(amplitudes.Statevector, "_of", lambda self, p: traces.append(p.shape) or original(self, p))
     fresh = Parameter("only in this test")
 
     def build() -> Callable:

@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
-from qmljax._meshes import spread
+from qmljax._meshes import on_meshes
 from qmljax._models.compiled import Compiled
 
 Axes = tuple[str, ...]
@@ -187,7 +187,7 @@ def measured(function: Callable[..., Array]) -> Callable[..., Array]:
     """A function that asks a backend, of points on Explicit axes, too: it is given their numbers, if they are there."""
 
     def run(*arrays: Any) -> Array:
-        return spread(function, lambda rows: PartitionSpec())(*map(_fetched, arrays))
+        return on_meshes(function, lambda *given: ())(*map(_fetched, arrays))
 
     return run
 

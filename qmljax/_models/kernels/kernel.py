@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from qmljax._circuit.program import Program
-from qmljax._engine.plan import plan
+from qmljax._engine.plan import devices, plan
 from qmljax._engine.run import run
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.backend import Part
@@ -144,7 +144,7 @@ class BaseKernel(Compiled):
         Running a batch of states takes some copies of them.
         """
         size = max(1, self.memory // (copies * (2 * x.dtype.itemsize << self.program.num_qubits)))
-        if len(x) <= size:
+        if len(x) <= size * devices():
             return function(x, y)
         return in_parts(lambda both: function(both[:, 0], both[:, 1]), jnp.stack([x, y], axis=1), size)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax._meshes import spread
+from qmljax._meshes import on_meshes
 from qmljax._models.kernels.kernel import BaseKernel
 from qmljax._models.kernels.points import mirrored
 from qmljax._models.shots import Shots
@@ -47,7 +47,7 @@ class NoisyKernel(BaseKernel):
 
 
 def _measured(shots: int, key: Array, gram: Array, symmetric: bool) -> Array:
-    return spread(lambda gram: _drawn(shots, key, gram, symmetric), lambda rows: rows)(gram)
+    return on_meshes(lambda gram: _drawn(shots, key, gram, symmetric), lambda gram: gram[:1])(gram)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

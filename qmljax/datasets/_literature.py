@@ -1,7 +1,6 @@
-"""Data sets of the QML literature, generated from their definitions by an explicit seed.
+"""Data sets from their definitions: points `x` of shape (N, d), or states of shape (N, 2**n), and labels `y` (N,).
 
-Every function returns numpy arrays: points `x` of shape (N, d), or states of shape (N, 2**n), and labels `y` of shape
-(N,), -1 or 1, as many of each. Points are shuffled. The same seed gives the same data.
+Labels are -1 or 1, as many of each. Points are shuffled.
 """
 
 from collections.abc import Callable

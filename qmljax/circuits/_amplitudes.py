@@ -1,4 +1,4 @@
-"""Circuits of the QML literature that Qiskit's library does not have. They are ordinary `QuantumCircuit` objects."""
+"""Amplitude encoding: a gate that Qiskit does not have for parameters, and the circuit of it alone."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,6 @@
 """What a compiled program sends between devices: collectives and their bytes, read off its text.
 
-`jit(f).lower(...).compile().as_text()` is the program of one device. The numbers are exact: other work on the machine
-does not move them.
+That is the program of one device. The numbers are exact: other work on the machine does not move them.
 """
 
 import math
@@ -9,6 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+
+from qmljax._checks import shown
 
 KINDS = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter")
 _BYTES = {"pred": 1, "c64": 8, "c128": 16}
@@ -21,18 +22,34 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
 def collectives(compiled: Any) -> dict[str, int]:
-    """Bytes by kind of collective, of the results that one device holds; what a loop does counts each time.
+    """What a compiled program sends between devices, in bytes.
 
     Args:
         compiled: ``jax.jit(f).lower(...).compile()``, or its text.
 
     Returns:
-        Such as ``{"all-gather": 655360}``: without the kinds that do not occur. An all-gather counts the whole array, a
+        The bytes by kind of collective, of the results that one device holds, such as ``{"all-gather": 655360}``;
+        without the kinds that do not occur. What a loop does counts each time. An all-gather counts the whole array, a
         reduce-scatter the part that is left, the others what goes in as well.
 
     Raises:
-        ValueError: There is a collective in a loop of which the text does not say how often it runs.
+        TypeError: It is no compiled program.
+        ValueError: The text is of no program, or it does not say how often a loop runs that has a collective in it.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jax.sharding import NamedSharding, PartitionSpec
+        >>> rows = NamedSharding(jax.make_mesh((jax.device_count(),), ("i",)), PartitionSpec("i"))
+        >>> x = jax.ShapeDtypeStruct((8, 4), jnp.float32, sharding=rows)
+        >>> sent = collectives(jax.jit(jnp.sum).lower(x).compile())  # on two devices or more, {"all-reduce": 4}
+        >>> sent == ({} if jax.device_count() == 1 else {"all-reduce": 4})
+        True
     """
+    if not isinstance(compiled, str) and not hasattr(compiled, "as_text"):
+        raise TypeError(
+            "`compiled` must be a compiled program, such as jax.jit(f).lower(x).compile(), or its text, but is "
+            f"{shown(compiled)}."
+        )
     total: Counter[str] = Counter()
     for kind, shape in each_collective(compiled):
         total[kind] += size(shape)
@@ -43,6 +60,8 @@ def each_collective(compiled: Any) -> Iterator[tuple[str, str]]:
     """Each collective that a device runs, in a loop each time: its kind, and the shape of its result as text."""
     text = compiled if isinstance(compiled, str) else compiled.as_text()
     computations, entry = _computations(text)
+    if not entry:
+        raise ValueError(f"`compiled` must be the text of a compiled program, but is {shown(text)}.")
     yield from _within(computations, entry)
 
 
@@ -53,7 +72,7 @@ def size(shape: str) -> int:
 
 
 def _item(kind: str) -> int:
-    return _BYTES.get(kind) or -(-int(re.match(r"\D+(\d+)", kind)[1]) // 8)
+    return _BYTES.get(kind) or -(-int(kind.lstrip("abcdefghijklmnopqrstuvwxyz").split("e")[0]) // 8)
 
 
 def _computations(text: str) -> tuple[dict[str, list[str]], str]:

@@ -1,7 +1,9 @@
 """The reader of compiled programs, on a text of XLA's with bytes counted by hand."""
 
 import pytest
-from collectives import collectives, each_collective, size
+
+from qmljax.analysis import collectives
+from qmljax.analysis._collectives import each_collective, size
 
 TEXT = """HloModule jit_f, is_scheduled=true, num_partitions=8
 
@@ -52,3 +54,8 @@ def test_a_loop_of_unknown_length():
 )
 def test_size(shape, expected):
     assert size(shape) == expected
+
+
+def test_what_is_no_program():
+    with pytest.raises(TypeError, match="`compiled` must be a compiled program.*but is"):
+        collectives(3)

@@ -1,0 +1,166 @@
+"""Where the data of a training lie: on one device, on those of a mesh, or on several processes.
+
+Samples that are spread over devices stay where they are. A mini-batch takes as many of each device, in an order of its
+own, so that no sample is sent; what is summed over devices is the gradient alone.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+
+@dataclass(frozen=True)
+class Places:
+    """How samples lie.
+
+    Attributes:
+        mesh: That of the arrays, or None if they lie on one device.
+        axes: The axes of the mesh that the samples are spread over.
+        specs: How each array of the data lies.
+        members: The axes of the mesh that the members of an ensemble with data of their own are spread over.
+        spans: Whether some arrays lie on several processes, which then have to agree on what is done next.
+    """
+
+    mesh: Mesh | None = None
+    axes: tuple[str, ...] = ()
+    specs: tuple[PartitionSpec, ...] = ()
+    spans: bool = False
+    members: tuple[str, ...] = ()
+
+    @property
+    def shares(self) -> int:
+        """The number of shares that the samples lie in."""
+        return math.prod(self.mesh.shape[name] for name in self.axes) if self.mesh else 1
+
+    def agree(self, value: Any) -> Any:
+        """A number as the first process has it."""
+        return multihost_utils.broadcast_one_to_all(np.asarray(value)) if self.spans else value
+
+    def everywhere(self, tree: Any) -> Any:
+        """Arrays that lie on one device, or are numbers of every process, on all devices of the mesh."""
+        if self.mesh is None:
+            return tree
+        where = NamedSharding(self.mesh, PartitionSpec(self.members) if self.members else PartitionSpec())
+
+        def place(x: Any) -> Any:
+            there = mesh_of(x) is not None and (not self.members or _axes(x, 0) == self.members)
+            return x if there else jax.device_put(x, where)
+
+        return jax.tree.map(place, tree)
+
+    def losses(self, zeros: np.ndarray, weights: Any) -> Any:
+        """Room for losses, (steps,), or (steps, R) where they will lie as the members do."""
+        if self.mesh is None or zeros.ndim == 1:
+            return zeros
+        axes = _axes(jax.tree.leaves(weights)[0], 0)
+        return jax.device_put(zeros, NamedSharding(self.mesh, PartitionSpec(None, axes or None)))
+
+    def order(self, key: Array, samples: int) -> Array:
+        """A random order of the samples, (samples,); of each share one of its own, (shares, samples / shares)."""
+        if self.mesh is None or not self.axes:
+            return jax.random.permutation(key, samples)
+
+        def own(key: Array) -> Array:
+            key = jax.random.fold_in(key, jax.lax.axis_index(self.axes))
+            return jax.random.permutation(key, samples // self.shares)[None]
+
+        return self._each(own, (PartitionSpec(),), PartitionSpec(self.axes))(key)
+
+    def take(self, data: Sequence[Array], order: Array, place: Array, size: int, axis: int) -> tuple[Array, ...]:
+        """The mini-batch of `size` samples at a place in the order of `order`."""
+
+        def rows(order: Array, place: Array, *data: Array) -> tuple[Array, ...]:
+            own = size // self.shares
+            chosen = jax.lax.dynamic_slice_in_dim(order, place * own, own)
+            return tuple(d[:, chosen] if axis else d[chosen] for d in data)
+
+        if self.mesh is None or not self.axes:
+            return rows(order, place, *data)
+        of_share = lambda order, *rest: rows(order[0], *rest)  # noqa: E731
+        return self._each(of_share, (PartitionSpec(self.axes), PartitionSpec(), *self.specs), self.specs)(
+            order, place, *data
+        )
+
+    def _each(self, function: Callable, in_specs: Any, out_specs: Any) -> Callable:
+        return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs)
+
+    def batch(self, array: Array, size: int, axis: int) -> Any:
+        """What a mini-batch of an array is: an array, or its shape and how it lies."""
+        if self.mesh is None or mesh_of(array) is None:
+            return array[:, :size] if axis else array[:size]
+        shape = (*array.shape[:axis], size, *array.shape[axis + 1 :])
+        return jax.ShapeDtypeStruct(shape, array.dtype, sharding=array.sharding)
+
+
+def mesh_of(array: Any) -> Mesh | None:
+    """The mesh of several devices that an array lies on, if it does."""
+    sharding = getattr(array, "sharding", None)
+    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else None
+    return mesh if isinstance(mesh, Mesh) and mesh.size > 1 else None
+
+
+def set_mesh_of(*trees: Any) -> AbstractContextManager:
+    """Sets the mesh that some arrays lie on, unless one is set already."""
+    mesh = next((mesh_of(x) for x in jax.tree.leaves(trees) if mesh_of(x)), None)
+    return nullcontext() if mesh is None or not jax.sharding.get_abstract_mesh().empty else jax.set_mesh(mesh)
+
+
+def arranged(
+    weights: Any, data: tuple[Array, ...], validation: tuple[Array, ...] | None, batch_size: int | None, axis: int
+) -> tuple[Places, Any, tuple[Array, ...], tuple[Array, ...] | None]:
+    """Where a training takes place, and its weights and data, all on one mesh if some are.
+
+    Args:
+        weights: A pytree of arrays. Those of one device are put on all.
+        data: Arrays. Those that are spread say how the samples of the others are.
+        validation: Such arrays, or None; they may be spread otherwise.
+        batch_size: Of mini-batches, which take as many samples of each share, or None.
+        axis: That of the samples.
+    """
+    places, data = _placed(data, axis, weights)
+    _check_shares(batch_size, places.shares)
+    weights = places.everywhere(weights)
+    return places, weights, data, None if validation is None else _placed(validation, axis, weights)[1]
+
+
+def _placed(data: tuple[Array, ...], axis: int, weights: Any) -> tuple[Places, tuple[Array, ...]]:
+    """Where data lie whose samples are along an axis, and the data there."""
+    leaves = [*data, *jax.tree.leaves(weights)]
+    mesh = next((mesh_of(x) for x in leaves if mesh_of(x)), None)
+    if mesh is None:
+        return Places(), data
+    axes = next((own for d in data if (own := _axes(d, axis))), ())
+    members = next((own for d in data if (own := _axes(d, 0))), ()) if axis else ()
+    first = [(members or None), (axes or None)] if axis else [axes or None]
+    spread = NamedSharding(mesh, PartitionSpec(*first))
+    same = [bool(mesh_of(d)) and (_axes(d, axis), _axes(d, 0)) == (axes, members or axes) for d in data]
+    data = tuple(d if so else jax.device_put(d, spread) for d, so in zip(data, same, strict=True))
+    specs = tuple(d.sharding.spec for d in data)  # type: ignore[attr-defined]  # they lie on a mesh
+    return Places(mesh, axes, specs, any(not x.is_fully_addressable for x in leaves), members), data
+
+
+def _axes(array: Array, axis: int) -> tuple[str, ...]:
+    """The axes of a mesh that one axis of an array is spread over."""
+    if mesh_of(array) is None or len(array.sharding.spec) <= axis:  # type: ignore[attr-defined]
+        return ()
+    axes = array.sharding.spec[axis]  # type: ignore[attr-defined]
+    return () if axes is None else axes if isinstance(axes, tuple) else (axes,)
+
+
+def _check_shares(batch_size: int | None, shares: int) -> None:
+    """Whether a mini-batch takes as many samples of each device."""
+    if batch_size is not None and batch_size % shares:
+        less = batch_size - batch_size % shares
+        raise ValueError(
+            f"`batch_size` must be a multiple of {shares}, the number of shares that the samples lie in on the devices,"
+            f" of which each batch takes as many, but is {batch_size}. Give {f'{less} or ' if less else ''}"
+            f"{less + shares}, or data on one device."
+        )
