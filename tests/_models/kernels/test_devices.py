@@ -20,6 +20,7 @@ from qiskit.circuit import Parameter
 from qiskit.circuit.library import zz_feature_map
 
 import qmljax as qj
+from qmljax.analysis import collectives
 
 rng = np.random.default_rng(0)
 X, Y, W = rng.uniform(-1, 1, (24, 2)), rng.uniform(-1, 1, (8, 2)), np.array([0.7])
@@ -215,9 +216,6 @@ else:
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_is_sent(kind):
         """20,480 points, 8 qubits: each device has 200 MiB of rows; points are sent, and half of the matrix."""
-        sys.path.insert(0, str(Path(__file__).parents[2]))
-        from collectives import collectives
-
         x = jax.ShapeDtypeStruct((20480, 8), np.float32, sharding=NamedSharding(mesh_of(kind), P("i")))
         program = jax.jit(qj.fidelity_kernel(zz_feature_map(8, reps=1))).lower(x).compile()
         memory = program.memory_analysis()
@@ -227,9 +225,6 @@ else:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_projections_are_sent(kind):
-        sys.path.insert(0, str(Path(__file__).parents[2]))
-        from collectives import collectives
-
         mesh = mesh_of(kind)
         x = put(X, mesh, "i")
         got = KERNELS["projected"].projections(x, weights=W)
