@@ -19,7 +19,7 @@ from qmljax._engine.shards import start
 from qmljax._engine.shards.layout import Layout
 from qmljax._engine.shards.layout import start as first_layout
 from qmljax._engine.shards.segments import angles_of, cut
-from qmljax._engine.shards.steps import Planner, planned
+from qmljax._engine.shards.steps import Planner, Step, planned
 from qmljax._engine.state import complexify, square
 
 
@@ -41,10 +41,14 @@ class Shard(NamedTuple):
 
     def after(self, planner: Planner) -> "Shard":
         """The state after steps without angles."""
-        state = self.state
-        for segment in cut([planner.take()], self.axes, frozenset()):
-            state = segment.forward([], state)
-        return Shard(state, planner.layout, self.axes)
+        return Shard(moved(self.state, planner.take(), self.axes), planner.layout, self.axes)
+
+
+def moved(state: Array, steps: Sequence[Step], axes: tuple[str, ...]) -> Array:
+    """A state after steps without angles."""
+    for segment in cut([steps], axes, frozenset()):
+        state = segment.forward([], state)
+    return state
 
 
 def run(plan: Plan, weights: Array, inputs: Array, k: int, axes: tuple[str, ...], phase: bool = False) -> Shard:

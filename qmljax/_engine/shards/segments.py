@@ -20,7 +20,7 @@ from qmljax._engine.segments import PERIOD, REPEATS
 from qmljax._engine.shards.layout import Held
 from qmljax._engine.shards.sending import sent
 from qmljax._engine.shards.steps import Exchange, Move, Step
-from qmljax._engine.state import turn_back
+from qmljax._engine.state import rotate_highest, turn_back
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,13 @@ class Segment:
                     state = sent(state, step.kind, self.axes)
                     continue
                 angle = next(values) if step.slots else None
+                if isinstance(step.kind, Rotations):
+                    turned = rotate_highest(tables[0], tables[1], state, step.kind.qubits)
+                    if turned is not None:
+                        state = turned
+                        continue
                 if step.kind == "phases":
-                    angle = _once_there(angle, state)
+                    angle = once_there(angle, state)
                 state = operations.run(step.kind, state, tables, angle)
             return state, None
 
@@ -72,13 +77,14 @@ class Segment:
                     continue
                 angle: Any = values.pop() if step.slots else None
                 if isinstance(step.kind, Rotations):
-                    turned = turn_back(tables[0], tables[1], cotangent, state, step.kind.qubits)
+                    cos, sin = (once_there(x, cotangent) for x in tables)
+                    turned = turn_back(cos, sin, cotangent, state, step.kind.qubits)
                     if turned is not None:
                         cotangent, state, moment = turned
                         found.append(moment.reshape(angle.shape))
                         continue
                 if step.kind == "phases":
-                    angle = _once_there(angle, cotangent)
+                    angle = once_there(angle, cotangent)
                 if angle is not None:
                     found.append(operations.moments(step.kind, cotangent, state, tables, angle.shape[1:]))
                 state, cotangent = (operations.undo(step.kind, x, tables, angle) for x in (state, cotangent))
@@ -120,13 +126,13 @@ class Segment:
         ]
 
 
-def _once_there(angle: Any, state: Array) -> Array:
-    """Angles of which XLA computes functions of all amplitudes, but not before the state is there.
+def once_there(value: Any, state: Array) -> Any:
+    """A value of which XLA computes something as large as a state, but not before the state is there.
 
-    It does so as soon as it can, if it can, and keeps what it has for all levels, and for the way back. It takes
-    nothing for zero that is a product with what may not be finite.
+    It does so as soon as it can, and keeps what it has, for all levels and for the way back. It takes nothing for zero
+    that is a product with what may not be finite.
     """
-    return angle + np.zeros((), state.dtype) * lax.stop_gradient(state[(0,) * state.ndim])
+    return value + np.zeros((), state.dtype) * lax.stop_gradient(state[(0,) * state.ndim])
 
 
 def cut(levels: Sequence[Sequence[Step]], axes: tuple[str, ...], batched: frozenset[int]) -> tuple[Segment, ...]:

@@ -31,7 +31,9 @@ def first(layers: Layers, angles: Angles, k: int, axes: tuple[str, ...]) -> tupl
         one = device >> q - m & 1
         zero, other = (-sin[q], cos[q]) if bits[q] else (cos[q], sin[q])
         factor = factor * jnp.where(one == 1, other, zero)
-    state = product(cos[:m], sin[:m], bits[:m]) * factor[None, None]
+    # With one of the qubits, for a product with the state would keep that for its derivative.
+    cos, sin = (jnp.concatenate([x[:1] * factor[None], x[1:m]]) for x in (cos, sin))
+    state = product(cos, sin, bits[:m])
     rest = Level(dense=levels[0].dense)
     return state, (rest, *levels[1:]) if rest else levels[1:]
 

@@ -45,6 +45,8 @@ class BaseKernel(Compiled):
     progress: bool = field(kw_only=True, default=False)
     source: Source = field(kw_only=True, compare=False)
 
+    _leading = staticmethod(lambda *lie: ())  # nowhere, on a mesh that is set: those on one are `Gram`'s
+
     @property
     def num_features(self) -> int:
         """The number of features of a point, d."""
@@ -219,6 +221,8 @@ class Pairs(Compiled):
     """The entries of pairs of points, (N, d), (N, d) and (W,) -> (N,)."""
 
     kernel: BaseKernel
+
+    _leading = staticmethod(lambda *lie: ())
 
     def _answer(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
         if (lie := layout((x, y), (weights, *more))) is None:

@@ -202,6 +202,7 @@ else:
         lies_like(both, mesh, "i", "j")
         check_gram(kernel(put(X[:9], mesh_of(kind, (3,)), "i"), weights=W), expected[:9, :9], unit=False)
         with jax.set_mesh(mesh):
+            check_gram(KERNELS["fidelity"](X[:5], weights=W), dense("fidelity", X[:5], None, W))  # numbers on no mesh
             gradient = jax.grad(lambda x, c: jnp.sum(kernel(x, weights=W) * c))(put(X, mesh, "i"), put(C, mesh, "i"))
             close(gradient, jax.grad(lambda x: jnp.sum(dense("linear", x, None, W) * C))(X), atol=1e-11)
 
