@@ -102,3 +102,17 @@ def _walk(turns: Array, key: Array, shots: int) -> Array:
 
     start = jnp.ones((members, shots), np.int32), words[0]
     return lax.fori_loop(0, depth, turn, start)[0] - outcomes
+
+
+def binomial(key: Array, shots: int, p: Array) -> Array:
+    """How often outcomes of probabilities `p` are drawn in so many shots, in the dtype of `p`.
+
+    Raises:
+        NotImplementedError: JAX cannot draw there.
+    """
+    if jax.typeof(p).manual_axis_type.varying:  # a loop of JAX's begins with what does not vary
+        raise NotImplementedError(
+            "Shots are drawn by jax.random.binomial, which JAX cannot do in a `shard_map` that checks what varies over "
+            "devices. Pass `check_vma=False` to it, or leave the arrays on a mesh without `shard_map`."
+        )
+    return jax.random.binomial(key, shots, p, dtype=p.dtype)

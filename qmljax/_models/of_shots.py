@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from qmljax._circuit.program import Program, Table
 from qmljax._engine.expectations import expectations
-from qmljax._engine.outcomes import marginal, sample_index
+from qmljax._engine.outcomes import binomial, marginal, sample_index
 from qmljax._engine.plan import MEMORY, devices, plan
 from qmljax._engine.readings import (
     StringSums,
@@ -202,7 +202,7 @@ def _noisy(measurement: Measurement, key: Array, exact: Array) -> Array:
     key = _key_of(key, fixed)
     if measurement.sums is not None:
         chance = jnp.clip((1 + fixed) / 2, 0, 1)
-        drawn = 2 * jax.random.binomial(key, measurement.shots, chance, dtype=fixed.dtype) / measurement.shots - 1
+        drawn = 2 * binomial(key, measurement.shots, chance) / measurement.shots - 1
         drawn = jnp.where(jnp.abs(fixed) >= 1, jnp.sign(fixed), drawn)
         return exact + jnp.where(jnp.isnan(fixed), 0, drawn - fixed)
     drawn = _counts(fixed.reshape(-1, fixed.shape[-1]), key, measurement.shots).reshape(fixed.shape)

@@ -146,6 +146,16 @@ else:
         got = outcomes(place(mesh, params, ("a", "b")), jax.random.key(1))
         np.testing.assert_array_equal(got, outcomes(params, jax.random.key(1)))
 
+    def test_shots_within_shard_map():
+        """Where JAX cannot draw, that is said."""
+        model = estimator(backend=qj.Shots(100, key=jax.random.key(0)))
+        w, x = np.zeros(W, "f"), np.zeros((N, D), "f")
+        specs: Any = {"in_specs": (PartitionSpec(), PartitionSpec("a")), "out_specs": PartitionSpec("a")}
+        draw = jax.shard_map(model, mesh=mesh_of("Auto"), check_vma=False, **specs)
+        assert jax.jit(draw)(w, x).shape == (N, 2)
+        with pytest.raises(NotImplementedError, match="check_vma=False"):
+            jax.shard_map(model, mesh=mesh_of("Auto"), **specs)(w, x)
+
     def wide() -> tuple[QuantumCircuit, Any, Any]:
         """All kinds of layers on 13 qubits, where single states are rotated by blocks, and with a dense block."""
         w, x = ParameterVector("w", 26), ParameterVector("x", 13)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qmljax._engine.outcomes import binomial
 from qmljax._meshes import on_meshes
 from qmljax._models.kernels.kernel import BaseKernel
 from qmljax._models.kernels.points import mirrored
@@ -56,7 +57,7 @@ def _drawn(shots: int, key: Array, gram: Array, symmetric: bool) -> Array:
     exact = lax.stop_gradient(gram)
     bits = lax.bitcast_convert_type(exact.astype(np.float32), np.uint32)
     key = jax.random.fold_in(key, jnp.sum(bits, dtype=np.uint32))
-    drawn = jax.random.binomial(key, shots, jnp.clip(exact, 0, 1), dtype=gram.dtype) / shots
+    drawn = binomial(key, shots, jnp.clip(exact, 0, 1)) / shots
     drawn = jnp.where(exact >= 1, 1, drawn)
     if symmetric:
         drawn = mirrored(drawn)
