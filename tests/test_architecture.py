@@ -68,7 +68,8 @@ FLOORS = {
     "_models/kernels": ["__init__ kernel points", "local noisy overlaps pairs projected", "fidelity"],
     "_training": [
         "__init__ leaves places result",
-        "checks computations",
+        "batches computations",
+        "checks",
         "ensemble optimizers",
         "compiled_loop spsa stops",
         "watch",
