@@ -75,6 +75,7 @@ FLOORS = {
         "watch",
         "checkpoint minimize",
         "fit",
+        "grid",
     ],
     "analysis": ["_fisher _functions _lie_algebra _states", "_ansatz", "__init__"],
     "noise": ["_channel", "_channels", "_devices", "_model", "_simulator", "__init__"],

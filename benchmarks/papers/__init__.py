@@ -1,1 +1,1 @@
-"""Published results, redone: `python -m benchmarks.papers [NAME ...]`. Each file is one paper, on public names alone."""
+"""Published results, redone: `python -m benchmarks.papers [NAME ...]`. Each file is a paper, on public names alone."""

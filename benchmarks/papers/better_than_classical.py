@@ -1,4 +1,4 @@
-"""J. Bowles, S. Ahmed, M. Schuld, "Better than classical? The subtle art of benchmarking quantum machine learning models".
+"""J. Bowles, S. Ahmed, M. Schuld, "Better than classical? The subtle art of benchmarking quantum machine learning".
 
 Ten quantum models on three data sets of 10 features, at the hyperparameters that the study found best, five seeds each,
 trained in one program a model. Data, first weights and batches are those of the study's seeds; arithmetic is in single
@@ -75,7 +75,7 @@ def remarks(rows: list) -> list[str]:
     return [
         f"Equal for every seed, {len(equal)} of {len(rows)}: {', '.join(equal)}.",
         f"The mean within the published spread of seeds, give or take a test point: {', '.join(near) or 'none'}. A run "
-        "in single precision leaves that of the study after some hundred steps where training is not stable, and a test "
+        "in single precision leaves that of the study after some hundred steps where training is not stable; a test "
         "point is 0.0167.",
         f"Otherwise: {', '.join(rest) or 'none'}.",
     ]
