@@ -9,7 +9,10 @@ from pathlib import Path
 
 from benchmarks.papers._table import RESULTS, Table, write
 
-NAMES = ("better_than_classical",)
+NAMES = (
+    *("expressibility", "power_of_neural_networks", "fourier_series", "barren_plateaus", "kernel_concentration"),
+    *("power_of_data", "better_than_classical"),
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
