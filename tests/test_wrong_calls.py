@@ -40,7 +40,7 @@ GRID = {
 }
 OF_GRID = {
     **{"build": "function", "grid": "", "folds": "", "prepare": "function or none", "file": "path or none"},
-    **{"optimizer": "function", "repeats": "count"},
+    **{"optimizer": "function", "repeats": "count", "at_once": "count or none"},
 }
 SGD = FIT | {"optimizer": optax.sgd(0.1)}
 BFGS = FIT | {"optimizer": "L-BFGS-B"}

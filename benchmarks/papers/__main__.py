@@ -11,7 +11,7 @@ from benchmarks.papers._table import RESULTS, Table, write
 
 NAMES = (
     *("expressibility", "power_of_neural_networks", "fourier_series", "barren_plateaus", "kernel_concentration"),
-    *("power_of_data", "better_than_classical"),
+    *("power_of_data", "better_than_classical", "study_grid"),
 )
 
 

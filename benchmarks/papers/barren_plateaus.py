@@ -1,4 +1,4 @@
-"""J. R. McClean et al.: gradients of random circuits vanish; M. Cerezo et al.: those of local costs of few layers do not.
+"""J. R. McClean et al.: gradients of random circuits vanish; M. Cerezo et al.: those of local costs need not.
 
 The first: layers of a random Pauli rotation of each qubit and CZ on a line, after RY(pi / 4); the derivative of ZZ on
 two qubits about the first angle. The second: bricks, and the cost of all qubits or the mean of those of single ones.

@@ -1,6 +1,6 @@
 """S. Sim, P. D. Johnson, A. Aspuru-Guzik: expressibility and entangling capability of 19 circuits of four qubits.
 
-The paper draws them as figures; the numbers are those that T. Hubregtsen et al. print for the same circuits of one layer
+The paper draws them as figures; the numbers are those that T. Hubregtsen et al. print for the same circuits, one layer
 (Quantum Machine Intelligence 3, 9, 2021).
 """
 
@@ -88,8 +88,8 @@ def run(quick: bool = False, done: Table | None = None) -> Iterator[Table]:
     worst = [max(abs(r[a] - r[b]) / max(r[a], 0.05) for r in table.rows) for a, b in ((2, 3), (5, 6))]
     order = [np.argsort(np.argsort([r[k] for r in table.rows])) for k in (2, 3)]
     table.remarks = [
-        f"{samples} pairs of random weights here, 5,000 there; 75 bins. The estimate has a bias of about bins / (2 pairs): "
-        "0.0075 with 5,000 and 0.0019 here, which is most of the smallest values.",
+        f"{samples} pairs of weights here, 5,000 there; 75 bins. The estimate has a bias of about bins / (2 pairs)"
+        ": 0.0075 with 5,000 and 0.0019 here, which is most of the smallest values.",
         f"The largest difference is {100 * worst[0]:.0f} % of expressibility (of 0.05, where it is smaller) and "
         f"{100 * worst[1]:.0f} % of entanglement.",
         f"The rank correlation of expressibilities is {np.corrcoef(*order)[0, 1]:.3f}.",

@@ -49,8 +49,8 @@ def run(quick: bool = False, done: Table | None = None) -> Iterator[Table]:
     table = Table("Power of data", PAPER, columns, rows)
     table.remarks = [
         "As in the paper's figure 4: on labels that are engineered for it, the projected kernel is far more accurate "
-        "than the RBF kernel on points that neither has seen, the more qubits the more; on the labels that the points came "
-        "with it is no better.",
+        "than the RBF kernel on points that neither has seen, the more qubits the more; on the labels that the points "
+        "came with it is no better.",
         f"{train} points to learn from and {points - train} to predict, the best of four penalties; the paper has 600 "
         "images. Numbers cannot be equal, as the points are others.",
     ]

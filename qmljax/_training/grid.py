@@ -41,6 +41,7 @@ def grid_search(
     batch_size: int | None = None,
     batches: str | Any = "epochs",
     convergence: int | None = None,
+    at_once: int | None = None,
     file: str | os.PathLike | None = None,
     progress: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -68,6 +69,8 @@ def grid_search(
         batch_size: As for `fit`.
         batches: As for `fit`; if they are numbers of samples, (steps, B), all runs have the same.
         convergence: As for `fit`: each run stops at its own step.
+        at_once: How many runs are members of one ensemble, those of a learning rate first: an ensemble takes as long as
+            its last member. Default: all of a circuit.
         file: A file, of JSON. The rows of a circuit are written when they are there, and a search that is called again
             goes on after them. It must be the same search (grid, data and options are compared, `build` cannot be).
         progress: Whether to show a progress bar of runs (needs tqdm: the extra `progress`).
@@ -104,6 +107,7 @@ def grid_search(
         check_function(prepare, "prepare", "prepare(x_train, x_test) -> (x_train, x_test), or None")
     check_key(key)
     check_count(repeats, "repeats")
+    check_count(at_once, "at_once", optional=True)
     check_flag(progress, "progress")
     samples = _samples(data)
     circuits, rates = _combinations(grid, optimizer)
@@ -116,16 +120,14 @@ def grid_search(
     with bar(len(circuits) * len(rates) * len(parts) * repeats, "run", progress, journal.count) as seen:
         for number, (circuit, size) in todo:
             if number not in journal.programs:
-                members = [
-                    Member(rate, repeat, fold)
-                    for repeat in range(repeats)
-                    for fold, (train, _) in enumerate(parts)
-                    if len(train) == size
-                    for rate in rates
-                ]
-                sets = {k: _prepared(samples, parts[k], prepare) for k in {m.fold for m in members}}
-                journal.add(number, _runs(build(**circuit), optimizer, members, sets, keys, options))
-                seen.update(len(members))
+                some = [k for k, (train, _) in enumerate(parts) if len(train) == size]
+                members = [Member(*each) for each in itertools.product(rates, range(repeats), some)]
+                sets, built, found = {k: _prepared(samples, parts[k], prepare) for k in some}, build(**circuit), []
+                for k in range(0, len(members), at_once or len(members)):
+                    part = members[k : k + (at_once or len(members))]
+                    found += _runs(built, optimizer, part, sets, keys, options)
+                    seen.update(len(part))
+                journal.add(number, found)
     rows = [circuit | row for number, (circuit, _) in todo for row in journal.programs[number]]
     return {name: np.array([row[name] for row in rows]) for name in (*grid, *MEASURED)}
 

@@ -83,6 +83,10 @@ def test_one_program_a_circuit(monkeypatch):
     table = search(batch_size=4, batches="replacement", convergence=5)
     assert calls == [((12, 2), (12, 20, 2))] * 2 and len(table["steps"]) == 24
     assert (table["steps"] > 10).all() and len({*table["steps"]}) > 3  # each stops by itself
+    parts = search(batch_size=4, batches="replacement", convergence=5, at_once=6)
+    assert calls[2:] == [((6, 2), (6, 20, 2))] * 4
+    for name in set(table) - {"seconds"}:
+        np.testing.assert_allclose(parts[name], table[name], rtol=1e-5)
     calls.clear()
     sizes = search(folds=4, repeats=1)  # of 30: 22 and 23 for training
     assert sorted(data for _, data in calls) == [(4, 22, 2), (4, 22, 2), (4, 23, 2), (4, 23, 2)]
@@ -155,6 +159,7 @@ def test_a_circuit():
         ({"folds": 1}, ValueError, "`folds` must be an integer from 2 to 30"),
         ({"folds": [([0, 1], [30])]}, ValueError, "`folds` must be how many, or pairs of numbers .* from 0 to 29"),
         ({"folds": []}, ValueError, "`folds` must be how many, .* but have none"),
+        ({"at_once": 0}, ValueError, "`at_once` must be an integer from 1 on, or None"),
         ({"repeats": 0}, ValueError, "`repeats` must be an integer from 1 on"),
         ({"key": 3}, TypeError, "`key` must be a JAX random key"),
         ({"batch_size": 21}, ValueError, "`batch_size` must be a number of samples from 1 to 20"),
