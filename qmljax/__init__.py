@@ -34,6 +34,7 @@ from qmljax._models.shots import Shots as Shots
 from qmljax._models.state_fidelity import fidelity as fidelity
 from qmljax._models.variances import term_variances as term_variances
 from qmljax._training.fit import fit as fit
+from qmljax._training.grid import grid_search as grid_search
 from qmljax._training.optimizers import natural_gradient as natural_gradient
 from qmljax._training.optimizers import rotosolve as rotosolve
 from qmljax._training.result import FitResult as FitResult

@@ -35,6 +35,14 @@ OF_FIT = {
     **{"weights": "weights", "key": "key or none", "ensemble": "flag or none", "own_data": "flag or none"},
     **{"convergence": "count or none", "validation": "data or none", "opt_state": "", "checkpoint": "path or none"},
 }
+GRID = {
+    "build": lambda: (lambda key: jnp.float32(0), _loss, _loss),
+    **{"grid": {"learning_rate": [0.1]}, "data": (POINTS,), "steps": 2, "key": KEY, "folds": 2},
+}
+OF_GRID = {
+    **{"build": "function", "grid": "", "folds": "", "prepare": "function or none", "file": "path or none"},
+    **{"optimizer": "function", "repeats": "count", "at_once": "count or none"},
+}
 SGD = FIT | {"optimizer": optax.sgd(0.1)}
 BFGS = FIT | {"optimizer": "L-BFGS-B"}
 CALLS = {
@@ -48,6 +56,7 @@ CALLS = {
     "qj.term_variances": Call(
         qj.term_variances, {"circuit": CIRCUIT, "observable": "ZZ"}, {"observable": "observables"}
     ),
+    "qj.grid_search": Call(qj.grid_search, GRID, OF_GRID),
     "qj.shadow": Call(qj.shadow, {"circuit": CIRCUIT, "shots": 2}, STATE),
     "a shadow's call": Call(qj.shadow(FEATURE_MAP, 2), {"params": np.ones(2), "key": KEY}),
     "a shadow's expectation": Call(

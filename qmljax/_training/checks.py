@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qmljax._checks import check_count, check_flag, check_function, check_key, check_number
+from qmljax._checks import check_count, check_flag, check_function, check_key, check_number, shown
+from qmljax._training.batches import KINDS
 from qmljax._training.leaves import is_key
 
 # Arguments of scipy.optimize.minimize.
@@ -89,13 +90,14 @@ def _first_row(array: Array) -> str:
     return f" in row {int(np.argwhere(~np.isfinite(np.asarray(array, complex)))[0][0])}"
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Refuses what is no optax transformation."""
+def check_optimizer(optimizer: Any) -> Any:
+    """The optimizer. Refuses what is no optax transformation."""
     if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
         raise TypeError(
             "`optimizer` must be an optax transformation, such as optax.adam(1e-2), or the name of a SciPy minimiser, "
             f"but is {optimizer!r}."
         )
+    return optimizer
 
 
 def check_kind(ensemble: Any, own_data: Any, checkpoint: Any, progress: Any) -> None:
@@ -136,29 +138,91 @@ def refuse_ambiguous(data: tuple[Array, ...], members: int) -> None:
         )
 
 
-def check_counts(
-    samples: int, steps: Any, batch_size: Any, key: Any, patience: Any, min_delta: Any, convergence: Any
-) -> None:
-    """The numbers, and the key."""
+def check_counts(steps: Any, patience: Any, min_delta: Any, convergence: Any) -> None:
+    """The numbers."""
     check_count(steps, "steps", least=0)
     check_count(patience, "patience", optional=True, what="a number of steps")
     check_count(convergence, "convergence", least=2, optional=True, what="a number of steps")
     check_number(min_delta, "min_delta")
     if min_delta and patience is None:
         raise ValueError(f"`min_delta` belongs to `patience`, but is {min_delta!r} without it. Pass `patience=`, too.")
-    if key is not None:
-        refuse_tracers(key, "key")
-        check_key(key, hint="Pass one of them. All members of an ensemble see the same batches.")
+
+
+def check_keys(key: Any) -> Array | None:
+    """A key of the new kind, or one for each member, (R,)."""
+    if key is None:
+        return None
+    refuse_tracers(key, "key")
+    old = getattr(key, "dtype", None) == np.uint32
+    several = getattr(key, "ndim", 0) == (2 if old else 1) and len(key)
+    hint = "Pass one of them, or one for each member of an ensemble, (R,)."
+    check_key(key[0] if several else key, hint=hint)
+    return jax.random.wrap_key_data(jnp.asarray(key)) if old else key
+
+
+def check_batches(
+    batches: Any, batch_size: Any, samples: int, steps: int, key: Array | None
+) -> tuple[str, int | None, np.ndarray | None]:
+    """How samples are chosen, how many a step has, and the numbers of those of each step if they are given."""
+    table = None
+    if not isinstance(batches, str):
+        table = _table(batches, batch_size, samples, steps)
+        batches, batch_size = "table", table.shape[-1]
+    elif batches not in KINDS:
+        raise ValueError(
+            f"`batches` must be 'epochs', 'replacement', or an array with the numbers of the samples of each step, but "
+            f"is {batches!r}."
+        )
+    elif batches != "epochs" and batch_size is None:
+        raise ValueError(f"`batches={batches!r}` needs `batch_size`, the number of samples in a step, which is None.")
     if batch_size is None:
-        return
+        return batches, None, None
     if not samples:
         raise ValueError("`batch_size` needs data, but `data` is empty.")
-    check_count(batch_size, "batch_size", most=samples, what="a number of samples")
-    if key is None:
+    if table is None:
+        check_count(batch_size, "batch_size", most=samples, what="a number of samples")
+    if table is None and key is None:
         raise ValueError(
             "Mini-batches are drawn at random: pass `key=jax.random.key(seed)`, or leave `batch_size` out. `key` is "
             "None."
         )
+    return batches, int(batch_size), table
+
+
+def _table(batches: Any, batch_size: Any, samples: int, steps: int) -> np.ndarray:
+    """The numbers of the samples of each step."""
+    refuse_tracers(batches, "batches")
+    table = np.asarray(batches) if isinstance(batches, np.ndarray | jax.Array | list | tuple) else np.zeros(0)
+    if table.dtype.kind not in "iu" or table.ndim not in (2, 3) or not table.shape[-1] or table.shape[-2] < steps:
+        raise ValueError(
+            "`batches` must be 'epochs', 'replacement', or an array of integers, the numbers of the samples of each of "
+            f"the {steps} steps, of shape (steps, B), or (R, steps, B) for members, but is {shown(batches)}."
+        )
+    if batch_size is not None and batch_size != table.shape[-1]:
+        raise ValueError(
+            f"`batch_size` must be {table.shape[-1]}, as `batches` of shape {table.shape} has it, but is "
+            f"{batch_size!r}. Leave it out."
+        )
+    if steps and (table.min() < 0 or table.max() >= samples):
+        raise ValueError(
+            f"`batches` must hold numbers of samples from 0 to {samples - 1}, but holds {table.min()} to "
+            f"{table.max()}. Count the samples of `data` from 0 on."
+        )
+    return table.astype(np.int32)
+
+
+def check_members(members: tuple[int, ...], key: Array | None, table: Array | None) -> None:
+    """Whether there is a key, and batches, for each member if there are for some."""
+    for name, shape in (
+        ("key", () if key is None else key.shape),
+        ("batches", () if table is None else table.shape[:-2]),
+    ):
+        if shape and shape != members:
+            raise ValueError(
+                f"`{name}` has one for each of {shape[0]} members, "
+                + (f"but the ensemble has {members[0]}." if members else "but the weights are no ensemble.")
+                + " Give one for all, or as many as members; `ensemble=True` says that the weights are of several."
+            )
 
 
 def check_no_batches(minimiser: str, members: Any, batch_size: Any, opt_state: Any, checkpoint: Any) -> None:

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from qmljax._training.batches import Batches, folded
 from qmljax._training.checks import shapes_of
 from qmljax._training.computations import Computation, Traced, fresh, jit_of_computations, trace
 from qmljax._training.ensemble import of_members
 from qmljax._training.leaves import Run
-from qmljax._training.places import Places, set_mesh_of
+from qmljax._training.places import set_mesh_of
 
 NOISE = 0x6E6F6973  # keeps the keys of losses apart from those of batches
 
@@ -27,52 +28,42 @@ def run_steps(run: Run, *, data: tuple[Array, ...], **about: Any) -> tuple[Run, 
         return take_steps(run, data=data, **about)
 
 
-@functools.partial(jit_of_computations, static_argnames=("program", "batch_size", "own_data", "keyed", "places"))
+@functools.partial(jit_of_computations, static_argnames=("program", "batches", "keyed"))
 def take_steps(
     run: Run,
     losses: Array,
     data: tuple[Array, ...],
     key: Array,
+    table: Array | None,
     start: Array,
     count: Array,
     lifted: tuple[Array, ...],
     program: Computation,
-    batch_size: int | None,
-    own_data: bool,
+    batches: Batches,
     keyed: bool,
-    places: Places,
 ) -> tuple[Run, Array]:
     """`count` steps from step `start` on: the new run, and `losses` with the first `count` of them set.
 
     `program` is one step, ``(run, *rows) -> (run, loss)``, and `lifted` what it closed over. If it is `keyed`, a key is
-    the first of the rows, or one for each member.
+    the first of the rows, or one for each member. A `table` says which samples a step takes.
     """
-    axis = 1 if own_data else 0
-    samples = data[0].shape[axis] if data else 1
-    batches = samples // (batch_size or samples)  # in an epoch
-
-    def shuffled(epoch: Array) -> Array:
-        return places.order(jax.random.fold_in(key, epoch), samples)
 
     def step(k: Any, carry: Any) -> Any:
         run, losses, order = carry
-        rows = data
-        if batch_size is not None:
-            epoch, place = jnp.divmod(start + k, batches)
-            order = lax.cond(place == 0, lambda: shuffled(epoch), lambda: order)
-            rows = places.take(data, order, place, batch_size, axis)
+        rows, order = batches.take(data, key, table, order, start + k)
         if keyed:
-            own = jax.random.fold_in(jax.random.fold_in(key, NOISE), start + k)
+            own = folded(folded(key, NOISE), start + k)
             rows = (keys_of(own, losses.shape[1:]), *rows)
         *leaves, value = program(lifted, run, rows)
         return jax.tree.unflatten(jax.tree.structure(run), leaves), losses.at[k].set(value), order
 
-    order = shuffled(start // batches) if batch_size is not None else None
-    return lax.fori_loop(0, count, step, (run, losses, order))[:2]
+    return lax.fori_loop(0, count, step, (run, losses, batches.start(key, start)))[:2]
 
 
 def keys_of(key: Array, members: tuple[int, ...]) -> Array:
-    """The key, or one for each member of an ensemble, (R,)."""
+    """The key, or one for each member of an ensemble, (R,); those that are given if there are several."""
+    if key.ndim:
+        return key
     return jax.vmap(lambda member: jax.random.fold_in(key, member))(jnp.arange(members[0])) if members else key
 
 

@@ -13,17 +13,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
 
+from qmljax._checks import shown
 from qmljax._progress import bar
+from qmljax._training.batches import Batches
 from qmljax._training.checkpoint import Checkpoint
 from qmljax._training.checks import (
+    check_batches,
     check_counts,
     check_data,
     check_functions,
+    check_keys,
     check_kind,
+    check_members,
     check_no_batches,
     check_optimizer,
     check_scipy,
@@ -54,6 +60,7 @@ def fit(
     optimizer: optax.GradientTransformation | str,
     steps: int,
     batch_size: int | None = None,
+    batches: str | Any = "epochs",
     key: Array | None = None,
     callback: Callable[[int, Any, Any], None] | None = None,
     progress: bool = False,
@@ -78,7 +85,7 @@ def fit(
     Args:
         loss: ``loss(weights, *data) -> ()``, typically ``loss(weights, x, y)``, traceable by JAX. If it has a
             keyword-only parameter `key`, it gets a fresh one in each step, a member its own: for shots, trajectories or
-            dropout. Where losses are compared, of validation and by SciPy, all have the same key.
+            dropout. Where losses are compared, of validation and by SciPy, all have the same key, of several the first.
         weights: Where to start: an array, or any pytree of arrays. Integers become floating point numbers. With a
             leading dimension R on every array they train an ensemble of R members in one program.
         data: A tuple of arrays whose first axes are the samples, all of one length N. Integers stay integers. An empty
@@ -88,10 +95,13 @@ def fit(
             it takes one (needs SciPy). Members of an ensemble have learning rates of their own if these are
             injected as an array (R,): ``optax.inject_hyperparams(optax.adam)(learning_rate=rates)``.
         steps: The number of optimiser steps; for SciPy, the most iterations.
-        batch_size: The number of samples in a step. Each epoch runs through the samples in a new random order, without
-            replacement, and leaves out the N modulo `batch_size` that fill no batch. Default: all N in each step.
+        batch_size: The number of samples in a step. Default: all N in each step.
+        batches: How they are chosen. "epochs": each epoch runs through the samples in a new random order, and leaves
+            out the N modulo `batch_size` that fill no batch. "replacement": each step draws them anew, all N for each
+            of them. Or an array of integers, the samples of each step, of shape (steps, B), or (R, steps, B) for
+            members with batches of their own: with the numbers of a study, its runs are repeated.
         key: A JAX random key; needed with `batch_size`, and by a loss that takes one. All members of an ensemble see
-            the same batches.
+            the same batches; with keys (R,) each has its own, and does what it would do alone with its key.
         callback: Called as ``callback(step, weights, loss)`` about a hundred times in a run, after `step` steps, with
             the weights then and the loss of the last step, (R,) of an ensemble; with SciPy, after each iteration. To
             stop the training it may raise `StopIteration`.
@@ -125,9 +135,10 @@ def fit(
     Raises:
         TypeError: `data` is no tuple of numeric arrays, `weights` are complex or no numbers, `optimizer` is no optax
             transformation, `loss` or `callback` no function; or they are being traced, as in `jax.jit`.
-        ValueError: The data are empty, not finite, or of unequal length; `steps`, `batch_size`, or a rule is out of
-            range; `key` is missing, or several; the loss is no real scalar; data may be of all members or of each;
-            `optimizer` or `opt_state` does not fit; the checkpoint is of another run, or is damaged.
+        ValueError: The data are empty, not finite, or of unequal length; `steps`, `batch_size`, `batches` or a rule is
+            out of range; `key` is missing; there are keys or batches for other members; the loss is no real scalar;
+            data may be of all members or of each; `optimizer` or `opt_state` does not fit; the checkpoint is of
+            another run, or is damaged.
         FileNotFoundError: The folder of the checkpoint does not exist.
 
     Example:
@@ -152,39 +163,61 @@ def fit(
     check_kind(ensemble, own_data, checkpoint, progress)
     weights = check_weights(weights)
     data, validation = check_data(data, validation, own_data)
-    axis = 1 if own_data else 0
-    check_counts(data[0].shape[axis] if data else 0, steps, batch_size, key, patience, min_delta, convergence)
+    check_counts(steps, patience, min_delta, convergence)
     check_scipy(optimizer, tol, bounds, options)
-    places, weights, data, validation = arranged(weights, data, validation, batch_size, axis)
-    keyed, given = takes_key(loss, key), loss
-    key = jax.random.key(0) if key is None else key  # unused without batches
-    loss = fresh(functools.partial(loss, key=key) if keyed else loss)
-    rows = tuple(places.batch(d, batch_size, axis) if batch_size else d for d in data)
-    members, dtype = members_of(loss, weights, rows, ensemble, own_data)
-    static = {"ensemble": bool(members), "own_data": bool(own_data)}
-    evaluate = _evaluation(of_members(loss, **static), weights, validation)
+    keyed, given, key = takes_key(loss, key), loss, check_keys(key)
+    about = 1 if own_data else 0, batches, batch_size, steps, key
+    chosen, table, weights, data, validation = _arranged(weights, data, validation, *about)
+    key, places = jax.random.key(0) if key is None else key, chosen.places  # unused without batches
+    loss = fresh(functools.partial(loss, key=key.ravel()[0]) if keyed else loss)
+    members, dtype = members_of(loss, weights, chosen.like(data), ensemble, own_data)
+    check_members(members, key, table)
+    evaluate = _evaluation(of_members(loss, bool(members), bool(own_data)), weights, validation)
     watch = Watch(members, evaluate, patience, min_delta, convergence, callback)
     if isinstance(optimizer, str):
-        check_no_batches(optimizer, members, batch_size, opt_state, checkpoint)
-        rules = {"tol": tol, "bounds": bounds, "options": options}
+        check_no_batches(optimizer, members, chosen.size, opt_state, checkpoint)
         with bar(steps, "step", progress) as watch.bar:
+            rules = {"tol": tol, "bounds": bounds, "options": options}
             weights, seen, report = minimize(loss, weights, data, optimizer, steps, watch, rules)
         return watch.result(weights, np.array(seen, dtype), report)
-    check_optimizer(optimizer)
-    first = functools.partial(first_state, optimizer, members=members)
+    first = functools.partial(first_state, check_optimizer(optimizer), members=members)
     run = weights, places.everywhere(check_state(opt_state, first, weights))
-    keys = (keys_of(key, members),) if keyed else ()
-    step = trace_step(given if keyed else loss, optimizer, run, (*keys, *rows), **static, keyed=keyed)
-    settings = data, validation, batch_size, key, patience, min_delta, convergence, bool(own_data)
+    key = places.everywhere(key) if key.ndim else key
+    rows = (*((keys_of(key, members),) if keyed else ()), *chosen.like(data, members))
+    step = trace_step(given if keyed else loss, optimizer, run, rows, bool(members), chosen.own_rows, keyed)
+    settings = data, validation, chosen.kind, chosen.size, table, key, patience, min_delta, convergence, chosen.axis
     file = None if checkpoint is None else Checkpoint(checkpoint, run, watch, settings, places)
     visit = max(1, min(math.ceil(steps / VISITS), patience or steps))
     losses = places.losses(np.zeros((max(visit, LOSSES), *members), dtype), weights)
-    about: dict[str, Any] = {"lifted": step.lifted, "program": step.program, "losses": losses, "data": data}
-    about |= {"batch_size": batch_size, "own_data": bool(own_data), "keyed": keyed, "places": places}
-    advance = functools.partial(run_steps, key=key, **about)
+    static: dict[str, Any] = {"program": step.program, "lifted": step.lifted, "batches": chosen, "keyed": keyed}
+    advance = functools.partial(run_steps, losses=losses, data=data, key=key, table=table, **static)
     history = np.zeros((*members, steps), dtype)
     run, done = _train(run, history, advance, visit, watch, file, progress, places)
     return watch.result(run[0], history[..., :done], run[1])
+
+
+def _arranged(
+    weights: Any,
+    data: tuple[Array, ...],
+    validation: tuple[Array, ...] | None,
+    axis: int,
+    batches: Any,
+    batch_size: Any,
+    steps: int,
+    key: Array | None,
+) -> tuple[Batches, Array | None, Any, tuple[Array, ...], tuple[Array, ...] | None]:
+    """How steps choose their samples, the numbers of these if they are given, and weights and data where they lie."""
+    samples = data[0].shape[axis] if data else 0
+    kind, size, table = check_batches(batches, batch_size, samples, steps, key)
+    own = size is not None and (key is not None and key.ndim > 0 if table is None else table.ndim > 2)
+    places, weights, data, validation = arranged(weights, data, validation, size, axis, own)
+    if table is not None and places.mesh is not None:
+        raise ValueError(
+            "`batches` must be 'epochs' or 'replacement' of data that lie on several devices, each of which draws from "
+            f"its own, but is {shown(batches)}. Use one of them, or data on one device."
+        )
+    chosen = Batches(places, samples, axis, size, kind, own)
+    return chosen, None if table is None else jnp.asarray(table), weights, data, validation
 
 
 def _evaluation(loss: Callable, weights: Any, validation: tuple[Array, ...] | None) -> Callable[[Any], Array] | None:

@@ -4,6 +4,7 @@ Samples that are spread over devices stay where they are. A mini-batch takes as 
 own, so that no sample is sent; what is summed over devices is the gradient alone.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,7 +26,7 @@ class Places:
         mesh: That of the arrays, or None if they lie on one device.
         axes: The axes of the mesh that the samples are spread over.
         specs: How each array of the data lies.
-        members: The axes of the mesh that the members of an ensemble with data of their own are spread over.
+        members: The axes of the mesh that the members of an ensemble with data or batches of their own are spread over.
         spans: Whether some arrays lie on several processes, which then have to agree on what is done next.
     """
 
@@ -63,41 +64,75 @@ class Places:
         axes = _axes(jax.tree.leaves(weights)[0], 0)
         return jax.device_put(zeros, NamedSharding(self.mesh, PartitionSpec(None, axes or None)))
 
-    def order(self, key: Array, samples: int) -> Array:
-        """A random order of the samples, (samples,); of each share one of its own, (shares, samples / shares)."""
-        if self.mesh is None or not self.axes:
-            return jax.random.permutation(key, samples)
+    def order(self, keys: Array, samples: int) -> Array:
+        """A random order of the samples, (samples,); of each share one of its own, (shares, samples / shares).
 
-        def own(key: Array) -> Array:
-            key = jax.random.fold_in(key, jax.lax.axis_index(self.axes))
-            return jax.random.permutation(key, samples // self.shares)[None]
+        Of several keys (R,) one for each, (R, ...).
+        """
+        return self._drawn(keys, lambda key: jax.random.permutation(key, samples // self.shares))
 
-        return self._each(own, (PartitionSpec(),), PartitionSpec(self.axes))(key)
+    def draws(self, keys: Array, samples: int, size: int) -> Array:
+        """So many samples, drawn with replacement, as `order` gives all of them; of each share as many."""
+        shares = self.shares
+        return self._drawn(keys, lambda key: jax.random.randint(key, (size // shares,), 0, samples // shares))
 
-    def take(self, data: Sequence[Array], order: Array, place: Array, size: int, axis: int) -> tuple[Array, ...]:
-        """The mini-batch of `size` samples at a place in the order of `order`."""
+    def _drawn(self, keys: Array, draw: Callable[[Array], Array]) -> Array:
+        """What `draw` gives for a key, or for each of several, in each share by a key of its own."""
+        each: Callable[[Callable], Callable] = jax.vmap if keys.ndim else lambda function: function
+        if not self._parted(bool(keys.ndim)):
+            return each(draw)(keys)
 
-        def rows(order: Array, place: Array, *data: Array) -> tuple[Array, ...]:
-            own = size // self.shares
-            chosen = jax.lax.dynamic_slice_in_dim(order, place * own, own)
+        def own(keys: Array) -> Array:
+            if self.axes:
+                keys = each(lambda key: jax.random.fold_in(key, jax.lax.axis_index(self.axes)))(keys)
+            return each(draw)(keys)[..., None, :]
+
+        spread = (self.members or None,) * keys.ndim
+        return self._each(own, (PartitionSpec(*spread),), PartitionSpec(*spread, self.axes or None))(keys)
+
+    def take(
+        self, data: Sequence[Array], order: Array, place: Array | int, size: int, axis: int, own: bool = False
+    ) -> tuple[Array, ...]:
+        """The mini-batch of `size` samples at a place in the order of `order`; if this is `own`, one for each member.
+
+        Of data that all members see, there are as many arrays (R, size, ...) then.
+        """
+
+        def rows(order: Array, place: Array | int, *data: Array) -> tuple[Array, ...]:
+            share = size // self.shares
+            chosen = jax.lax.dynamic_slice_in_dim(order, place * share, share, -1)
+            if own:
+                return tuple(jax.vmap(lambda d, c: d[c], (0 if axis else None, 0))(d, chosen) for d in data)
             return tuple(d[:, chosen] if axis else d[chosen] for d in data)
 
-        if self.mesh is None or not self.axes:
+        if not self._parted(own):
             return rows(order, place, *data)
-        of_share = lambda order, *rest: rows(order[0], *rest)  # noqa: E731
-        return self._each(of_share, (PartitionSpec(self.axes), PartitionSpec(), *self.specs), self.specs)(
-            order, place, *data
-        )
+        of_share = lambda order, *rest: rows(order[..., 0, :], *rest)  # noqa: E731
+        spread = (self.members or None,) if own else ()
+        orders = PartitionSpec(*spread, self.axes or None)
+        result = tuple(PartitionSpec(*spread, *spec) for spec in self.specs) if own and not axis else self.specs
+        return self._each(of_share, (orders, PartitionSpec(), *self.specs), result)(order, place, *data)
+
+    def _parted(self, own: bool) -> bool:
+        """Whether devices have shares of their own of what is taken."""
+        return self.mesh is not None and bool(self.axes or (own and self.members))
 
     def _each(self, function: Callable, in_specs: Any, out_specs: Any) -> Callable:
         return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs)
 
-    def batch(self, array: Array, size: int, axis: int) -> Any:
-        """What a mini-batch of an array is: an array, or its shape and how it lies."""
-        if self.mesh is None or mesh_of(array) is None:
+    def batch(self, array: Array, size: int, axis: int, members: tuple[int, ...] = ()) -> Any:
+        """What a mini-batch of an array is: an array, or its shape and how it lies.
+
+        Members (R,) are those that each have one of their own, of samples that all see.
+        """
+        mesh = self.mesh if mesh_of(array) is not None else None
+        if mesh is None and not members:
             return array[:, :size] if axis else array[:size]
-        shape = (*array.shape[:axis], size, *array.shape[axis + 1 :])
-        return jax.ShapeDtypeStruct(shape, array.dtype, sharding=array.sharding)
+        shape = (*members, *array.shape[:axis], size, *array.shape[axis + 1 :])
+        if mesh is None:
+            return jax.ShapeDtypeStruct(shape, array.dtype)
+        spec = PartitionSpec(*[self.members or None for _ in members], *array.sharding.spec)  # type: ignore[attr-defined]
+        return jax.ShapeDtypeStruct(shape, array.dtype, sharding=NamedSharding(mesh, spec))
 
 
 def mesh_of(array: Any) -> Mesh | None:
@@ -114,7 +149,12 @@ def set_mesh_of(*trees: Any) -> AbstractContextManager:
 
 
 def arranged(
-    weights: Any, data: tuple[Array, ...], validation: tuple[Array, ...] | None, batch_size: int | None, axis: int
+    weights: Any,
+    data: tuple[Array, ...],
+    validation: tuple[Array, ...] | None,
+    batch_size: int | None,
+    axis: int,
+    own: bool = False,
 ) -> tuple[Places, Any, tuple[Array, ...], tuple[Array, ...] | None]:
     """Where a training takes place, and its weights and data, all on one mesh if some are.
 
@@ -124,8 +164,12 @@ def arranged(
         validation: Such arrays, or None; they may be spread otherwise.
         batch_size: Of mini-batches, which take as many samples of each share, or None.
         axis: That of the samples.
+        own: Whether each member has its own batches, of samples that all see.
     """
     places, data = _placed(data, axis, weights)
+    if own and not axis and places.mesh is not None:  # batches lie as the members do
+        spread = _axes(jax.tree.leaves(weights)[0], 0)
+        places = dataclasses.replace(places, members=() if {*spread} & {*places.axes} else spread)
     _check_shares(batch_size, places.shares)
     weights = places.everywhere(weights)
     return places, weights, data, None if validation is None else _placed(validation, axis, weights)[1]

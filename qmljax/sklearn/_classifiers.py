@@ -184,6 +184,9 @@ class NeuralNetworkClassifier(OfNetwork, _Classifier):
         learning_rate: Of the default optimiser; other values compile nothing anew.
         steps: The number of steps, or the most iterations of SciPy.
         batch_size: The number of samples in a step. Default: all.
+        batches: How they are chosen: "epochs" or "replacement", as for `qmljax.fit`.
+        convergence: Stops when the loss has converged, by its last so many steps and as many before, as `qmljax.fit`
+            says. For `fit` alone.
         patience: Stops when the loss on a share of `validation_fraction` of the samples, kept apart, has not fallen for
             so many steps; the best weights count. For `fit` alone.
         validation_fraction: See `patience`.

@@ -55,6 +55,8 @@ class NeuralNetwork(Saved, BaseEstimator):
     alpha: float = 0.0
     steps: int = 300
     batch_size: int | None = None
+    batches: str = "epochs"
+    convergence: int | None = None
     patience: int | None = None
     validation_fraction: float = 0.1
     initial_weights: Any = None
@@ -143,7 +145,7 @@ class NeuralNetwork(Saved, BaseEstimator):
                     f"samples apart, but {error} Change the share, or leave `patience` out."
                 ) from error
             data, validation = split[::2], split[1::2]
-        return self._advance(data, self.steps, self.batch_size, validation)
+        return self._advance(data, self.steps, self.batch_size, validation, self.convergence)
 
     def _pass(self, x: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Self:
         """One pass through all samples, (N, d), (N, k) and (N,), whatever the patience; few make one batch."""
@@ -151,11 +153,18 @@ class NeuralNetwork(Saved, BaseEstimator):
         size = None if self.batch_size is None else min(self.batch_size, len(x))
         return self._advance((x, targets, sample_weight), 1 if size is None else len(x) // max(size, 1), size)
 
-    def _advance(self, data: Any, steps: int, batch_size: int | None, validation: Any = None) -> Self:
+    def _advance(
+        self,
+        data: Any,
+        steps: int,
+        batch_size: int | None,
+        validation: Any = None,
+        convergence: int | None = None,
+    ) -> Self:
         """Trains from the weights and the optimiser state of now on. If that fails, it leaves what was there before."""
         before = self.weights_
         try:
-            result = self._fit(data, steps, batch_size, validation)
+            result = self._fit(data, steps, batch_size, validation, convergence)
         except BaseException:
             self.weights_ = before
             if not len(self.loss_curve_):
@@ -173,7 +182,9 @@ class NeuralNetwork(Saved, BaseEstimator):
         self._opt_state = None if isinstance(self.optimizer, str) else jax.tree.map(as_numpy, state)
         return self
 
-    def _fit(self, data: Any, steps: int, batch_size: int | None, validation: Any) -> FitResult:
+    def _fit(
+        self, data: Any, steps: int, batch_size: int | None, validation: Any, convergence: int | None
+    ) -> FitResult:
         objective, x = Objective(self.outputs_, self.loss, float(self.alpha)), data[0]
         data = weighted(data, pad=batch_size is None)
         validation = None if validation is None else weighted(validation)
@@ -184,7 +195,7 @@ class NeuralNetwork(Saved, BaseEstimator):
             if not isinstance(optimizer, str):
                 check_optimizer(optimizer)
                 options = {"opt_state": self._state(optimizer, weights), "batch_size": batch_size}
-                options |= {"key": jax.random.key(key)}
+                options |= {"key": jax.random.key(key), "batches": self.batches}
             elif batch_size is not None:
                 raise ValueError(
                     f"The SciPy minimiser {optimizer!r} takes all samples at once: leave out `batch_size`."
@@ -197,6 +208,7 @@ class NeuralNetwork(Saved, BaseEstimator):
                 steps=steps,
                 validation=validation,
                 patience=None if validation is None else self.patience,
+                convergence=convergence,
                 callback=None if self.callback is None else self._call_back,
                 progress=self.progress,
                 ensemble=False,
@@ -230,6 +242,11 @@ class NeuralNetwork(Saved, BaseEstimator):
         check_count(self.steps, "steps", least=0)
         check_count(self.batch_size, "batch_size", optional=True)
         check_count(self.patience, "patience", optional=True)
+        check_count(self.convergence, "convergence", least=2, optional=True)
+        if not isinstance(self.batches, str) or self.batches not in ("epochs", "replacement"):
+            raise ValueError(f"`batches` must be 'epochs' or 'replacement', but is {self.batches!r}.")
+        if self.batches != "epochs" and self.batch_size is None:
+            raise ValueError(f"`batches={self.batches!r}` needs `batch_size`, the number of samples in a step.")
         check_flag(self.warm_start, "warm_start"), check_flag(self.progress, "progress")
         if not (self.callback is None or callable(self.callback)):
             raise ValueError(

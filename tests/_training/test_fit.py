@@ -152,6 +152,87 @@ def test_key_decides_the_order():
     assert drawn(12, 3, 2, jax.random.PRNGKey(3)) == drawn(12, 3, 2)  # keys of the old kind too
 
 
+def seen(**options: Any) -> np.ndarray:
+    """How often each step of a fit takes each of 12 samples, (..., steps, 12)."""
+    rows, steps = np.arange(12), options["steps"]
+    onehot = lambda k: (k[:, None] == rows[None]).sum(axis=0).astype("float32")  # noqa: E731
+
+    def loss(w: jax.Array, k: jax.Array) -> jax.Array:  # its gradient says what was taken; sgd keeps it all
+        return jnp.sum(w["t"]) * 0 + jnp.sum(w["w"][w["t"].astype(int)] * onehot(k))
+
+    count = optax.GradientTransformation(lambda p: (), lambda u, s, p=None: (jax.tree.map(jnp.ones_like, u), s))
+    rule = optax.partition({"sgd": optax.sgd(1.0), "count": count}, {"w": "sgd", "t": "count"})
+    members = options.pop("members", ())
+    start = {"w": np.zeros((*members, steps, 12), "float32"), "t": np.zeros(members, "float32")}
+    data = options.pop("data", (rows,))
+    result = qj.fit(loss, start, data, optimizer=rule, ensemble=bool(members), **options)
+    return -np.asarray(result.weights["w"]).astype(int)
+
+
+def test_batches_with_replacement():
+    """Each step draws anew from all: counts are those of independent draws."""
+    counts = seen(steps=400, batch_size=6, batches="replacement", key=KEY)
+    assert (counts.sum(axis=1) == 6).all() and counts.max() > 1
+    assert len({tuple(c) for c in counts}) > 350  # of 400: they differ
+    total = counts.sum(axis=0)
+    assert ((total - 200) ** 2 / 200).sum() < 31.3  # chi square, 11 degrees of freedom, 0.1 %
+    # The number of samples that a step takes: 12 (1 - (11 / 12)**6) in the mean.
+    assert abs((counts > 0).sum(axis=1).mean() - 12 * (1 - (11 / 12) ** 6)) < 0.15
+    np.testing.assert_array_equal(seen(steps=9, batch_size=6, batches="replacement", key=KEY), counts[:9])
+
+
+@pytest.mark.parametrize("own_data", [False, True])
+def test_batches_that_are_given(own_data):
+    table = RNG.integers(12, size=(3, 8, 5))
+    expected = (table[..., None] == np.arange(12)).sum(axis=-2)
+    data = (np.tile(np.arange(12), (3, 1)),) if own_data else (np.arange(12),)
+    given = {"steps": 7, "members": (3,), "data": data, "own_data": own_data}
+    np.testing.assert_array_equal(seen(batches=table, **given), expected[:, :7])
+    np.testing.assert_array_equal(seen(batches=table[1], **given), expected[[1, 1, 1], :7])
+    np.testing.assert_array_equal(seen(batches=table[0], steps=7), expected[0, :7])
+
+
+@pytest.mark.parametrize("batches", ["epochs", "replacement"])
+@pytest.mark.parametrize("own_data", [False, True])
+def test_members_with_keys_of_their_own(batches, own_data):
+    """Each takes the samples that it takes alone with its key, with data of its own, too."""
+    keys, about = jax.random.split(KEY, 3), {"steps": 7, "batch_size": 5, "batches": batches}
+    data = (np.tile(np.arange(12), (3, 1)),) if own_data else (np.arange(12),)
+    counts = seen(key=keys, members=(3,), data=data, own_data=own_data, **about)
+    assert (counts[0] != counts[1]).any() and (counts[1] != counts[2]).any()
+    for member in range(3):
+        np.testing.assert_array_equal(counts[member], seen(key=keys[member], **about))
+    raw = jax.random.key_data(keys)  # keys of the old kind
+    np.testing.assert_array_equal(seen(key=raw, members=(3,), data=data, own_data=own_data, **about), counts)
+    with pytest.raises(ValueError, match="`key` has one for each of 3 members, but the ensemble has 2"):
+        seen(key=keys, members=(2,), **about)
+
+
+def noisy(w: jax.Array, x: jax.Array, y: jax.Array, *, key: jax.Array) -> jax.Array:
+    return squares(w + 0.1 * jax.random.normal(key, w.shape), x, y)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 7}, {"batch_size": 7, "batches": "replacement"}])
+def test_members_with_keys_equal_single_fits(options, tmp_path):
+    """Also where the loss takes keys, members stop at steps of their own, and a checkpoint resumes them."""
+    keys, steps = jax.random.split(KEY, 4), 150
+    about = {"optimizer": optax.sgd(0.05), "steps": steps, "convergence": 10} | options
+    result = qj.fit(noisy, STARTS, (X, Y), key=keys, **about)
+    for k, start in enumerate(STARTS):
+        single = qj.fit(noisy, start, (X, Y), key=keys[k], **about)
+        assert single.stopped_at == result.stopped_at[k] == by_the_study(single.history, 10)
+        np.testing.assert_allclose(result.weights[k], single.weights, rtol=0, atol=1e-5)
+    assert len(set(result.stopped_at.tolist())) > 1
+
+    def interrupt(step: int, *_: Any) -> None:
+        if step >= 30:
+            raise KeyboardInterrupt
+
+    about |= {"key": keys, "checkpoint": tmp_path / "run"}
+    assert qj.fit(noisy, STARTS, (X, Y), callback=interrupt, **about).stopped == "interrupt"
+    same(qj.fit(noisy, STARTS, (X, Y), **about), result)
+
+
 def test_rows_of_all_data_stay_together():
     rows = np.arange(12)
     loss = lambda w, a, b: jnp.max(jnp.abs(a - b)).astype(float) + 0 * w  # noqa: E731
@@ -973,8 +1054,20 @@ def test_data_that_do_not_fit(data, error, match):
         ({"batch_size": 2, "key": 7}, TypeError, "`key` must be a JAX random key, such as jax.random.key(0), but is 7"),
         ({"patience": 0}, ValueError, "`patience` must be a number of steps from 1 on, or None, but is 0"),
         ({"convergence": 1}, ValueError, "`convergence` must be a number of steps from 2 on, or None, but is 1"),
-        ({"batch_size": 2, "key": jax.random.split(KEY, 3)}, ValueError, "is an array of keys of shape (3,)"),
-        ({"batch_size": 2, "key": np.zeros((3, 2), "uint32")}, ValueError, "is an array of keys of shape (3, 2)"),
+        (
+            {"batch_size": 2, "key": jax.random.split(KEY, 3)},
+            ValueError,
+            "`key` has one for each of 3",
+        ),
+        ({"batch_size": 2, "key": np.zeros((3, 2), "uint32")}, ValueError, "but the weights are no"),
+        ({"key": jax.random.split(KEY, (3, 2))}, ValueError, "Pass one of them, or one for each member of an ensemble"),
+        ({"batches": "epoch"}, ValueError, "`batches` must be 'epochs', 'replacement', or an array with the numbers"),
+        ({"batches": "replacement"}, ValueError, "`batches='replacement'` needs `batch_size`"),
+        ({"batches": np.zeros((4, 4), int)}, ValueError, "numbers of the samples of each of the 5 steps"),
+        ({"batches": np.zeros((20, 4))}, ValueError, "but is an array of float64 of shape (20, 4)"),
+        ({"batches": np.full((20, 4), 30)}, ValueError, "numbers of samples from 0 to 29, but holds 30 to 30"),
+        ({"batches": np.zeros((20, 4), int), "batch_size": 3}, ValueError, "`batch_size` must be 4, as `batches`"),
+        ({"batches": np.zeros((2, 20, 4), int)}, ValueError, "`batches` has one for each of 2 members"),
         ({"key": np.zeros(2)}, TypeError, "`key` must be a JAX random key"),
         ({"min_delta": -1.0, "patience": 2}, ValueError, "`min_delta` must be a finite number of at least 0"),
         ({"min_delta": 1.0}, ValueError, "`min_delta` belongs to `patience`"),

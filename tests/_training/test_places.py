@@ -130,6 +130,43 @@ else:
         assert any((seen != seen[0]).any() for seen in orders)
         assert (orders[0] != orders[1]).any()
 
+    @pytest.mark.parametrize("batches", ["epochs", "replacement"])
+    @pytest.mark.parametrize(
+        ("types", "lie"),
+        [("Auto", "samples"), ("Auto", "both"), ("Explicit", "both"), ("Explicit", "own data"), ("Auto", "members")],
+    )
+    def test_batches_of_members(types, batches, lie):
+        """Each member draws its own, as many samples of each share, and what it is taught is what it drew."""
+        mesh, size, members = mesh_of(types), 16, 2
+        which = np.arange(N)
+        start = np.zeros((members, N), "f")
+        shares = {"samples": 8, "both": 4, "own data": 4, "members": 1}[lie]
+        own = lie in ("own data", "members")
+        if lie == "both":
+            start = place(mesh, start, "a")
+        data = {
+            "samples": lambda: place(mesh, which, BOTH),
+            "both": lambda: place(mesh, which, "b"),
+            "own data": lambda: place(mesh, np.stack([which, which[::-1]]), "a", "b"),
+            "members": lambda: place(mesh, np.stack([which, which[::-1]]), "a"),
+        }[lie]()
+
+        def mean(w: Any, which: Any) -> Any:
+            return jnp.mean(jnp.sum((which[:, None] == jnp.arange(N)[None]) * w[None], axis=1))
+
+        about: dict[str, Any] = {"optimizer": optax.sgd(float(size)), "batch_size": size, "batches": batches}
+        about |= {"key": jax.random.split(jax.random.key(5), members), "own_data": own, "ensemble": True}
+        counts = []
+        for steps in (1, 4):
+            weights = qj.fit(mean, start, (data,), steps=steps, **about).weights
+            counts.append(-np.asarray(weights).astype(int))
+            assert (counts[-1].reshape(members, shares, -1).sum(axis=-1) == steps * size // shares).all()
+        assert (counts[0][0] != counts[0][1][:: -1 if own else 1]).any()
+        if batches == "epochs":
+            assert set(counts[0].ravel()) == {0, 1} and (counts[1] == 2).all()
+        else:
+            assert counts[1].max() > 2
+
     @TYPES
     def test_a_resumed_run(types, tmp_path):
         mesh, (w, x, y) = mesh_of(types), points("f")
@@ -141,8 +178,8 @@ else:
         np.testing.assert_array_equal(resumed.weights, unbroken.weights)
 
     @TYPES
-    @pytest.mark.parametrize("size", [None, 16])
-    def test_what_is_sent(types, size, monkeypatch):
+    @pytest.mark.parametrize(("size", "batches"), [(None, "epochs"), (16, "epochs"), (16, "replacement")])
+    def test_what_is_sent(types, size, batches, monkeypatch):
         """Of a step: the gradient and the loss."""
         mesh, (w, x, y), programs = mesh_of(types), points("f"), []
 
@@ -153,7 +190,7 @@ else:
         original = loop.run_steps
         monkeypatch.setattr(loop, "run_steps", spy)
         data, key = (place(mesh, x, BOTH), place(mesh, y, BOTH)), jax.random.key(0)
-        qj.fit(squares, w, data, optimizer=optax.adam(0.1), steps=1, batch_size=size, key=key)
+        qj.fit(squares, w, data, optimizer=optax.adam(0.1), steps=1, batch_size=size, batches=batches, key=key)
         sent = _of_a_step(programs[0])
         assert sent.keys() == {"all-reduce"}
         assert sent["all-reduce"] <= 4 * (len(w) + 2)
@@ -187,6 +224,13 @@ else:
         np.testing.assert_allclose(
             trained((place(mesh, x, BOTH), place(mesh, y, BOTH))), trained((x, y)), rtol=0, atol=1e-5
         )
+
+    def test_batches_that_are_given():
+        mesh, (w, x, y) = mesh_of("Auto"), points("f")
+        with pytest.raises(ValueError, match="each of which draws from its own, but is an array of int64 of shape"):
+            qj.fit(
+                squares, w, (place(mesh, x, BOTH), y), optimizer=optax.adam(0.1), steps=1, batches=np.zeros((1, 8), int)
+            )
 
     @pytest.mark.parametrize(("size", "way_out"), [(12, "Give 8 or 16"), (4, "Give 8, or")])
     def test_batches_that_do_not_divide(size, way_out):

@@ -320,6 +320,19 @@ def test_training_goes_on_with_the_same_classes_and_network():
     np.testing.assert_array_equal(model.weights_, np.random.RandomState(0).uniform(-1, 1, 8))
 
 
+@pytest.mark.parametrize("kind", [qs.VQC, qs.VQR])
+def test_the_protocol_of_a_study(kind):
+    """Batches with replacement, and the study's rule for convergence, as `fit` has them."""
+    x, y = TWO
+    model = kind(steps=400, batch_size=8, batches="replacement", convergence=10, learning_rate=0.2, random_state=0)
+    curve = model.fit(x, y).loss_curve_
+    for step in range(21, len(curve)):
+        last, before = curve[step - 9 : step + 1], curve[step - 19 : step - 9]
+        assert (abs(last.mean() - before.mean()) <= last.std() / np.sqrt(10) / 2) == (step + 1 == len(curve))
+    epochs = kind(steps=30, batch_size=8, learning_rate=0.2, random_state=0).fit(x, y).loss_curve_
+    assert (epochs[1:20] != curve[1:20]).all()
+
+
 def test_patience_keeps_a_part_for_validation():
     x, y = blobs([0, 1, 2], size=60)
     model = qs.VQC(steps=2000, learning_rate=0.3, patience=20, random_state=0).fit(x, y)
@@ -537,6 +550,9 @@ ESTIMATOR = qj.estimator_qnn(CIRCUIT, inputs=INPUTS)
         (lambda: qs.VQC(learning_rate=optax.constant_schedule(0.1)), *TWO, "For a schedule pass an optax transf"),
         (lambda: qs.VQC(patience=5), TWO[0][:5], TWO[1][:5], "apart, but The test_size = 1 should .* Change the share"),
         (lambda: qs.VQC(learning_rate=0), *TWO, "`learning_rate` must be a finite number above 0"),
+        (lambda: qs.VQC(batches="epoch"), *TWO, "`batches` must be 'epochs' or 'replacement', but is 'epoch'"),
+        (lambda: qs.VQC(batches="replacement"), *TWO, "`batches='replacement'` needs `batch_size`"),
+        (lambda: qs.VQC(convergence=1), *TWO, "`convergence` must be an integer from 2 on, or None, but is 1"),
         (lambda: qs.VQC(batch_size=31), *TWO, "`batch_size` must be a number of samples from 1 to 30"),
         (lambda: qs.VQC(steps=-1), *TWO, "`steps` must be an integer"),
         (lambda: qs.VQC(initial_weights=[1.0]), *TWO, r"`initial_weights` must have shape \(8,\)"),

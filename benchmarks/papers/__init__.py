@@ -1,0 +1,1 @@
+"""Published results, redone: `python -m benchmarks.papers [NAME ...]`. Each file is a paper, on public names alone."""
