@@ -6,13 +6,10 @@ JAX starts, so that this cannot be done in the process of the tests.
 
 import contextlib
 import json
-import os
-import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import jax
 import numpy as np
@@ -21,9 +18,10 @@ from circuits import bind, circuit_of, random_params
 from jax.sharding import AxisType, Mesh
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
+from qiskit.quantum_info import Kraus, SparsePauliOp, Statevector, random_unitary
 
 import qmljax as qj
+from qmljax.analysis._collectives import collectives, each_collective
 from qmljax.circuits import raw_feature_vector
 
 Pairs = Iterator[tuple[str, Any]]
@@ -186,31 +184,33 @@ def sent() -> Pairs:
         ("complex", lib.efficient_su2(16, reps=2, entanglement="circular")),
     ):
         function = qj.expectation(circuit, "Z" * 16, mesh=mesh(8))
+        yield f"{name}: memory", [_memory(circuit, terms, name == "real") for terms in ("XZ", "XYZ")]
         params = random_params(circuit, dtype=np.float32)
         local = (2 if name == "complex" else 1) * 4 << 13
         forward, gradient = (jax.jit(f).lower(params).compile() for f in (function, jax.value_and_grad(function)))
-        there, back = (census(program.as_text()) for program in (forward, gradient))
-        yield f"{name}: exchanges of a level", there["all-to-all"][0] / 2
-        yield f"{name}: states that a level sends", there["all-to-all"][1] / local / 2
-        yield f"{name}: a gradient sends", back["all-to-all"][1] / there["all-to-all"][1]
+        there, back = collectives(forward), collectives(gradient)
+        kinds = [kind for kind, _ in each_collective(forward)]
+        yield f"{name}: exchanges of a level", kinds.count("all-to-all") / 2
+        yield f"{name}: states that a level sends", there["all-to-all"] / local / 2
+        yield f"{name}: a gradient sends", back["all-to-all"] / there["all-to-all"]
         yield f"{name}: kinds of what is sent", sorted(back)
-        yield f"{name}: bytes of sums", back["all-reduce"][1] - 4 * len(params)
+        yield f"{name}: bytes of sums", back["all-reduce"] - 4 * len(params)
+        if name == "real":
+            yield f"{name}: local states of memory of a batch", _memory(_layers(19, 1), "X", True, 2)
         yield f"{name}: local states of memory", gradient.memory_analysis().temp_size_in_bytes / local
 
 
-def census(program: str) -> dict[str, tuple[int, int]]:
-    """Of a compiled program, by kinds of collective operations, how many there are and how many bytes they give."""
-    found: dict[str, tuple[int, int]] = {}
-    sizes = {"f32": 4, "f64": 8, "s32": 4, "u32": 4, "pred": 1}
-    for line in re.sub(r"/\*.*?\*/", "", program).split("\n"):
-        kinds = "all-to-all|all-reduce|all-gather|collective-permute|reduce-scatter"
-        match = re.search(rf"= (\(.*?\)|\S+) ({kinds})(?:-start)?\(", line)
-        if match:
-            arrays = re.findall(r"(\w+)\[([\d,]*)\]", match[1])
-            size = sum(sizes[t] * int(np.prod([int(d) for d in dims.split(",") if d])) for t, dims in arrays)
-            count, total = found.get(match[2], (0, 0))
-            found[match[2]] = count + 1, total + size
-    return found
+def _memory(circuit: QuantumCircuit, letters: str, real: bool, batch: int = 1) -> float:
+    """Local states that a gradient takes: of a field along several axes, or of couplings, which flip several bits."""
+    n = circuit.num_qubits
+    fields = [(a, [q], 1.0 + q / n) for a in letters for q in range(n)]
+    couplings = [(2 * a, [q, (q + 1) % n], 1.0) for a in letters for q in range(n)]
+    energy = SparsePauliOp.from_sparse_list(couplings if len(letters) > 2 else fields, n)
+    function, params = qj.expectation(circuit, energy, mesh=mesh(8)), random_params(circuit, dtype=np.float32)
+    params = np.stack([params] * batch) if batch > 1 else params
+    gradient = jax.jit(jax.grad(lambda params: function(params).sum()))
+    memory = gradient.lower(params).compile().memory_analysis().temp_size_in_bytes
+    return memory / batch / ((1 if real else 2) * 4 << n - 3)
 
 
 def refusals() -> Pairs:
@@ -230,6 +230,16 @@ def refusals() -> Pairs:
             circuit, inputs=[], mesh=mesh(8), backend=qj.Shots(10, jax.random.key(0))
         ),
     }
+    for name, build in {
+        "expectation": lambda c, **where: qj.expectation(c, "Z" * 6, **where),
+        "probabilities": qj.probabilities,
+        "sample": lambda c, **where: qj.sample(c, 10, **where),
+        "statevector": qj.statevector,
+        "fidelity": lambda c, **where: qj.fidelity(circuit, c, **where),
+        "estimator_qnn": lambda c, **where: qj.estimator_qnn(c, inputs=[], **where),
+        "sampler_qnn": lambda c, **where: qj.sampler_qnn(c, inputs=[], **where),
+    }.items():
+        calls[f"a channel in {name}"] = partial(build, _with_channel(name == "sample"), mesh=mesh(8))
     for name, call in calls.items():
         try:
             call()
@@ -237,6 +247,15 @@ def refusals() -> Pairs:
             yield name, f"{type(error).__name__}: {error}"
         else:
             yield name, "nothing"
+
+
+def _with_channel(hidden: bool) -> QuantumCircuit:
+    """A channel on one of six qubits, or in an instruction on two of them."""
+    inner = QuantumCircuit(2)
+    inner.append(Kraus([np.eye(2) * 0.9**0.5, np.diag([0.1**0.5, -(0.1**0.5)])]).to_instruction(), [0])
+    circuit = QuantumCircuit(6)
+    circuit.append(inner.to_instruction(), [4, 2]) if hidden else circuit.compose(inner, [4, 2], inplace=True)
+    return circuit
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
-"""One of two processes with 4 virtual devices each, which hold one state together: `two_processes.py RANK PORT`.
+"""One of two processes that hold one state together: `two_processes.py ADDRESS PROCESSES RANK`.
 
 Prints the errors of values, of a gradient, and of a process's own amplitudes, as JSON; `tests/_engine/test_shards.py`
-starts both.
+starts both, with 4 virtual devices each.
 """
 
 import json
-import os
 import sys
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
 import numpy as np
@@ -20,7 +17,8 @@ import qmljax as qj
 
 if __name__ == "__main__":
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(f"localhost:{sys.argv[2]}", num_processes=2, process_id=int(sys.argv[1]))
+    address, processes, rank = sys.argv[1:]
+    jax.distributed.initialize(address, int(processes), int(rank))
     mesh = Mesh(np.array(jax.devices()), ("q",), axis_types=(AxisType.Auto,))
     circuit = efficient_su2(6, reps=1)
     params = np.random.default_rng(0).uniform(-3, 3, circuit.num_parameters).astype(np.float32)

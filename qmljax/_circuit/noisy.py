@@ -4,13 +4,13 @@ A noise model says which gates are followed by which channels; what a channel is
 so a program knows it by its number alone. Channels that stand in the circuit itself are constants.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import AnnotatedOperation, ControlledGate, Delay, Reset
+from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Gate, Instruction, Reset
 from qiskit.circuit.library import PauliProductRotationGate, RC3XGate, RCCXGate
 from qiskit.quantum_info import PTM, Kraus, SuperOp
 
@@ -230,3 +230,17 @@ def in_house_order(matrix: np.ndarray) -> np.ndarray:
     for _ in range(k):
         order = (4 * order[:, None] + np.array([0, 1, 3, 2])).reshape(-1)
     return matrix[np.ix_(order, order)]
+
+
+def channels(circuit: Any) -> Iterator[str]:
+    """The names of channels in a circuit of Qiskit's, those of Aer among them; nothing of circuits that are text."""
+    if not isinstance(circuit, QuantumCircuit):
+        return
+    for operation in (instruction.operation for instruction in circuit.data):
+        if operation.name in ("kraus", "superop") or hasattr(operation, "_quantum_error"):
+            yield operation.name
+        elif isinstance(operation, ControlFlowOp):
+            for block in operation.blocks:
+                yield from channels(block)
+        elif isinstance(operation, Instruction) and not isinstance(operation, Gate):  # a gate is no place for one
+            yield from channels(operation.definition)

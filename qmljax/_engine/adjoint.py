@@ -37,7 +37,7 @@ class Invertible(Protocol):
 def evolve(segments: tuple[Invertible, ...], angles: Sequence[Sequence[Array]], state: Array) -> Array:
     """Runs the segments, each with its own angles, on a state (C, 2**n, *batch)."""
     counts = tuple(len(a) for a in angles)
-    return _evolve.bind(state, *(x for a in angles for x in a), segments=segments, counts=counts)
+    return EVOLVE.bind(state, *(x for a in angles for x in a), segments=segments, counts=counts)
 
 
 def _split(flat: Sequence[Any], counts: Sequence[int]) -> list[Sequence[Any]]:
@@ -103,12 +103,12 @@ def _typed(x: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding, manual_axis_type=x.manual_axis_type)
 
 
-_evolve = _primitive("qmljax_evolve", _forward, ("segments", "counts"))
+EVOLVE = _primitive("qmljax_evolve", _forward, ("segments", "counts"))
 _push = _primitive("qmljax_push", _push_forward, ("segments", "counts", "live"))
 
 
 def _evolve_jvp(primals: Any, tangents: Any, **params: Any) -> Any:
-    out = _evolve.bind(*primals, **params)
+    out = EVOLVE.bind(*primals, **params)
     live = tuple(not isinstance(t, ad.Zero) for t in tangents)
     given = [t for t in tangents if not isinstance(t, ad.Zero)]
     if not given:
@@ -138,6 +138,6 @@ def _push_transpose(cotangent: Any, out: Any, *operands: Any, segments: Any, cou
     ]
 
 
-ad.primitive_jvps[_evolve] = _evolve_jvp
+ad.primitive_jvps[EVOLVE] = _evolve_jvp
 ad.primitive_jvps[_push] = _push_jvp
 ad.primitive_transposes[_push] = _push_transpose

@@ -168,17 +168,6 @@ def rotate_moments(left: Array, state: Array, batch: Sequence[int], qubits: Sequ
     return jnp.concatenate(moments).reshape(len(qubits), *batch)
 
 
-def rotate_highest(cos: Array, sin: Array, state: Array, qubits: Sequence[int]) -> Array | None:
-    """The same as `rotate` of some of the highest qubits of a single state, as one product; None if it is not so."""
-    n = state.shape[1].bit_length() - 1
-    single = math.prod(state.shape[2:]) * math.prod(cos.shape[1:]) == 1
-    if not single or n <= SINGLE or len(qubits) > FEW or tuple(qubits) != tuple(range(n - len(qubits), n)):
-        return None
-    matrix = _kron({q: (cos[k], sin[k]) for k, q in enumerate(qubits)}, range(qubits[0], n), state.dtype)
-    each = jnp.broadcast_to(matrix, (len(state), *matrix.shape))
-    return _dot(each, state.reshape(len(state), len(matrix), -1), ((2, 1), (0, 0))).reshape(state.shape)
-
-
 def turn_back(
     cos: Array, sin: Array, left: Array, state: Array, qubits: Sequence[int]
 ) -> tuple[Array, Array, Array] | None:

@@ -91,8 +91,9 @@ def statevector(
         >>> statevector(bell)([]).round(3)
         Array([0.707+0.j, 0.   +0.j, 0.   +0.j, 0.707+0.j], dtype=complex64)
     """
+    place = check_place(mesh, state, circuit)
     program = readout.of_state(circuit).program
-    if (place := check_place(mesh, state)) is not None:
+    if place is not None:
         return statevector_on(place, program)
     way_out = (
         "Use `expectation` or `probabilities(qubits=...)`, which simulate only the qubits that the circuit touches."

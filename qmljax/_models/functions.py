@@ -178,10 +178,11 @@ def probabilities(
         >>> probabilities(bell)([]).round(3), probabilities(bell, clbits=[0])([]).round(3)
         (Array([0.5, 0. , 0.5, 0. ], dtype=float32), Array([0.5, 0.5], dtype=float32))
     """
+    place = check_place(mesh, state, circuit)
     read = readout.of_bits(circuit, qubits, clbits)
     check_size(read.bits, MAX_QUBITS, "The distribution", "Name fewer bits.")
     about: Any = {"memory": check_memory(memory), "compile": check_compile(compile)}
-    if (place := check_place(mesh, state)) is not None:
+    if place is not None:
         return probabilities_on(place, read)
     if compile is not False and (found := averaged(read, memory)) is not None:
         return found
@@ -246,9 +247,10 @@ def expectation(
         >>> expectation(bell, "ZI", given={0: 1})([]).round(4)
         Array(-1., dtype=float32)
     """
+    place = check_place(mesh, state, circuit)
     read = readout.of_observables(circuit, observables, given)
     about: Any = {"memory": check_memory(memory), "compile": check_compile(compile)}
-    if (place := check_place(mesh, state)) is not None:
+    if place is not None:
         return expectation_on(place, read)
     if compile is not False and given is None and (found := averaged(read, memory)) is not None:
         return found
@@ -295,6 +297,7 @@ def sample(
         >>> sample(circuit, shots=3)([], jax.random.key(0))
         Array([2, 2, 2], dtype=int32)
     """
+    place = check_place(mesh, state, circuit)
     read = readout.of_measurements(circuit)
     check_count(shots, "shots")
     if shots > MAX_OUTCOMES:
@@ -304,7 +307,7 @@ def sample(
         )
     check_size(read.bits, MAX_QUBITS, "The distribution", "Measure fewer qubits.")
     check_compile(compile)
-    if (place := check_place(mesh, state)) is not None:
+    if place is not None:
         return sample_on(place, read, int(shots))
     small = read.reduced(None)
     found, wires = None, small.program.num_qubits

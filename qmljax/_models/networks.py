@@ -97,6 +97,7 @@ def estimator_qnn(
         (10, 1)
     """
     circuit = own(circuit)
+    place = check_place(mesh, state, circuit, backend=backend)
     program = parse(circuit) if backend is None else parse_noisy(circuit).program  # channels are for the backend
     ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
@@ -109,7 +110,7 @@ def estimator_qnn(
         "source": Source(circuit, read.observables),
     }
     shape = (len(read.observables),)
-    if (place := check_place(mesh, state, backend)) is not None:
+    if place is not None:
         return qnn_on(place, read, ins, ws, shape, None, about)
     if backend is not None:
         check_backend(backend, "expectation")
@@ -197,6 +198,7 @@ def sampler_qnn(
         (5, 2)
     """
     circuit = own(circuit)
+    place = check_place(mesh, state, circuit, backend=backend)
     program = parse(circuit) if backend is None else parse_noisy(circuit).program  # channels are for the backend
     ins, ws = split(program, [None] if inputs is None else inputs, weights)  # None is no list, and names nothing
     memory = check_memory(memory)
@@ -209,7 +211,7 @@ def sampler_qnn(
         "normalised": True,
         "source": Source(circuit, ()),
     }
-    if (place := check_place(mesh, state, backend)) is not None:
+    if place is not None:
         return qnn_on(place, read, ins, ws, shape, index, about)
     if backend is not None:
         check_backend(backend, "probabilities")

@@ -1,18 +1,21 @@
 """Functions of a circuit whose state is over the devices of a mesh: what builders return with `mesh=`."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from qmljax._checks import check_key
 from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program, Table
 from qmljax._circuit.readout import MAX_QUBITS, Readout, check_size
+from qmljax._engine.adjoint import EVOLVE
 from qmljax._engine.plan import plan
 from qmljax._engine.shards import readings
 from qmljax._engine.shards.run import Shard, run
@@ -23,6 +26,8 @@ from qmljax._models.parts import in_parts
 from qmljax._models.place import Place, check_dense, check_width
 from qmljax._models.postselected import conditional
 from qmljax._models.qnn import QNN
+
+LARGE = 1 << 16  # amplitudes of a device; of fewer, those of a batch are sent and turned together
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,8 +63,10 @@ class OnMesh(Compiled):
         batch, rows, lie = _rows(params, self.place)
         lead = self._lead()
 
-        def body(params: Array) -> Array:
+        def of(params: Array) -> Array:
             return self._of(_state(self.program, params, self.place, phase=self._phase))
+
+        body = partial(_each, of, 1 << self.program.num_qubits - self.place.k)
 
         own = (lie,) if batch else ()
         out = self.place.run(body, [(rows.T, (None, *own))], (*lead, *own))
@@ -243,11 +250,15 @@ class QNNOnMesh(QNN):
     def _outputs(self, weights: Array, rows: Array) -> Array:
         """(W, 1) and (points, n_in) -> (points, number of outputs)."""
         how = plan(self.program, self.inputs, self.weights, self.memory)
-        shard = run(how, weights, rows.T, self.place.k, self.place.state)
-        if self.normalised:
-            index = None if self.index is None else self.index.array
-            return readings.interpreted(shard, self.qubits, index, math.prod(self.output_shape)).T
-        return readings.expectations(self.observables, shard).T
+
+        def of(points: Array) -> Array:
+            shard = run(how, weights, points, self.place.k, self.place.state)
+            if self.normalised:
+                index = None if self.index is None else self.index.array
+                return readings.interpreted(shard, self.qubits, index, math.prod(self.output_shape))
+            return readings.expectations(self.observables, shard)
+
+        return _each(of, 1 << self.program.num_qubits - self.place.k, rows.T).T
 
 
 # What builders return with `mesh=`.
@@ -310,6 +321,17 @@ def _rows(params: Array, place: Place) -> tuple[tuple[int, ...], Array, Any]:
         return batch, params, None
     count = math.prod(batch)
     return batch, params.reshape(count, params.shape[-1]), place.rows(count)
+
+
+def _each(function: Callable[[Array], Array], amplitudes: int, columns: Array) -> Array:
+    """A function of (P, *batch) -> (*out, *batch): of one after the other if states are so large on a device.
+
+    A gradient then keeps one state for each, and works on those of one.
+    """
+    if amplitudes < LARGE or columns.ndim == 1 or columns.shape[1] == 1:
+        return function(columns)
+    kept = jax.checkpoint(function, policy=lambda primitive, *_, **__: primitive is EVOLVE)
+    return jnp.moveaxis(lax.map(lambda column: kept(column[:, None])[..., 0], columns.T), 0, -1)
 
 
 def _state(program: Program, params: Array, place: Place, phase: bool = False) -> Shard:

@@ -10,6 +10,7 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from qmljax._checks import shown
+from qmljax._circuit.noisy import channels
 from qmljax._circuit.program import Program
 
 
@@ -81,13 +82,20 @@ class Place:
             return array
         return jax.device_put(array, NamedSharding(self.mesh, PartitionSpec()))
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "A function over a `mesh` cannot be pickled, since the devices of the mesh are of this process. Pickle the "
+            "circuit and build the function there, with a mesh of the devices there; or save a model by `qmljax.save`, "
+            "which leaves out the mesh."
+        )
+
     def room(self, program: Program) -> Program:
         """A program with idle qubits, if what is left of a circuit has too few for so many devices."""
         return replace(program, num_qubits=max(program.num_qubits, 2 * self.k))
 
 
-def check_place(mesh: Any, state: Any, backend: Any = None) -> Place | None:
-    """The place that arguments `mesh` and `state` say; None without a mesh."""
+def check_place(mesh: Any, state: Any, *circuits: Any, backend: Any = None) -> Place | None:
+    """The place that arguments `mesh` and `state` say, for circuits as they are given; None without a mesh."""
     if mesh is not None and backend is not None:
         raise ValueError(
             "`mesh` and `backend` are both given, but a backend has no state that lies on devices. Leave out `backend` "
@@ -115,6 +123,12 @@ def check_place(mesh: Any, state: Any, backend: Any = None) -> Place | None:
         raise ValueError(
             f"`mesh` must have 2**k devices for one state, but its axes {', '.join(map(repr, place.state))} have "
             f"{devices}. Make a mesh of {1 << devices.bit_length() - 1} of them, or name by `state` those that hold it."
+        )
+    for name in (name for circuit in circuits for name in channels(circuit)):
+        raise ValueError(
+            f"`mesh` has devices for a pure state, but `circuit` has the channel `{name}`, after which it is mixed. "
+            "Take the channel out; or leave out `mesh`, and use `density_matrix` or `qmljax.noise.Simulator`, whose "
+            "batches of points lie on as many devices as their arrays do."
         )
     return place
 

@@ -1,7 +1,8 @@
 """Files of models and kernels: the circuit, what is read from it, and the weights. Loading one runs no code.
 
 A file holds the question that a model asks, not what answers it: a model or kernel on a backend is saved without it,
-since a device, its session and its account can be in no file. `load` takes another one.
+since a device, its session and its account can be in no file. `load` takes another one. Nor is a mesh of devices: a
+model over one is saved as the same on one device.
 """
 
 import math
@@ -40,8 +41,8 @@ HEADERS = (
 def save(path: str | os.PathLike[str], model: Model | Kernel, weights: Any = ()) -> None:
     """Writes a model or kernel and its weights to a file, all at once: the old file stays until the new one is whole.
 
-    The file is a safetensors file; the circuit in it is Qiskit's QPY. What is on a backend is saved without it. (For
-    estimators of scikit-learn's kind see their method `save`.)
+    The file is a safetensors file; the circuit in it is Qiskit's QPY. What is on a backend, or over a mesh, is saved
+    without it. (For estimators of scikit-learn's kind see their method `save`.)
 
     Args:
         path: The file.

@@ -124,7 +124,7 @@ def fidelity(
     """
     check_circuit(circuit_a, "circuit_a")
     check_circuit(circuit_b, "circuit_b")
-    place = check_place(mesh, state)
+    place = check_place(mesh, state, circuit_a, circuit_b)
     left, right = (statevector(circuit, mesh=mesh, state=state) for circuit in (circuit_a, circuit_b))
     if left.program.num_qubits != right.program.num_qubits:
         raise ValueError(

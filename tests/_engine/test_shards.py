@@ -4,10 +4,11 @@ Oracles: Qiskit's `Statevector`; for derivatives, and for models, one device, wh
 computed once, in a process that has 8 devices (`tests/on_devices.py`).
 """
 
+import copy
 import json
 import os
+import pickle
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,16 +22,18 @@ from qiskit.circuit import Parameter
 import qmljax as qj
 from qmljax._engine import gf2
 from qmljax._engine.shards.routes import three_permutations
+from tests.devices import environment, run_processes
 
 TESTS = Path(__file__).parents[1]
+BUILDERS = "expectation probabilities sample statevector fidelity estimator_qnn sampler_qnn".split()
 
 
 @pytest.fixture(scope="module")
 def found():
     """By name: errors, numbers and sentences."""
     command = [sys.executable, "-W", "error::FutureWarning", str(TESTS / "on_devices.py")]
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = os.environ | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), *sys.path])
+    env = environment(8) | {"PYTHONPATH": paths}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -59,6 +62,8 @@ def test_what_is_sent_and_kept(found, name):
     assert found[f"{name}: kinds of what is sent"] == ["all-reduce", "all-to-all"]
     assert found[f"{name}: bytes of sums"] <= 16
     assert found[f"{name}: local states of memory"] <= 8
+    assert len(found[f"{name}: memory"]) == 2 and max(found[f"{name}: memory"]) <= 8.5  # with tables, at 16 qubits
+    assert found["real: local states of memory of a batch"] <= 8
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,10 @@ def test_what_is_sent_and_kept(found, name):
         ("no such axis", "ValueError: `state` must name axes of `mesh`, .* of 'q', but is 'x'"),
         ("a large matrix", "ValueError: .* holds 3 of the 6 qubits .* a matrix on 4 of them. Use fewer devices"),
         ("a batch that does not divide", "ValueError: .* over the 4 devices .* has 6 rows. Pass 8"),
+        *[
+            (f"a channel in {name}", "ValueError: `mesh` has .* the channel `kraus`.*leave out `mesh`")
+            for name in BUILDERS
+        ],
         ("a backend", "ValueError: `mesh` and `backend` are both given.*Leave out `backend`"),
     ],
 )
@@ -78,18 +87,8 @@ def test_refusals(found, name, said):
 
 def test_two_processes_hold_one_state():
     """4 devices each, on loopback."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    paths = os.pathsep.join([str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = os.environ | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(TESTS / "two_processes.py")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen([*command, rank, port], env=env, **pipes) for rank in "01"]
-    for process in both:
-        printed, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said[-3000:]
-        errors = json.loads(printed.strip().split("\n")[-1])
+    for printed in run_processes(str(TESTS / "two_processes.py"), 2, 4):
+        errors = json.loads(printed.splitlines()[-1])
         assert len(errors) == 3 and all(abs(error) < 1e-5 for error in errors.values()), errors
 
 
@@ -102,6 +101,20 @@ def test_a_mesh_of_one_device():
     t = np.float32(0.3)
     np.testing.assert_allclose(f([t]), [np.cos(t), np.sin(t)], atol=1e-6)
     np.testing.assert_allclose(jax.jacrev(f)(np.array([t]))[:, 0], [-np.sin(t), np.cos(t)], atol=1e-6)
+
+
+def test_a_model_over_a_mesh_is_saved_without_it_and_copied_with_it(tmp_path):
+    mesh = jax.make_mesh((1,), ("q",), axis_types=(jax.sharding.AxisType.Auto,))
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("t"), 0)
+    for build in (qj.estimator_qnn, qj.sampler_qnn):
+        model = build(circuit, inputs=[], mesh=mesh)
+        qj.save(tmp_path / "model", model, np.ones(1))
+        again, weights = qj.load(tmp_path / "model")
+        assert again == build(circuit, inputs=[]) and weights == 1
+        assert copy.deepcopy(model) == copy.copy(model) == model
+        with pytest.raises(TypeError, match=r"over a `mesh` cannot be pickled.*Pickle the circuit.*qmljax\.save"):
+            pickle.dumps(model)
 
 
 # Plans, in plain NumPy.

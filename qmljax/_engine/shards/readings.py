@@ -20,7 +20,7 @@ from qmljax._engine import operations
 from qmljax._engine.expectations import Parts, collected, grouped, xor_tables
 from qmljax._engine.gf2 import span
 from qmljax._engine.outcomes import marginal, sample_index
-from qmljax._engine.pauli_sums import CHUNK, PauliSums, pauli_sums
+from qmljax._engine.pauli_sums import PauliSums, pauli_sums
 from qmljax._engine.shards.layout import Layout, signed_tables
 from qmljax._engine.shards.run import Shard, change_basis, moved
 from qmljax._engine.shards.segments import once_there
@@ -44,6 +44,7 @@ def expectations(observables: tuple[Observable, ...], shard: Shard) -> Array:
 
 
 FEW = 2  # so many masks of flips are each a piece of the program; of more, which are data of a loop, one is in memory
+CHUNK = 1 << 12  # elements that a round of that loop works on, as few as make it worth its while
 Part = Callable[[Array, Array], Array]  # Re <left| observables |right>, what a device adds to it: (count, *batch)
 
 
@@ -142,7 +143,7 @@ def _products(left: Array, right: Array) -> tuple[Array, Array | None]:
 
 def _weighed(weight: Array, part: Parts, state: Array, layout: Layout, axes: tuple[str, ...]) -> Array:
     device = lax.axis_index(axes)
-    tables = []
+    tables: list[Array] = []
     for held in signed_tables(list(part.values()), layout):
         values = held.values.astype(weight.dtype)
         own = lax.dynamic_index_in_dim(values, device, keepdims=False) if held.each else jnp.asarray(values)

@@ -4,7 +4,9 @@ A state is what it is on one device, (C, 2**m, *batch), of the 2**m amplitudes t
 run as `lax.scan`. Backwards a state and its cotangent are sent together.
 """
 
+import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ from qmljax._engine.segments import PERIOD, REPEATS
 from qmljax._engine.shards.layout import Held
 from qmljax._engine.shards.sending import sent
 from qmljax._engine.shards.steps import Exchange, Move, Step
-from qmljax._engine.state import rotate_highest, turn_back
+from qmljax._engine.state import FEW, PRECISION, SINGLE, turn_back
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Segment:
                     continue
                 angle = next(values) if step.slots else None
                 if isinstance(step.kind, Rotations):
-                    turned = rotate_highest(tables[0], tables[1], state, step.kind.qubits)
+                    turned = _rotate_highest(tables[0], tables[1], state, step.kind.qubits)
                     if turned is not None:
                         state = turned
                         continue
@@ -124,6 +126,22 @@ class Segment:
         return [
             next(turns) if isinstance(step.kind, Rotations) else [next(own) for _ in step.tables] for step in self.steps
         ]
+
+
+def _rotate_highest(cos: Array, sin: Array, state: Array, qubits: Sequence[int]) -> Array | None:
+    """Some of the highest qubits of a single large state rotated, by one product of matrices; None if it is not so.
+
+    Elementwise it would be a part of all that reads the state, and be kept in the form of each.
+    """
+    n = state.shape[1].bit_length() - 1
+    single = math.prod(state.shape[2:]) * math.prod(cos.shape[1:]) == 1
+    if not single or n <= SINGLE or len(qubits) > FEW or tuple(qubits) != tuple(range(n - len(qubits), n)):
+        return None
+    each = zip(cos.reshape(-1)[::-1], sin.reshape(-1)[::-1], strict=True)
+    matrix = functools.reduce(jnp.kron, [jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])]) for c, s in each])
+    rows = state.reshape(len(state), len(matrix), -1)
+    both = jnp.broadcast_to(matrix, (len(state), *matrix.shape))
+    return jnp.einsum("cij,cjr->cir", both, rows, precision=PRECISION).reshape(state.shape)
 
 
 def once_there(value: Any, state: Array) -> Any:
