@@ -149,6 +149,10 @@ def builders() -> Pairs:
     found = np.stack([np.bincount(row, minlength=64) for row in drawn])
     yield "chi squared of outcomes", float(((found - 4000 * p) ** 2 / (4000 * p)).sum() / (4 * 63))
     yield "equal parameters are drawn apart", bool((drawn[0] != drawn[2]).any())
+    none = np.zeros((3, 0, circuit.num_parameters))
+    empty = [qj.statevector(circuit, **given)(none).shape for given in meshes.values()]
+    shots = qj.sample(circuit, 5, **meshes["two axes"])(none, jax.random.key(0))
+    yield "empty batches", bool(empty == [(3, 0, 64)] * 3 and shots.shape == (3, 0, 5))
     many_terms = qj.expectation(circuit, many, **meshes["one axis"])
     yield "vmap", _error(jax.vmap(many_terms)(params), sums)
     yield from models(meshes)

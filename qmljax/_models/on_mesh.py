@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, ClassVar
 
 import jax
@@ -28,6 +28,22 @@ from qmljax._models.postselected import conditional
 from qmljax._models.qnn import QNN
 
 LARGE = 1 << 16  # amplitudes of a device; of fewer, those of a batch are sent and turned together
+
+
+def _or_empty(trace: Callable[..., Array]) -> Callable[..., Array]:
+    """A `_trace` that gives an empty array for an empty batch, which no device could have a share of."""
+
+    @wraps(trace)
+    def run(self: Any, *arrays: Array) -> Array:
+        batch = np.broadcast_shapes(*(array.shape[:-1] for array in arrays))
+        if 0 not in batch:
+            return trace(self, *arrays)
+        some = (self.place.parts,)
+        full = [jax.ShapeDtypeStruct(some * (a.ndim > 1) + a.shape[-1:], a.dtype) for a in arrays]
+        out = jax.eval_shape(partial(trace, self), *full)
+        return jnp.zeros((*batch, *out.shape[1:]), out.dtype)
+
+    return run
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +75,7 @@ class OnMesh(Compiled):
     def _facts(self) -> dict[str, Any]:
         return _facts(self.program, self.place)
 
+    @_or_empty
     def _trace(self, params: Array) -> Array:
         batch, rows, lie = _rows(params, self.place)
         lead = self._lead()
@@ -159,6 +176,7 @@ class SampleOnMesh(Compiled):
         check_key(key)
         return self._answer(_params(params, "params", self.program, self.place), key)
 
+    @_or_empty
     def _trace(self, params: Array, key: Array) -> Array:
         batch, rows, lie = _rows(params, self.place)
         keys = jax.random.split(key, self.place.parts) if lie else key[None]
@@ -196,6 +214,7 @@ class FidelityOnMesh(Compiled):
         pairs = zip((params_a, params_b), ("params_a", "params_b"), self.programs, strict=True)
         return self._answer(*(_params(value, name, program, self.place) for value, name, program in pairs))
 
+    @_or_empty
     def _trace(self, params_a: Array, params_b: Array) -> Array:
         given = params_a, params_b
         batch = np.broadcast_shapes(*(p.shape[:-1] for p in given))
@@ -233,6 +252,7 @@ class QNNOnMesh(QNN):
     def _in_room(self, weights: Any, x: Any) -> Array | None:
         return None
 
+    @_or_empty
     def _trace(self, weights: Array, x: Array) -> Array:
         dtype = jnp.promote_types(weights.dtype, x.dtype)
         batch, rows, lie = _rows(x.astype(dtype), self.place)
