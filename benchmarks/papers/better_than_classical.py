@@ -62,10 +62,13 @@ QUICK = {("SeparableKernelClassifier", "linearly_separable"), ("CircuitCentricCl
 
 
 WHY = {
-    "IQPVariationalClassifier (two_curves)": "at equal weights the model has Qiskit's values (1e-7) and gradients (finite "
-    "differences), and data, first weights and batches are those of the study; why it learns less here is not known.",
-    "DataReuploadingClassifier (linearly_separable)": "PennyLane has the same values at equal weights; why the study's runs "
-    "differ is not known.",
+    "IQPVariationalClassifier (two_curves)": (
+        "at equal weights the model has Qiskit's values (1e-7) and gradients (finite differences), and data, first "
+        "weights and batches are those of the study; why it learns less here is not known."
+    ),
+    "DataReuploadingClassifier (linearly_separable)": (
+        "PennyLane has the same values at equal weights; why the study's runs differ is not known."
+    ),
 }
 
 
