@@ -1,5 +1,7 @@
 """Qualitative results of papers, reproduced in the small. Each test says which, and what of it."""
 
+import json
+
 import jax
 import numpy as np
 import optax
@@ -10,6 +12,9 @@ from qiskit.circuit.library import zz_feature_map
 from sklearn.svm import SVC
 
 import qmljax as qj
+from benchmarks.papers import __main__ as papers
+from benchmarks.papers import better_than_classical, expressibility, study_grid
+from benchmarks.papers._table import Table, write
 
 
 def test_kernel_training_by_alignment():
@@ -100,3 +105,47 @@ def test_readings_of_an_input_are_its_frequencies(x64, readings):
     coefficients = abs(np.fft.rfft(values)) / 32
     assert coefficients[:, : readings + 1].max(axis=0).min() > 1e-2
     assert coefficients[:, readings + 1 :].max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "seeds", "stops"),
+    [
+        ("SeparableKernelClassifier", "hidden_manifold", 1, None),
+        ("TreeTensorClassifier", "hidden_manifold", 2, [498, 551]),
+    ],
+)
+def test_a_study_seed_by_seed(standard_promotion, name, data, seeds, stops):
+    """J. Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059: the published accuracies of the study's seeds."""
+    (entry,) = (e for e in better_than_classical.PUBLISHED["scores"] if (e["model"], e["data"]) == (name, data))
+    ours, steps = better_than_classical.score(name, data, entry["hyperparameters"], range(seeds), 600)
+    np.testing.assert_allclose(ours, entry["test"][:seeds], atol=1e-6)
+    assert steps is None if stops is None else steps.tolist() == stops
+
+
+def test_the_grid_of_a_study(standard_promotion, monkeypatch):
+    """Its 180 runs are 36 ensembles of five folds, in twelve programs; here one of a few steps."""
+    found = study_grid.search([1], [1], [0.1], None, 3)
+    assert found["steps"].tolist() == [3] * 5 and found["fold"].tolist() == list(range(5))
+    assert len(better_than_classical.PUBLISHED["grid"]) == 36
+
+
+def test_the_circuits_of_sim():
+    """Numbers of weights of a layer and of two, as in table 1 of the paper."""
+    one = [8, 8, 11, 11, 28, 28, 19, 19, 4, 8, 12, 12, 16, 16, 8, 11, 11, 12, 12]
+    assert [expressibility.circuit(k).num_parameters for k in range(1, 20)] == one
+    two = [12 if k == 10 else 2 * count for k, count in enumerate(one, start=1)]
+    assert [expressibility.circuit(k, 2).num_parameters for k in range(1, 20)] == two
+
+
+def test_tables_and_the_command_line(tmp_path, capsys, monkeypatch):
+    table = Table("A title", "A paper", ("name", "numbers"), [["a", [0.5, 1.0]], ["b", None]], ["A remark."], 3.0)
+    path = write("name", table, tmp_path)
+    assert "| a | 0.5 1 |\n| b |  |" in path.read_text() and "- A remark." in path.read_text()
+    found = json.loads((tmp_path / "name.json").read_text())
+    assert found["rows"] == [["a", [0.5, 1.0]], ["b", None]] and found["versions"]["jax"] == jax.__version__
+    with pytest.raises(SystemExit):
+        papers.main(["nothing"])
+    assert "There is no nothing" in capsys.readouterr().err
+    monkeypatch.setattr(expressibility, "run", lambda quick, done: iter([table]))
+    papers.main(["expressibility", "--quick", "--output", str(tmp_path)])
+    assert "A title" in (tmp_path / "expressibility.md").read_text()

@@ -61,6 +61,17 @@ def run(quick: bool = False, done: Table | None = None) -> Iterator[Table]:
 QUICK = {("SeparableKernelClassifier", "linearly_separable"), ("CircuitCentricClassifier", "two_curves")}
 
 
+WHY = {
+    "IQPVariationalClassifier (two_curves)": (
+        "at equal weights the model has Qiskit's values (1e-7) and gradients (finite differences), and data, first "
+        "weights and batches are those of the study; why it learns less here is not known."
+    ),
+    "DataReuploadingClassifier (linearly_separable)": (
+        "PennyLane has the same values at equal weights; why the study's runs differ is not known."
+    ),
+}
+
+
 def remarks(rows: list) -> list[str]:
     """What is equal, and what is not."""
     equal = [f"{r[0]} ({r[1]})" for r in rows if np.allclose(r[4], r[5], rtol=0, atol=1e-6)]
@@ -78,4 +89,6 @@ def remarks(rows: list) -> list[str]:
         "in single precision leaves that of the study after some hundred steps where training is not stable; a test "
         "point is 0.0167.",
         f"Otherwise: {', '.join(rest) or 'none'}.",
+        *(f"{name}: {why}" for name, why in WHY.items() if name in rest + near),
+        f"{len(rows)} of {len(PUBLISHED['scores'])} rows have been run; `--resume` adds the others.",
     ]

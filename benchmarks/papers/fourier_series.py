@@ -55,7 +55,7 @@ def run(quick: bool = False, done: Table | None = None) -> Iterator[Table]:
         "The degree is the highest frequency of which a coefficient is above 1e-10 for some of 100 weights, "
         "in double precision: equal to the paper's sections II and III for all circuits.",
         "As in its figures 3 to 5, the model learns a series of its degree, by 500 steps of Adam from the best of 4 "
-        "starts, and not one of a degree more (mean squares of 0.05 and above are those of the missing frequency). The "
+        "starts, and not one of a degree more (what is left is the mean square of the missing frequency). The "
         "target is proportional to the sum of cos(k x) + sin(k x), k from 1 to the degree.",
     ]
     table.seconds = time.monotonic() - start
