@@ -58,9 +58,15 @@ class Trained:
 class IQPVariationalClassifier(Trained):
     def __init__(self, n: int, repeats: int, n_layers: int) -> None:
         ansatz = circuits.strongly_entangling_layers(n, n_layers, entangler="cz")
-        circuit = circuits.iqp_embedding(n, repeats).compose(ansatz)
+        circuit = circuits.iqp_embedding(n, 1)
+        x = vector(circuit, "x")
+        for _ in range(repeats - 1):  # as in the study's PennyLane, with products in the first repeat alone
+            for k in range(n):
+                circuit.h(k)
+                circuit.rz(x[k], k)
+        circuit.compose(ansatz, inplace=True)
         self.shape = n_layers, n, 3
-        self.model = qj.estimator_qnn(circuit, z(n, 0, 1), inputs=vector(circuit, "x"), weights=vector(circuit, "w"))
+        self.model = qj.estimator_qnn(circuit, z(n, 0, 1), inputs=x, weights=vector(circuit, "w"))
 
     def first(self, key: Key) -> Any:
         return uniform(key, *self.shape)

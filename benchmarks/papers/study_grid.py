@@ -76,6 +76,8 @@ def run(quick: bool = False, done: Table | None = None) -> Iterator[Table]:
             f"other work on the machine; published {published:.0f} s on other hardware, a ratio of "
             f"{published / max(ours, 1):.1f}. The sum over the whole grid is published as "
             f"{FOLDS * math.fsum(g['mean_fit_time'] for g in PUBLISHED['grid']):.0f} s.",
+            "Of the embedding's repeats only the first one has the products of features, as in the study's PennyLane, "
+            "whose iterator over pairs is at its end after one; with products in all, accuracies are others.",
             f"Accuracies of all folds are equal for {equal} combinations, and of {folds.sum()} folds of {folds.size}.",
         ]
         table.seconds = time.monotonic() - start
