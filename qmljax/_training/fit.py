@@ -89,7 +89,8 @@ def fit(
         weights: Where to start: an array, or any pytree of arrays. Integers become floating point numbers. With a
             leading dimension R on every array they train an ensemble of R members in one program.
         data: A tuple of arrays whose first axes are the samples, all of one length N. Integers stay integers. An empty
-            tuple for a loss of the weights alone, such as an energy.
+            tuple for a loss of the weights alone, such as an energy. Samples may lie on the devices of a mesh, of one
+            process or many: there they stay, and a batch takes as many of each device (`docs/scale.md`).
         optimizer: An optax transformation, such as ``optax.adam(1e-2)``, schedules and clipping included; or the name
             of a method of `scipy.optimize.minimize`, such as "L-BFGS-B" or "COBYLA", which gets the exact gradient if
             it takes one (needs SciPy). Members of an ensemble have learning rates of their own if these are
@@ -104,7 +105,7 @@ def fit(
             the same batches; with keys (R,) each has its own, and does what it would do alone with its key.
         callback: Called as ``callback(step, weights, loss)`` about a hundred times in a run, after `step` steps, with
             the weights then and the loss of the last step, (R,) of an ensemble; with SciPy, after each iteration. To
-            stop the training it may raise `StopIteration`.
+            stop the training it may raise `StopIteration`, on all processes if there are several.
         progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
         ensemble: Whether the first axis of `weights` counts the members of an ensemble. Default: if `loss` does not
             take the weights as they are but takes their rows, or gives a value for each row.
