@@ -47,7 +47,7 @@ if jax.device_count() < 8:
 
     def test_two_processes(tmp_path):
         """Both get what one process does, and resume from one file."""
-        first, second = run_processes(str(Path(__file__).with_name("two_processes.py")), 2, 4, str(tmp_path))
+        first, second = run_processes(str(Path(__file__).with_name("fit_in_two_processes.py")), 2, 4, str(tmp_path))
         found = [json.loads(out.splitlines()[-1]) for out in (first, second)]
         assert found[0] == found[1]
         w, x, y = points("f")

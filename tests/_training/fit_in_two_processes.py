@@ -1,4 +1,4 @@
-"""What one of two processes does, each with four devices: python two_processes.py address processes rank folder."""
+"""What one of two processes does, each with four devices: fit_in_two_processes.py address processes rank folder."""
 
 import json
 import sys

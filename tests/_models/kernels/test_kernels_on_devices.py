@@ -118,7 +118,7 @@ if jax.device_count() < 8:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-        script = str(Path(__file__).with_name("two_processes.py"))
+        script = str(Path(__file__).with_name("kernels_in_two_processes.py"))
         command = [sys.executable, script, str(port)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         both = [subprocess.Popen([*command, str(k)], env=env, **pipes) for k in range(2)]
