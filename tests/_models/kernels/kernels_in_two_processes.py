@@ -1,4 +1,4 @@
-"""A kernel matrix over two processes, as `test_kernels_on_devices.py` runs it: `kernels_in_two_processes.py port process`."""
+"""A kernel matrix over two processes; `test_kernels_on_devices.py` runs `kernels_in_two_processes.py port process`."""
 
 import sys
 
