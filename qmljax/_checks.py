@@ -70,16 +70,21 @@ def check_key(value: Any, name: str = "key", hint: str = "Use jax.vmap for sever
 
 def check_array(value: Any, name: str, what: str) -> Any:
     """An array of real numbers, or a list of such; `what` it is to be, such as "of shape (N, N)"."""
-    array = value
-    if not isinstance(value, jax.Array | np.ndarray):
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
-        try:
-            array = (jnp if traced else np).asarray(value)
-        except (TypeError, ValueError):  # a ragged list, or what is no number at all
-            array = np.asarray(None)
+    array = as_array(value)
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or jnp.iscomplexobj(array):
         raise TypeError(f"`{name}` must be an array of real numbers, {what}, but is {shown(value)}.")
     return array
+
+
+def as_array(value: Any) -> Any:
+    """An array as it is, or one of a list, whose elements may be traced; of no numbers if it cannot be one."""
+    if isinstance(value, jax.Array | np.ndarray):
+        return value
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+    try:
+        return (jnp if traced else np).asarray(value)
+    except (TypeError, ValueError):  # a ragged list, or what is no number at all
+        return np.asarray(None)
 
 
 def check_function(value: Any, name: str, what: str) -> Callable[..., Any]:

@@ -1,18 +1,20 @@
-"""Programs on meshes with explicit axes: what is inside is spread by XLA, and the result lies as its rows do.
+"""Arrays on the devices of a mesh: which one it is, how many devices share, and programs on explicit axes.
 
 On explicit axes, which `jax.make_mesh` makes by default, the type of an array says how it lies on the devices, and each
-operation has to tell how its result does. The layers of a circuit leave that to XLA, as on all other meshes.
+operation has to tell how its result does. The layers of a circuit leave that to XLA, as on all other meshes: it spreads
+what is inside of a program, and the result lies as its rows do.
 """
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 from jax import Array, lax
-from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 A = ParamSpec("A")
 R = TypeVar("R")
@@ -47,7 +49,7 @@ def on_meshes(function: Callable[A, R], leading: Callable[..., Spec] = rows, ski
     @functools.wraps(function)
     def run(*args: A.args, **kwargs: A.kwargs) -> R:
         leaves, tree = jax.tree.flatten((args, kwargs))
-        mesh = mesh_of(leaves)
+        mesh = explicit_mesh(leaves)
         if mesh is None:
             return function(*args, **kwargs)
         first = leading(*jax.tree.map(_spec, args[skip:]))
@@ -77,23 +79,48 @@ def _spec(leaf: Any) -> Spec:
     return spec + (None,) * (leaf.ndim - len(spec))
 
 
-def mesh_of(arrays: Any) -> AbstractMesh | None:
+def explicit_mesh(arrays: Any) -> AbstractMesh | None:
     """The mesh with explicit axes that arrays lie on, or that is set, if there is one."""
     meshes = (jax.typeof(x).sharding.mesh for x in jax.tree.leaves(arrays) if isinstance(x, jax.Array))
     return next((m for m in (*meshes, jax.sharding.get_abstract_mesh()) if m.explicit_axes), None)
 
 
-def set_of(arrays: Any) -> AbstractContextManager:
-    """Sets the mesh that arrays lie on whose numbers are there, so that what is traced knows how many devices share."""
-    mesh = next((x.sharding.mesh.abstract_mesh for x in arrays if on_mesh(x)), None)
-    if mesh is None or not jax.sharding.get_abstract_mesh().empty:
-        return nullcontext()
-    return jax.sharding.use_abstract_mesh(mesh)
-
-
-def on_mesh(array: Any) -> bool:
+def is_on_mesh(array: Any) -> bool:
     """Whether the numbers of an array are there, on a mesh."""
     return isinstance(getattr(array, "sharding", None), NamedSharding) and not isinstance(array, jax.core.Tracer)
+
+
+def mesh_of(array: Any) -> Mesh | None:
+    """The mesh of several devices that an array lies on whose numbers are there, or whose shape is all there is."""
+    mesh = array.sharding.mesh if is_on_mesh(array) else None
+    return mesh if isinstance(mesh, Mesh) and mesh.size > 1 else None
+
+
+def set_for_trace(arrays: Any) -> AbstractContextManager:
+    """Sets the mesh of arrays, so that what is traced knows how many devices share; within a trace as well."""
+    mesh = None if _is_set() else next((x.sharding.mesh.abstract_mesh for x in arrays if is_on_mesh(x)), None)
+    return nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh)
+
+
+def set_for_all(*trees: Any) -> AbstractContextManager:
+    """Sets the mesh of arrays outside of all traces: for what JAX does there with explicit axes, too."""
+    mesh = None if _is_set() else next((mesh_of(x) for x in jax.tree.leaves(trees) if mesh_of(x)), None)
+    return nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
+def _is_set() -> bool:
+    return not jax.sharding.get_abstract_mesh().empty
+
+
+def devices() -> int:
+    """Over how many devices a batch may lie: those of the mesh that is set where it is traced."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return shared_by(mesh, mesh.manual_axes)
+
+
+def shared_by(mesh: Mesh | AbstractMesh, manual: Collection[Any]) -> int:
+    """Over how many devices of a mesh XLA may spread an array, if it is not told to along the `manual` axes."""
+    return math.prod(size for name, size in mesh.shape.items() if name not in manual)
 
 
 def everywhere(array: Array, other: Array) -> Array:

@@ -28,6 +28,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from qmljax._engine import state as states
+from qmljax._meshes import shared_by
 
 
 class Rotations(NamedTuple):
@@ -80,7 +81,7 @@ def _do_apply(a: Any, state: Any, *tables: Any, layer: Any, devices: int = 1) ->
     return _broadcast(states.shift_phases(a, state, *tables), a, state)
 
 
-def _do_generate(a: Any, state: Any, *tables: Any, layer: Any, devices: int = 1) -> Any:
+def _do_generate(a: Any, state: Any, *tables: Any, layer: Any) -> Any:
     if isinstance(layer, Rotations):
         return _broadcast(states.rotate_generate(a, state, layer.qubits), a, state)
     return _broadcast(states.phases_generate(a, state, *tables), a, state)
@@ -122,7 +123,7 @@ def _broadcast(new: Array, a: Array, state: Array) -> Array:
     return jnp.broadcast_to(new, state.shape[:2] + np.broadcast_shapes(a.shape[1:], state.shape[2:]))
 
 
-def _do_linear(state: Any, *tables: Any, kind: Any, devices: int = 1) -> Any:
+def _do_linear(state: Any, *tables: Any, kind: Any) -> Any:
     if kind == "permute":
         return states.permute(state, *tables[:2])
     if kind == "multiply":
@@ -156,13 +157,14 @@ def result(shape: tuple[int, ...], like: Any) -> jax.core.ShapedArray:
 def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
     """A primitive that computes `function` of arrays whose dtype the result has, and whose shapes give `shape`."""
     primitive = Varying(name)
-    static = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    static = [name for name in named if name != "devices"]
     primitive.def_impl(jax.jit(primitive.bind, static_argnames=static))
     # The shapes are worked out here, since tracing `function` for them would take as long as all else.
     primitive.def_abstract_eval(lambda *args, **kwargs: result(shape(*(x.shape for x in args), **kwargs), args[0]))
 
     def lower(ctx: Any, *args: Any, **params: Any) -> Any:
-        devices = _devices(ctx.module_context.axis_context)
+        devices = _devices(ctx.module_context.axis_context) if "devices" in named else 1
         own = function if devices == 1 else partial(function, devices=devices)
         return mlir.lower_fun(own, multiple_results=False)(ctx, *args, **params)
 
@@ -173,9 +175,7 @@ def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
 def _devices(context: Any) -> int:
     """Over how many devices XLA may spread an array: in a `shard_map` over all of them, one."""
     mesh = getattr(context, "mesh", None)
-    if mesh is None:
-        return getattr(context, "num_devices", 1)
-    return math.prod(size for name, size in mesh.shape.items() if name not in context.manual_axes)
+    return getattr(context, "num_devices", 1) if mesh is None else shared_by(mesh, context.manual_axes)
 
 
 def _shape_of_moments(left: Any, state: Any, *tables: Any, layer: Any, batch: Any) -> Any:

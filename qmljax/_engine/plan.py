@@ -1,10 +1,7 @@
 """How to run a program: its levels, and which of its parameters are inputs and which are weights."""
 
 import functools
-import math
 from dataclasses import dataclass
-
-import jax
 
 from qmljax._circuit.expressions import parameters
 from qmljax._circuit.program import Program
@@ -34,9 +31,3 @@ def plan(
     among = set(inputs)
     batched = frozenset(k for k, e in enumerate(program.expressions) if among & parameters(e))
     return Plan(program, schedule(program), inputs, weights, batched, memory)
-
-
-def devices() -> int:
-    """Over how many devices a batch may lie: those of the mesh that is set where it is traced. Memory is of each."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return math.prod(size for name, size in mesh.shape.items() if name not in mesh.manual_axes)

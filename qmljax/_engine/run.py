@@ -12,10 +12,11 @@ from qmljax._circuit.program import Program
 from qmljax._engine.adjoint import evolve
 from qmljax._engine.angles import Angles
 from qmljax._engine.layers import Combination, Level, schedule
-from qmljax._engine.plan import MEMORY, Plan, devices
+from qmljax._engine.plan import MEMORY, Plan
 from qmljax._engine.segments import angles_of, cut, is_deep
 from qmljax._engine.start import first
 from qmljax._engine.state import complexify, square
+from qmljax._meshes import devices
 
 
 def run(plan: Plan, weights: Array, inputs: Array, phase: bool = False) -> Array:

@@ -14,6 +14,8 @@ from qmljax._circuit.at_numbers import Formulas
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
 
+MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
+
 
 def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
     """`value` as a real floating point array whose last axis has length `last`, one element for each of `names`."""
@@ -64,6 +66,15 @@ def _short(value: Any) -> str:
     return (
         f"the {type(value).__name__} " + (text if len(text) < 60 else text[:57] + "...") if value is not None else text
     )
+
+
+def check_outcomes(params: Any, shots: int) -> None:
+    """Refuses more outcomes of shots, for rows of parameters (..., P), than fit."""
+    if (rows := math.prod(params.shape[:-1])) * shots > MAX_OUTCOMES:
+        raise ValueError(
+            f"{rows} rows of `params` times {shots} `shots` are too many outcomes to fit: at most 2**30 at a time. "
+            "Draw them in parts, each with a key of its own."
+        )
 
 
 def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> None:

@@ -22,7 +22,7 @@ from jax import Array
 
 from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
-from qmljax._meshes import on_meshes, rows, set_of
+from qmljax._meshes import on_meshes, rows, set_for_trace
 from qmljax._models import shared
 from qmljax._models.parts import cut, filled, room
 from qmljax._models.questions import Question
@@ -61,7 +61,7 @@ class Compiled:
         else:
             out = self._first(*arrays) if self._fits(*arrays) else self._in_room(*arrays)
         if out is None:
-            with set_of(arrays):
+            with set_for_trace(arrays):
                 out = self._run(*arrays)
         return out
 

@@ -21,9 +21,9 @@ from qmljax._circuit.readout import MAX_QUBITS, Readout, check_size
 from qmljax._engine import density as engine
 from qmljax._engine.outcomes import drawn, marginal
 from qmljax._engine.pauli_levels import Classes
-from qmljax._engine.plan import MEMORY, devices
+from qmljax._engine.plan import MEMORY
 from qmljax._engine.readings import StringSums, string_sums
-from qmljax._meshes import on_meshes, rows
+from qmljax._meshes import devices, on_meshes, rows
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
 from qmljax._models.by_value import same_leaves

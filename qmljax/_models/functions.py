@@ -26,7 +26,7 @@ from qmljax._engine.outcomes import drawn, marginal, sample_index
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.state import square
 from qmljax._models import shared
-from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
+from qmljax._models.arguments import MAX_OUTCOMES, check_amplitudes, check_compile, check_memory, check_outcomes
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.density import OfDensity, averaged
@@ -46,7 +46,6 @@ from qmljax._models.questions import Question, of_expectations, of_probabilities
 FEW_WIRES = 14  # of which the distribution is always computed as a whole; a heuristic, as is the next one
 SLOWER = 3  # an amplitude of a shot takes as long as so many powers of 2 of those of a state
 MOST_WIRES = 24  # of which a distribution is computed as a whole, if it takes fewer qubits shot by shot
-MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,11 +106,7 @@ class Sample(Compiled):
         """
         check_key(key)
         params = parameters(params, "params", self.program)
-        if (rows := math.prod(params.shape[:-1])) * self.shots > MAX_OUTCOMES:
-            raise ValueError(
-                f"{rows} rows of `params` times {self.shots} `shots` are too many outcomes to fit: at most 2**30 at a "
-                "time. Draw them in parts, each with a key of its own."
-            )
+        check_outcomes(params, self.shots)
         check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         return self._answer(params, key)
 

@@ -11,7 +11,7 @@ from jax import Array
 from qmljax._circuit.program import Program
 from qmljax._engine.plan import plan
 from qmljax._engine.run import run
-from qmljax._meshes import on_mesh
+from qmljax._meshes import is_on_mesh
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import FIRST, Compiled, size
@@ -46,7 +46,7 @@ class OfParams(Compiled):
             check_amplitudes(self.program, params=(range(len(self.program.parameters)), params))
         calls = self._calls
         # Soonest, since no call may cost more.
-        if self.compile is None and calls.counts.get((params.shape,)) == FIRST and not on_mesh(params):
+        if self.compile is None and calls.counts.get((params.shape,)) == FIRST and not is_on_mesh(params):
             return calls.run(params)
         return self._answer(params)
 

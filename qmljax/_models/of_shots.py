@@ -15,7 +15,7 @@ from jax import Array, lax
 from qmljax._circuit.program import Program, Table
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import binomial, marginal, sample_index
-from qmljax._engine.plan import MEMORY, devices, plan
+from qmljax._engine.plan import MEMORY, plan
 from qmljax._engine.readings import (
     StringSums,
     misread,
@@ -24,7 +24,7 @@ from qmljax._engine.readings import (
 )
 from qmljax._engine.run import run
 from qmljax._engine.state import square
-from qmljax._meshes import on_meshes, rows
+from qmljax._meshes import devices, on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part
 from qmljax._models.by_name import parameters

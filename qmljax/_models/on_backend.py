@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from qmljax._circuit.program import Table
-from qmljax._meshes import mesh_of, on_meshes
+from qmljax._meshes import explicit_mesh, on_meshes
 from qmljax._models.backend import Part, of_parts
 from qmljax._models.interpret import Merge, interpreted
 from qmljax._models.qnn import QNN
@@ -41,7 +41,7 @@ class BackendQNN(QNN):
             Of shape (..., *output_shape), in the dtype of the arguments.
         """
         weights, x = self._arguments(weights, x)
-        if mesh_of((weights, x)) is not None:
+        if explicit_mesh((weights, x)) is not None:
             return jax.jit(on_meshes(self._trace))(weights, x)
         return self._trace(weights, x)  # what compiles it is the caller's `jit`, if there is one
 

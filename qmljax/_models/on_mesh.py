@@ -19,7 +19,7 @@ from qmljax._engine.adjoint import EVOLVE
 from qmljax._engine.plan import plan
 from qmljax._engine.shards import readings
 from qmljax._engine.shards.run import Shard, run
-from qmljax._models.arguments import check_amplitudes
+from qmljax._models.arguments import check_amplitudes, check_outcomes
 from qmljax._models.by_name import parameters
 from qmljax._models.compiled import Compiled, size
 from qmljax._models.parts import in_parts
@@ -171,10 +171,13 @@ class SampleOnMesh(Compiled):
 
         Raises:
             TypeError: `key` is no key, or the parameters are not real.
-            ValueError: As of other functions over a mesh; or `key` is more than one key.
+            ValueError: As of other functions over a mesh; `key` is more than one key, or there would be more than 2**30
+                outcomes.
         """
         check_key(key)
-        return self._answer(_params(params, "params", self.program, self.place), key)
+        params = _params(params, "params", self.program, self.place)
+        check_outcomes(params, self.shots)
+        return self._answer(params, key)
 
     @_or_empty
     def _trace(self, params: Array, key: Array) -> Array:

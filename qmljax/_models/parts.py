@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax._engine.plan import devices
+from qmljax._meshes import devices
 
 
 def in_parts(function: Callable[[Array], Array], rows: Array, size: int) -> Array:

@@ -15,9 +15,10 @@ from qmljax._circuit.observables import Observable
 from qmljax._circuit.program import Program, Table
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal
-from qmljax._engine.plan import devices, plan
+from qmljax._engine.plan import plan
 from qmljax._engine.run import run
 from qmljax._engine.state import square
+from qmljax._meshes import devices
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.compiled import Compiled, question, size
 from qmljax._models.interpret import interpreted

@@ -16,12 +16,12 @@ from qmljax._circuit.frames import Signed, signed
 from qmljax._circuit.pauli_basis import probabilities
 from qmljax._engine.expectations import expectations
 from qmljax._engine.outcomes import marginal
-from qmljax._engine.plan import devices, plan
+from qmljax._engine.plan import plan
 from qmljax._engine.readings import StringSums, misread, misread_bits, observables_of, with_parts
 from qmljax._engine.run import run
 from qmljax._engine.state import square
 from qmljax._engine.trajectories import Draws, draw, mean, standard_error, without_slope
-from qmljax._meshes import on_meshes, rows
+from qmljax._meshes import devices, on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part, of_parts
 from qmljax._models.by_name import parameters

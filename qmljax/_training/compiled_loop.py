@@ -12,19 +12,19 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from qmljax._meshes import set_for_all
 from qmljax._training.batches import Batches, folded
 from qmljax._training.checks import shapes_of
 from qmljax._training.computations import Computation, Traced, fresh, jit_of_computations, trace
 from qmljax._training.ensemble import of_members
 from qmljax._training.leaves import Run
-from qmljax._training.places import set_mesh_of
 
 NOISE = 0x6E6F6973  # keeps the keys of losses apart from those of batches
 
 
 def run_steps(run: Run, *, data: tuple[Array, ...], **about: Any) -> tuple[Run, Array]:
     """Some steps, as `take_steps` takes them, where the data lie."""
-    with set_mesh_of(run, data):
+    with set_for_all(run, data):
         return take_steps(run, data=data, **about)
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from jax import Array
 from jax.extend import core
 
+from qmljax._meshes import set_for_all
 from qmljax._training.leaves import as_numpy, is_key
-from qmljax._training.places import set_mesh_of
 
 ROOM = 256  # programs that are remembered; when there are more, all are forgotten, and what was compiled for them
 NUMBERS = 256  # formulas with more numbers than these are not written by hand: there they stay constants
@@ -66,7 +66,7 @@ def trace(function: Callable, *args: Any) -> Traced:
         function: ``function(*args)``.
         *args: Pytrees of arrays, or of their shapes.
     """
-    with set_mesh_of(args):
+    with set_for_all(args):
         closed, shape = jax.make_jaxpr(fresh(function), return_shape=True)(*args)
     jaxpr, consts = closed.jaxpr, dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
     if any(isinstance(c, jax.core.Tracer) for c in consts.values()):

@@ -10,10 +10,10 @@ import numpy as np
 import optax
 from jax import Array
 
+from qmljax._meshes import set_for_all
 from qmljax._training.checks import check_own_data, refuse_ambiguous
 from qmljax._training.computations import Computation, jit_of_computations
 from qmljax._training.leaves import is_key
-from qmljax._training.places import set_mesh_of
 
 
 def of_members(function: Callable, ensemble: bool, own_data: bool = False, keyed: bool = False) -> Callable:
@@ -32,7 +32,7 @@ def of_members(function: Callable, ensemble: bool, own_data: bool = False, keyed
 
 def losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Computation) -> Array:
     """The loss, (), or those of all members, (R,)."""
-    with set_mesh_of(weights, data):
+    with set_for_all(weights, data):
         return _losses_of(weights, data, lifted, program)
 
 
@@ -89,7 +89,7 @@ def _is_ensemble(loss: Callable[..., Array], weights: Any, rows: tuple[Array, ..
 
 def first_state(optimizer: optax.GradientTransformation, weights: Any, members: tuple[int, ...]) -> Any:
     """The optimiser's first state; members of an ensemble have their own injected hyperparameters and random keys."""
-    with set_mesh_of(weights):
+    with set_for_all(weights):
         return _first_state(optimizer, weights, members)
 
 

@@ -7,7 +7,6 @@ own, so that no sample is sent; what is summed over devices is the gradient alon
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,8 @@ import numpy as np
 from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from qmljax._meshes import mesh_of
 
 
 @dataclass(frozen=True)
@@ -133,19 +134,6 @@ class Places:
             return jax.ShapeDtypeStruct(shape, array.dtype)
         spec = PartitionSpec(*[self.members or None for _ in members], *array.sharding.spec)  # type: ignore[attr-defined]
         return jax.ShapeDtypeStruct(shape, array.dtype, sharding=NamedSharding(mesh, spec))
-
-
-def mesh_of(array: Any) -> Mesh | None:
-    """The mesh of several devices that an array lies on, if it does."""
-    sharding = getattr(array, "sharding", None)
-    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else None
-    return mesh if isinstance(mesh, Mesh) and mesh.size > 1 else None
-
-
-def set_mesh_of(*trees: Any) -> AbstractContextManager:
-    """Sets the mesh that some arrays lie on, unless one is set already."""
-    mesh = next((mesh_of(x) for x in jax.tree.leaves(trees) if mesh_of(x)), None)
-    return nullcontext() if mesh is None or not jax.sharding.get_abstract_mesh().empty else jax.set_mesh(mesh)
 
 
 def arranged(

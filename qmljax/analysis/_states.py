@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax._checks import shown
+from qmljax._checks import as_array, shown
 
 PART = 1 << 20  # amplitudes at a time; a heuristic
 
@@ -228,13 +228,7 @@ def check_matrices(value: Any, name: str = "rho") -> Array:
 
 
 def _numbers(value: Any, name: str, what: str) -> Array:
-    array = value
-    if not isinstance(value, jax.Array | np.ndarray):
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
-        try:
-            array = (jnp if traced else np).asarray(value)
-        except (TypeError, ValueError):  # a ragged list, or what is no number at all
-            array = np.asarray(None)
+    array = as_array(value)
     if not jnp.issubdtype(array.dtype, jnp.number):
         raise TypeError(f"`{name}` must be an array of numbers, {what}, but is {shown(value)}.")
     array = jnp.asarray(array)

@@ -14,8 +14,9 @@ import numpy as np
 from jax import Array
 
 from qmljax._circuit.program import Program
-from qmljax._engine.plan import devices, plan
+from qmljax._engine.plan import plan
 from qmljax._engine.run import run
+from qmljax._meshes import devices
 from qmljax._models.arguments import check_amplitudes, real_array
 from qmljax._models.backend import Part
 from qmljax._models.compiled import Compiled, question, size
