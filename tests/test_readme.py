@@ -22,7 +22,7 @@ README, REFERENCE, CONTRIBUTING = (PAGES[name] for name in ("README.md", "docs/r
 CODE_BLOCK = re.compile(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", re.DOTALL)  # with the output that follows it
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 # Other tests run layers, hardware and scale; `make docs` runs them all.
-RUN = ["README.md", *(f"docs/{page}.md" for page in "analysis dynamic noise training".split())]
+RUN = ["README.md", *(f"docs/{page}.md" for page in "analysis dynamic noise start training".split())]
 
 
 @pytest.mark.usefixtures("standard_promotion")
