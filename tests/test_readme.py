@@ -14,15 +14,23 @@ import qmljax as qj
 from benchmarks._report import PEERS
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in ROOT.glob("docs/**/*.md")}
-PAGES |= {
-    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")
+GENERATED = {f"docs/{name}.md" for name in ("benchmarks", "changelog", "citing", "contributing", "index", "papers")}
+FOUND = (path for folder in ("docs", "docs/concepts", "docs/from_qiskit_ml") for path in (ROOT / folder).glob("*.md"))
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "examples/README.md",
+        *sorted({path.relative_to(ROOT).as_posix() for path in FOUND} - GENERATED),
+    )
 }
 README, REFERENCE, CONTRIBUTING = (PAGES[name] for name in ("README.md", "docs/reference.md", "CONTRIBUTING.md"))
 CODE_BLOCK = re.compile(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", re.DOTALL)  # with the output that follows it
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 # Other tests run layers, hardware and scale; `make docs` runs them all.
 RUN = ["README.md", *(f"docs/{page}.md" for page in "analysis dynamic noise start training".split())]
+RUN += [page for page in PAGES if page.startswith("docs/concepts/") and "```python" in PAGES[page]]
 
 
 @pytest.mark.usefixtures("standard_promotion")
@@ -124,7 +132,8 @@ def test_links_lead_somewhere(page):
 def anchors(text: str) -> set[str]:
     """The headings of a page as GitHub, and the site, name them in links."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    names = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return names | set(re.findall(r"^\((.+)\)=$", text, re.MULTILINE))
 
 
 # The rows of the table of speed: case, size, and who we are in it.
