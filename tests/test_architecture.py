@@ -31,7 +31,7 @@ FLOORS = {
         "flax primitives sklearn torch",
     ],
     "circuits": ["_amplitudes _blocks", "_embeddings _layers _networks", "__init__"],
-    "datasets": ["_literature _study", "__init__"],
+    "datasets": ["_checks", "_literature _states _study", "__init__"],
     "_files": ["checks whole", "arrays", "__init__"],
     "_circuit": [
         "__init__ basis conditions expressions observables openqasm self_descriptions",

@@ -143,10 +143,12 @@ def of_text(text: str | None) -> Iterator[str]:
         yield "has no summary that ends in a full stop"
     if list(found) != ["", *(name for name in SECTIONS if name in found)]:
         yield f"has its sections in another order: {list(found)}"
-    for name in ("Attributes", "Args", "Returns", "Raises"):
+    for name in ("Attributes", "Args", "Raises"):
         for argument, description in entries(found.get(name, "")).items():
-            if name != "Returns" and (not description or ELSEWHERE.fullmatch(description)):
+            if not description or ELSEWHERE.fullmatch(description):
                 yield f"sends the reader elsewhere for {argument!r}: {description}"
+    if ELSEWHERE.fullmatch(" ".join(found.get("Returns", "").split())):
+        yield f"sends the reader elsewhere for what it returns:{found['Returns']}"
 
 
 def of_arguments(text: str | None, expected: set[str], constructed: bool = False) -> Iterator[str]:
