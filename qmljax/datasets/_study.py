@@ -79,7 +79,8 @@ def bowles_hidden_manifold(
         0
 
     References:
-        J. Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059 (2024), "hidden manifold model"; S. Goldt et al., PRX 10, 041044 (2020).
+        J. Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059 (2024), "hidden manifold model"; S. Goldt et al.,
+        PRX 10, 041044 (2020).
     """
     m = check_count(manifold_dimension, "manifold_dimension")
 
@@ -126,7 +127,8 @@ def bowles_two_curves(
         array([1., 1.])
 
     References:
-        J. Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059 (2024), "two curves"; S. Buchanan, D. Gilboa, J. Wright, ICLR (2021).
+        J. Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059 (2024), "two curves"; S. Buchanan, D. Gilboa, J.
+        Wright, ICLR (2021).
     """
     check_count(degree, "degree", least=0)
     check_number(offset, "offset", -np.inf)

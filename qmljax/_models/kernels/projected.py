@@ -92,7 +92,15 @@ class ProjectedKernel(BaseKernel):
         return jnp.asarray(gamma)
 
     def projections(self, x: Any, *, weights: Any = None) -> Array:
-        """The representation of points: (N, d) -> (N, number of observables), or (d,) -> (number of observables,)."""
+        """The representation of points that the kernel compares: expectation values.
+
+        Args:
+            x: Points of shape (N, d), or a single one, (d,).
+            weights: Of shape (W,), of a feature map that has any.
+
+        Returns:
+            p(x), of shape (N, number of observables), or (number of observables,).
+        """
         x, _, weights = self._arguments(x, None, weights)
         answer = functools.partial(self._values, dtype=common_dtype(x, None, weights), how="_answer")
         values = (answer if self.project is None else measured(answer))(rows(x), weights)
@@ -256,7 +264,8 @@ def projected_kernel(
         memory: About how many bytes the states may take on a device; 512 MiB by default. More states are computed one
             part after the other.
         progress: Whether to show a progress bar of those parts (needs tqdm: the extra `progress`).
-        compile: As for `expectation`.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
@@ -266,7 +275,9 @@ def projected_kernel(
         several devices, as for `fidelity_kernel`, but p(x) is sent with the points.
 
     Raises:
-        ValueError: As for `fidelity_kernel` and `expectation`.
+        TypeError: An observable is of another type.
+        ValueError: A parameter is unknown, named twice, or neither feature nor weight; an observable has a complex
+            coefficient or another number of qubits than the feature map; or `gamma` is negative.
 
     Example:
         >>> from qiskit.circuit.library import zz_feature_map
