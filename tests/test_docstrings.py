@@ -168,7 +168,8 @@ def of_function(function: Any, is_member: bool, is_property: bool = False) -> It
     found = sections(text or "")
     if not is_property and "Raises" not in found and raises(inspect.unwrap(function)):
         yield "does not say what it raises"
-    if not is_member and not {"Returns", "Yields"} & set(found):
+    nothing = inspect.signature(function).return_annotation is None
+    if not is_member and not nothing and not {"Returns", "Yields"} & set(found):
         yield "does not say what it returns"
     if not is_member and ">>> " not in found.get("Example", ""):
         yield "has no example"
@@ -197,3 +198,92 @@ def faults(things: dict[str, Any], is_named: bool) -> list[str]:
             for fault in of_function(function, True, isinstance(member, PROPERTIES)):
                 found[f"{function.__module__}.{function.__qualname__} {fault}"] = None
     return list(found)
+
+
+NAMED = named()
+RETURNED = returned(NAMED)
+
+
+def test_public_names_say_what_they_take_and_give():
+    found = faults(NAMED, True)
+    assert not found, "\n".join(found)
+
+
+def test_what_they_return_does_too():
+    found = faults(RETURNED, False)
+    assert not found, "\n".join(found)
+
+
+def test_the_names_are_found():
+    """A few of each kind, so that an empty list would be noticed; helpers that a module imports are none of its own."""
+    assert len(NAMED) > 120 and len(RETURNED) > 30
+    assert {"qmljax.fit", "qmljax.gram.clip", "qmljax.flax.uniform", "qmljax.sklearn.VQC"} <= set(NAMED)
+    assert {"EstimatorQNN", "BackendQNN", "FidelityKernel", "OfShots"} <= {c.__name__ for c in RETURNED.values()}
+    assert "qmljax.flax.shown" not in NAMED and "qmljax.flax.check_function" not in NAMED
+
+
+@pytest.mark.parametrize("module", list(modules()), ids=lambda m: m.__name__)
+def test_public_modules_say_what_they_are_for(module):
+    assert (module.__doc__ or "").partition("\n")[0].endswith((".", ":"))
+
+
+def test_no_example_is_skipped():
+    for thing in [*NAMED.values(), *RETURNED.values()]:
+        assert "doctest: +SKIP" not in (inspect.getdoc(thing) or ""), thing
+
+
+GOOD = """The sum.
+
+Args:
+    a, b: Two numbers.
+
+Returns:
+    Their sum.
+
+Raises:
+    ValueError: They are of no use.
+
+Example:
+    >>> 1 + 1
+    2
+"""
+
+
+def of_docstring(text: str) -> list[str]:
+    """What is found in a function of `a` and `b` that checks them, with this docstring."""
+
+    def add(a, b):
+        if a is b:
+            raise ValueError("no")
+        return a + b
+
+    add.__doc__ = text
+    return list(of_function(add, is_member=False))
+
+
+def test_a_good_docstring():
+    assert of_docstring(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("The sum.", "The sum", "has no summary"),
+        ("a, b: Two numbers.", "a: A number.", "does not describe ['b']"),
+        ("a, b: Two numbers.", "a, b, c: Numbers.", "describes ['c']"),
+        ("Two numbers.", "As for `divmod`.", "sends the reader elsewhere"),
+        ("Two numbers.", "See `divmod`.", "sends the reader elsewhere"),
+        ("Their sum.", "As `sum`.", "sends the reader elsewhere"),
+        ("Returns:\n    Their sum.\n\n", "", "what it returns"),
+        ("Raises:\n    ValueError: They are of no use.\n\n", "", "what it raises"),
+        (">>> 1 + 1", "1 + 1", "no example"),
+        (
+            "Raises:\n    ValueError: They are of no use.\n\nExample",
+            "References:\n    None.\n\nExample",
+            "another order",
+        ),
+    ],
+)
+def test_what_is_wrong_is_found(old, new, fault):
+    assert old in GOOD
+    assert any(fault in found for found in of_docstring(GOOD.replace(old, new)))

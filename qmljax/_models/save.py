@@ -101,8 +101,8 @@ def load(path: str | os.PathLike[str], *, backend: Backend | None = None) -> tup
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     qj.save(folder + "/kernel.qmljax", qj.fidelity_kernel(z_feature_map(2)))
         ...     kernel, weights = qj.load(folder + "/kernel.qmljax")
-        >>> kernel.num_features, weights
-        (2, ())
+        >>> kernel.num_features, weights.shape
+        (2, (0,))
     """
     header, arrays = _files.read(path, KIND)
     with _files.reading(path):

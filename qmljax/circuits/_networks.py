@@ -57,8 +57,8 @@ def tree_tensor_network(n: int, *, block: QuantumCircuit | None = None) -> Quant
         14
 
     References:
-        W. Huggins et al., Quantum Sci. Technol. 4, 024001 (2019); E. Grant et al., "Hierarchical quantum classifiers", npj Quantum
-        Information 4, 65 (2018); PennyLane's `TTN`.
+        W. Huggins et al., Quantum Sci. Technol. 4, 024001 (2019); E. Grant et al., "Hierarchical quantum classifiers",
+        npj Quantum Information 4, 65 (2018); PennyLane's `TTN`.
     """
     places: list[tuple[int, int]] = []
     left = list(range(_power_of_two(n)))

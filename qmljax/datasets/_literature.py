@@ -4,7 +4,6 @@ Labels are -1 or 1, as many of each. Points are shuffled.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator

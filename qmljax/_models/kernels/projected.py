@@ -55,7 +55,13 @@ class ProjectedKernel(BaseKernel):
             super().__post_init__()
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None, gamma: Any = None) -> Array:
-        """The Gram matrix of points, as for other kernels; `gamma` replaces the width that the kernel was built with.
+        """The Gram matrix of points.
+
+        Args:
+            x: Points of shape (N, d), or a single one, (d,).
+            y: Points of shape (M, d), or a single one. Default: those of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+            gamma: The width of the kernel. Default: that which it was built with.
 
         Returns:
             Of shape (N, M); without `y`, (N, N), symmetric.
@@ -69,11 +75,21 @@ class ProjectedKernel(BaseKernel):
         return self._gram(answer, *self._arguments(x, y, weights), gamma)
 
     def pairs(self, x: Any, y: Any, *, weights: Any = None, gamma: Any = None) -> Array:
-        """The entries of pairs of points, (N, d) and (N, d) -> (N,), without the matrix of all; `gamma` as in a call.
+        """The entries of pairs of points, without the matrix of all.
+
+        Args:
+            x: Points of shape (N, d).
+            y: As many others: row k is the partner of row k of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+            gamma: The width of the kernel. Default: that which it was built with.
+
+        Returns:
+            Of shape (N,): ``kernel(x, y)[k, k]`` for every k.
 
         Raises:
             TypeError: An argument is not real.
-            ValueError: As for a call; or there are more points in one than in the other.
+            ValueError: An argument has another shape, weights are missing, `gamma` is no finite number from 0 on, or
+                there are more points in one than in the other.
         """
         gamma = self._width(gamma)
         x, y, weights = self._arguments(x, y, weights)
