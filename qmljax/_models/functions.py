@@ -79,12 +79,19 @@ class Expectation(OfParams):
 
 @dataclass(frozen=True, repr=False)
 class Sample(Compiled):
-    """`f(params, key)`: (..., P) and a JAX random key -> int32 outcomes (..., shots)."""
+    """`f(params, key)`: (..., P) and a JAX random key -> int32 outcomes (..., shots).
+
+    Attributes:
+        program: The circuit that is simulated.
+        qubits: The wires that are read: bit k of an outcome is `qubits[k]`.
+        shots: How many outcomes there are.
+        collapses: How it is run shot by shot, on how many qubits; None if outcomes are drawn from the state.
+    """
 
     program: Program
     qubits: tuple[int, ...]
     shots: int
-    collapses: Collapses | None = None  # if so, how to run it shot by shot
+    collapses: Collapses | None = None
 
     def _facts(self) -> dict[str, Any]:
         return {"parameters": self.program.num_parameters, "shots": self.shots, **size(self.program)}
@@ -243,6 +250,10 @@ def expectation(
         >>> _ = bell.h(0), bell.cx(0, 1), bell.measure(0, 0)
         >>> expectation(bell, "ZI", given={0: 1})([]).round(4)
         Array(-1., dtype=float32)
+
+    References:
+        T. Jones, J. Gacon, "Efficient calculation of gradients in classical simulations of variational quantum
+        algorithms", arXiv:2009.02823 (2020), for the adjoint method.
     """
     place = check_place(mesh, state, circuit)
     read = readout.of_observables(circuit, observables, given)

@@ -97,6 +97,9 @@ def estimator_qnn(
         (2, 4, (1,))
         >>> model(np.zeros(4), np.zeros((10, 2))).shape
         (10, 1)
+
+    References:
+        K. Mitarai, M. Negoro, M. Kitagawa, K. Fujii, "Quantum circuit learning", PRA 98, 032309 (2018).
     """
     circuit = own(circuit)
     place = check_place(mesh, state, circuit, backend=backend)
@@ -200,6 +203,9 @@ def sampler_qnn(
         >>> model = sampler_qnn(circuit, inputs=[], interpret=lambda outcome: outcome.bit_count() % 2)
         >>> model(np.zeros(4), np.zeros((5, 0))).shape
         (5, 2)
+
+    References:
+        V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
     circuit = own(circuit)
     place = check_place(mesh, state, circuit, backend=backend)

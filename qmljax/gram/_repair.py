@@ -101,6 +101,10 @@ def shrink(gram: Any, amount: Any) -> Array:
         >>> shrink(jnp.array([[1.0, 0.5], [0.5, 1.0]]), 0.2)
         Array([[1. , 0.4],
                [0.4, 1. ]], dtype=float32)
+
+    References:
+        T. Hubregtsen et al., "Training quantum embedding kernels on near-term quantum computers", PRA 106, 042431
+        (2022), section V.B.
     """
     gram = check_gram(gram)
     check_number(amount, "amount")
