@@ -38,7 +38,7 @@ JUNK = re.compile(r"(^|/)(__pycache__|\.venv[^/]*|\.git|\.\w+_cache|build|dist|_
 # What each extra enables, in a line that ends in an assertion, and what is said without it.
 EXTRAS = {
     "torch": (
-        "import torch; from qmljax.torch import torch_function; import jax.numpy as jnp;"
+        "from qmljax.torch import torch_function; import jax.numpy as jnp, torch;"
         "assert torch_function(jnp.cos)(torch.zeros(2)).tolist() == [1, 1]",
         "pip install 'qmljax[torch]'",
     ),
@@ -222,13 +222,21 @@ def outputs() -> ModuleType:
     return module
 
 
+def needs(sources: Sequence[str]) -> list[str]:
+    """The extras that code is seen to need."""
+    return [name for name, sign in SIGNS.items() if any(re.search(sign, source) for source in sources)]
+
+
 def check_readme(python: Path, cells: Sequence[tuple[str, str]], folder: Path) -> None:
     """Runs the README's code in an environment, in an empty folder, and compares what it prints with what is shown."""
     source, printed = json.loads(run([str(python), "-c", RUNNER], folder, json.dumps([code for code, _ in cells])))
     if ROOT in Path(source).resolve().parents:
         raise Fault(f"The README's code ran with {source}, which is in the tree.")
     for (_, shown), text in zip(cells, printed, strict=True):
-        outputs().assert_same_output(text, shown)
+        try:
+            outputs().assert_same_output(text, shown)
+        except AssertionError as error:
+            raise Fault(f"The README shows what is not printed outside of the tree.\n{error}") from None
 
 
 def check_extra(name: str, wheel: Path, base: Path, folder: Path) -> None:
@@ -273,10 +281,10 @@ def main() -> None:
             raise Fault(f"The command qmljax printed\n{report}")
         say("the wheel is installed in a fresh environment, and the command qmljax reports it")
         cells = outputs().CELL.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-        needs = [name for name, sign in SIGNS.items() if any(re.search(sign, code) for code, _ in cells)]
-        python = environment(folder / "readme", f"{wheel}[{','.join(needs)}]", under=base) if needs else base
+        wanted = needs([code for code, _ in cells])
+        python = environment(folder / "readme", f"{wheel}[{','.join(wanted)}]", under=base) if wanted else base
         check_readme(python, cells, folder)
-        say(f"the README's {len(cells)} blocks print what it shows, with the extras {', '.join(needs) or 'none'}")
+        say(f"the README's {len(cells)} blocks print what it shows, with the extras {', '.join(wanted) or 'none'}")
         for name in extras:
             (folder / name).mkdir()
             check_extra(name, wheel, base, folder / name)
