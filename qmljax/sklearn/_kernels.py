@@ -176,7 +176,7 @@ class QSVC(_QuantumKernel, SVC):
             (N, N) -> (N, N), such as ``functools.partial(qmljax.gram.shrink, amount=0.1)``. Default: nothing.
         C: The penalty of margin violations, above 0.
         shrinking: Whether the solver leaves out, meanwhile, what will hardly change.
-        tol: Where the solver stops.
+        tol: By how much the solver may miss the conditions of the optimum.
         cache_size: Of the solver, in megabytes.
         class_weight: Factors of `C` for the classes, {label: factor}, or "balanced": as if each class had as many
             samples. Default: 1 each.
@@ -261,7 +261,7 @@ class QSVR(_QuantumKernel, SVR):
         C: The penalty of errors beyond `epsilon`, above 0.
         epsilon: The error that costs nothing, 0 or more, in the unit of the targets.
         shrinking: Whether the solver leaves out, meanwhile, what will hardly change.
-        tol: Where the solver stops.
+        tol: By how much the solver may miss the conditions of the optimum.
         cache_size: Of the solver, in megabytes.
         verbose: Whether the solver prints what it does.
         max_iter: The most iterations of the solver; -1 for no limit.
