@@ -219,7 +219,7 @@ def expectation(
         memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
         compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
-            its size share, where there is one (False). Default: the first calls by the shared one.
+            its size share, where there is one (False). Default: the first calls by the shared one (`docs/start.md`).
 
     Returns:
         ``f(params)``: parameters of shape (..., P), or a mapping of names to values, to values of shape (...) for one
