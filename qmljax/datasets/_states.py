@@ -75,7 +75,8 @@ def entanglement_concentration(
         samples: How many states, an even number.
         num_qubits: 2 to 10.
         low: The value of the label -1.
-        high: The value of the label 1. The largest that a state can reach depends on the number of qubits: 1/4 for 2.
+        high: The value of the label 1. The largest that a state can reach depends on the number of qubits: 1/4 for 2,
+            which random ones do not, so that it must be less there.
         seed: Of the states.
 
     Returns:
