@@ -1,6 +1,8 @@
 """Pages for those who come from another library: what they name here runs, and gives the numbers of the other one."""
 
 import contextlib
+import functools
+import importlib
 import io
 import re
 import warnings
@@ -14,7 +16,7 @@ import pytest
 import qiskit
 import qiskit.circuit.library as library
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import Operator, Pauli, SparsePauliOp
 from test_readme import assert_same_output
 
@@ -73,6 +75,7 @@ def here() -> dict:
         "a": 0.3,
         "b": 0.7,
         "c": 1.1,
+        "d": 1.1,
         "p": 0.2,
         "f": qj.expectation(circuit, "IIZ"),
         "model": model,
@@ -89,6 +92,7 @@ def here() -> dict:
         "v": vector / np.linalg.norm(vector),
         "Ks": [np.sqrt(0.9) * np.eye(2), np.sqrt(0.1) * np.array([[0, 1], [1, 0]])],
         "P": Pauli,
+        "Parameter": Parameter,
         "SparsePauliOp": SparsePauliOp,
         "qiskit": qiskit,
         "qmljax": qmljax,
@@ -100,6 +104,7 @@ def here() -> dict:
         "analysis": analysis,
         "circuits": circuits,
         "noise": noise,
+        "QuantumCircuit": QuantumCircuit,
     }
     return {**vars(library), **names}
 
@@ -118,14 +123,10 @@ def rows(page: str) -> list:
     ]
 
 
-@pytest.mark.parametrize(("theirs", "ours"), rows("from_pennylane.md"))
-def test_what_stands_beside_pennylane_runs(theirs, ours, namespace):
-    del theirs
-    check_runs(ours, namespace)
-
-
-def check_runs(ours: str, namespace: dict) -> None:
+@pytest.mark.parametrize(("theirs", "ours"), rows("from_pennylane.md") + rows("from_tensorcircuit.md"))
+def test_what_stands_beside_the_other_library_runs(theirs, ours, namespace):
     """Every piece of code in a cell is an expression that has a value; a keyword alone is an argument of something."""
+    del theirs
     names = dict(namespace, circuit=namespace["circuit"].copy())
     for code in codes(ours):
         if code in SHOWN or re.fullmatch(r"\w+=(\.\.\.)?", code) or "(..." in code or code.startswith("."):
@@ -172,12 +173,14 @@ def pennylane(namespace):
     }
 
 
-NOT_EXACT = re.compile(r"sample|counts|shadow|SPSA|qml.measure|minimize")  # random, or of a circuit of its own
+NOT_EXACT = re.compile(
+    r"sample|counts|shadow|SPSA|qml.measure|minimize|c.matrix|post_select"
+)  # random, or of a circuit of its own
 
 
-def beside(*heads: str) -> list:
+def beside(*heads: str, page: str = "from_pennylane.md") -> list:
     """The first piece of code of either column, where PennyLane's is an expression that can be compared."""
-    found, kept = tables("from_pennylane.md"), []
+    found, kept = tables(page), []
     for theirs, ours in (row for head in heads for row in found[head]):
         if codes(theirs) and codes(ours) and "(" in theirs and not NOT_EXACT.search(theirs):
             kept.append(pytest.param(codes(theirs)[0], codes(ours)[0], id=codes(theirs)[0]))
@@ -266,29 +269,81 @@ def test_steps_are_those_of_pennylane(theirs, ours, pennylane, namespace):
 
 @pytest.mark.parametrize(("theirs", "ours"), beside("Noise"))
 def test_channels_are_those_of_pennylane(theirs, ours, pennylane, namespace):
-    op, channel = eval(theirs, pennylane), eval(ours, namespace)
+    check_channel(eval(ours, namespace), eval(theirs, pennylane).kraus_matrices())
+
+
+def check_channel(channel: noise.Channel, matrices: list) -> None:
+    """What a channel makes of a state is the sum over Kraus matrices, which have the first qubit first."""
     n = channel.num_qubits
     circuit = QuantumCircuit(n)
     circuit.h(0), circuit.ry(0.4, range(n)), circuit.rz(0.3, range(n)), circuit.cx(0, n - 1) if n > 1 else None
     circuit.append(library.RXGate(0.0), [0]) if n == 1 else circuit.append(library.RZZGate(0.0), [0, 1])
-    name = circuit.data[-1].operation.name
-    got = noise.Simulator(noise.NoiseModel({name: channel})).density_matrix(circuit.reverse_bits())([])
-    psi = Operator(circuit.reverse_bits()).data[:, 0]
-    expected = sum(k @ np.outer(psi, psi.conj()) @ np.conj(k).T for k in op.kraus_matrices())
-    np.testing.assert_allclose(got, expected, atol=2e-6)
+    name, psi = circuit.data[-1].operation.name, Operator(circuit.reverse_bits()).data[:, 0]
+    simulator = noise.Simulator(noise.NoiseModel({name: channel}))
+    expected = sum(k @ np.outer(psi, psi.conj()) @ np.conj(k).T for k in matrices)
+    got = simulator.density_matrix(circuit)([])
+    order = [int(f"{i:0{n}b}"[::-1], 2) for i in range(2**n)]
+    np.testing.assert_allclose(np.asarray(got)[np.ix_(order, order)], expected, atol=2e-6)
 
 
-def test_names_of_pennylane_are_there(pennylane):
-    text = (DOCS / "from_pennylane.md").read_text(encoding="utf-8")
-    for name in sorted(set(re.findall(r"\bqml((?:\.\w+)+)", text))):
-        owner = pennylane["qml"]
-        for part in name[1:].split("."):
-            owner = getattr(owner, part)
+@pytest.fixture(scope="module")
+def tensorcircuit(namespace):
+    """The names of the first column; skips, saying so, where TensorCircuit is not installed."""
+    tc = pytest.importorskip(
+        "tensorcircuit", reason="TensorCircuit is not installed: its column is compared where it is"
+    )
+    tc.set_backend("jax")
+    c = tc.Circuit(3)
+    for i in namespace["circuit"].assign_parameters(namespace["w"].tolist()).data:
+        qubits = [namespace["circuit"].find_bit(q).index for q in i.qubits]
+        getattr(c, i.operation.name)(*qubits, **({"theta": i.operation.params[0]} if i.operation.params else {}))
+    h = tc.quantum.PauliStringSum2COO([[3, 0, 0], [0, 1, 0]], [0.5, 2.0])
+    return {**namespace, "tc": tc, "c": c, "H": h}
 
 
-@pytest.mark.parametrize("page", ["from_pennylane.md"])
-def test_cells_of_both_libraries_print_what_is_shown(page):
-    pytest.importorskip("pennylane", reason="PennyLane is not installed: its cells are run where it is")
+@pytest.mark.parametrize(("theirs", "ours"), beside("Functions", page="from_tensorcircuit.md"))
+def test_functions_are_those_of_tensorcircuit(theirs, ours, tensorcircuit, namespace):
+    expected = eval(theirs, tensorcircuit)
+    np.testing.assert_allclose(eval(ours, namespace), getattr(expected, "tensor", expected), atol=2e-6)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), beside("Gates", page="from_tensorcircuit.md"))
+def test_gates_are_those_of_tensorcircuit(theirs, ours, tensorcircuit, namespace):
+    circuit, c = QuantumCircuit(3), tensorcircuit["tc"].Circuit(3)
+    for q in range(3):  # on a state without symmetries
+        circuit.ry(0.7 + q, q), circuit.rz(0.3 + q, q), c.ry(q, theta=0.7 + q), c.rz(q, theta=0.3 + q)
+    eval(ours, dict(namespace, circuit=circuit))
+    eval(theirs, dict(tensorcircuit, c=c))
+    got, expected = Operator(circuit.reverse_bits()).data[:, 0], np.asarray(c.state())
+    np.testing.assert_allclose(abs(np.vdot(got, expected)), 1, atol=1e-6)  # but for a global phase
+
+
+@pytest.mark.parametrize(("theirs", "ours"), beside("Noise", page="from_tensorcircuit.md"))
+def test_channels_are_those_of_tensorcircuit(theirs, ours, tensorcircuit, namespace):
+    channel = eval(ours, namespace)
+    check_channel(
+        channel, [np.asarray(k.tensor).reshape(2 * (2**channel.num_qubits,)) for k in eval(theirs, tensorcircuit)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "library", "short"),
+    [("from_pennylane.md", "pennylane", "qml"), ("from_tensorcircuit.md", "tensorcircuit", "tc")],
+)
+def test_names_of_the_other_library_are_there(page, library, short):
+    module = pytest.importorskip(library, reason=f"{library} is not installed: its names are looked up where it is")
+    for name in sorted(set(re.findall(rf"\b{short}((?:\.\w+)+)", (DOCS / page).read_text(encoding="utf-8")))):
+        with contextlib.suppress(ImportError):  # no module of its own
+            importlib.import_module(f"{library}.{name.split('.')[1]}")
+        with contextlib.suppress(ImportError):  # of a third library, such as TensorFlow for `KerasLayer`
+            functools.reduce(getattr, name[1:].split("."), module)
+
+
+@pytest.mark.parametrize(
+    ("page", "library"), [("from_pennylane.md", "pennylane"), ("from_tensorcircuit.md", "tensorcircuit")]
+)
+def test_cells_of_both_libraries_print_what_is_shown(page, library):
+    pytest.importorskip(library, reason=f"{library} is not installed: its cells are run where it is")
     names: dict = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
