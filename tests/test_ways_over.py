@@ -47,6 +47,9 @@ def codes(cell: str) -> list[str]:
 
 def here() -> dict:
     """What the tables speak of, built anew, since some of their code changes a circuit."""
+    import torch
+    from flax import nnx
+
     import qmljax.flax
     import qmljax.primitives
     import qmljax.sklearn
@@ -94,6 +97,9 @@ def here() -> dict:
         "P": Pauli,
         "Parameter": Parameter,
         "SparsePauliOp": SparsePauliOp,
+        "nnx": nnx,
+        "torch": torch,
+        "rngs": nnx.Rngs(0),
         "qiskit": qiskit,
         "qmljax": qmljax,
         "jax": jax,
@@ -114,7 +120,8 @@ def namespace():
     return here()
 
 
-SHOWN = {"pip install 'jax[cuda13]'"}  # no Python
+SHOWN = {"pip install 'jax[cuda13]'", "hk.get_parameter", "weights"}  # no Python, or of a library that is not here
+PAGES = ["from_pennylane.md", "from_tensorcircuit.md", "from_jax.md"]
 
 
 def rows(page: str) -> list:
@@ -123,7 +130,7 @@ def rows(page: str) -> list:
     ]
 
 
-@pytest.mark.parametrize(("theirs", "ours"), rows("from_pennylane.md") + rows("from_tensorcircuit.md"))
+@pytest.mark.parametrize(("theirs", "ours"), [row for page in PAGES for row in rows(page)])
 def test_what_stands_beside_the_other_library_runs(theirs, ours, namespace):
     """Every piece of code in a cell is an expression that has a value; a keyword alone is an argument of something."""
     del theirs
