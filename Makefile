@@ -7,6 +7,7 @@
 #   make coverage   the tests, and which lines they run
 #   make examples   every script in examples/
 #   make bench      the benchmarks, against other libraries
+#   make dist       build the distributions, check and install them, run the README's code and try each extra
 #   make clean      remove the environments, caches and build outputs
 #
 # Another Python has an environment of its own: make test PYTHON=python3.13
@@ -14,6 +15,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 EXAMPLES ?= 500
+EXTRAS ?= all
 
 ifeq ($(PYTHON),python3)
 VENV := .venv
@@ -26,7 +28,7 @@ INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check --const
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
-.PHONY: demo test lint fuzz coverage examples bench clean
+.PHONY: demo test lint fuzz coverage examples bench dist clean
 
 demo: $(DEV)
 	$(IN_VENV) examples/01_train_a_classifier.py
@@ -51,6 +53,9 @@ examples: $(DEV)
 
 bench: $(BENCH)
 	$(IN_VENV) -m benchmarks
+
+dist: $(DEV)
+	$(IN_VENV) .ci/dist.py --extras $(EXTRAS)
 
 clean:
 	rm -rf .venv .venv-python* build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .coverage examples/figures

@@ -12,6 +12,7 @@ from test_architecture import FLOOR, FLOORS
 
 import qmljax as qj
 from benchmarks._report import PEERS
+from qmljax._models.compiled import FIRST
 from tests.outputs import CELL, assert_same_output
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +103,11 @@ def test_the_front_page_is_short():
 def test_every_example_is_described():
     here = {path.name for path in ROOT.glob("examples/[0-9]*.py")}
     assert set(re.findall(r"\]\((\w+\.py)\)", PAGES["examples/README.md"])) == here
+
+
+def test_pages_say_after_how_many_calls_a_function_has_its_own_program():
+    told = [(page, int(count)) for page, text in PAGES.items() for count in re.findall(r"[Tt]he first (\d+) ", text)]
+    assert len(told) >= 5 and {count for _, count in told} == {FIRST}, told
 
 
 LINKS = [(page, target) for page, text in PAGES.items() for target in re.findall(r"\]\(([^)\s]+)\)", text)]

@@ -329,6 +329,12 @@ def test_what_a_model_is_not_made_of(options, error, match):
     ("weights", "x", "error", "match"),
     [
         (np.zeros(3), np.zeros(2), ValueError, "`weights` must have 2 elements in its last axis, one for each of v, u"),
+        (
+            np.zeros((2, 1)),
+            np.zeros(2),
+            ValueError,
+            "v, u, but has shape (2, 1). Pass them as one flat array, by `.ravel()`.",
+        ),
         (np.zeros((4, 2)), np.zeros((4, 2)), ValueError, "For an ensemble of weights use jax.vmap"),
         (np.zeros(2), np.zeros((4, 3)), ValueError, "`x` must have 2 elements in its last axis, one for each of b, a"),
         (np.zeros(2), 0.5, ValueError, "but has shape ()"),
