@@ -252,7 +252,8 @@ def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
         raise ValueError(
             f"`options` must hold options of the method, but has {sorted(taken)[0]!r}, which `fit` passes itself."
         )
-    if "maxiter" in (options or {}):
+    # Of COBYLA it is how many evaluations, as 'maxfev' and 'maxfun' of others are.
+    if "maxiter" in (options or {}) and optimizer.lower() != "cobyla":
         raise ValueError(
             "`options` must leave 'maxiter' out, as `steps` says how many iterations. Pass it as `steps=`."
         )

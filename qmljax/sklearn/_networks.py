@@ -51,6 +51,7 @@ class NeuralNetwork(Saved, BaseEstimator):
     """The training of all four."""
 
     optimizer: Any = None
+    options: Any = None
     learning_rate: float = 0.05
     alpha: float = 0.0
     steps: int = 300
@@ -212,6 +213,7 @@ class NeuralNetwork(Saved, BaseEstimator):
                 callback=None if self.callback is None else self._call_back,
                 progress=self.progress,
                 ensemble=False,
+                options=self.options,
                 **options,
             )
 
