@@ -225,6 +225,8 @@ class NeuralNetworkClassifier(OfNetwork, _Classifier):
         alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
         optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
             Adam at the constant rate `learning_rate`.
+        options: Of a SciPy minimiser: its further options, as for `qmljax.fit`, such as ``{"maxiter": 60}`` of COBYLA,
+            its most evaluations of the loss.
         learning_rate: Of the default optimiser; other values compile nothing anew.
         steps: The number of steps, or the most iterations of SciPy.
         batch_size: The number of samples in a step. Default: all.

@@ -350,6 +350,15 @@ def test_what_a_model_is_not_called_with(weights, x, error, match):
             call(weights, x)
 
 
+def test_inputs_before_weights_are_told_apart_where_they_can_be():
+    model = qj.estimator_qnn(real_amplitudes(2, reps=1), inputs=["θ[0]"])  # one input, three weights
+    with pytest.raises(ValueError, match=re.escape("Weights come first: model(weights, x).")):
+        model(np.zeros((5, 1)), np.zeros(3))
+    with pytest.raises(ValueError, match="has shape") as other:
+        model(np.zeros(2), np.zeros((5, 1)))
+    assert "come first" not in str(other.value)
+
+
 def test_a_single_parameter_needs_no_list():
     circuit, t = QuantumCircuit(1), Parameter("t")
     circuit.rx(t, 0)
