@@ -10,32 +10,22 @@ import pytest
 from test_architecture import FLOOR
 
 import qmljax as qj
+from tests.outputs import CELL, assert_same_output
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CODE_BLOCK = re.compile(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", re.DOTALL)  # with the output that follows it
-NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
 @pytest.mark.usefixtures("standard_promotion")
 @pytest.mark.parametrize("page", ["README.md", "docs/analysis.md", "docs/dynamic.md", "docs/noise.md"])
 def test_the_code_prints_what_is_shown(page):
     names = {}
-    found = CODE_BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    found = CELL.findall((ROOT / page).read_text(encoding="utf-8"))
     assert found
     for source, shown in found:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(source, page, "exec"), names)
         assert_same_output(printed.getvalue(), shown)
-
-
-def assert_same_output(printed: str, shown: str) -> None:
-    """Equal but for white space next to brackets and between words, and for a last digit that is rounded otherwise."""
-    texts = [" ".join(re.sub(r"([\[\](),])", r" \1 ", NUMBER.sub("#", text)).split()) for text in (printed, shown)]
-    assert texts[0] == texts[1], f"printed:\n{printed}\nshown:\n{shown}"
-    for got, expected in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
-        digits = len(expected.partition(".")[2])
-        assert float(got) == pytest.approx(float(expected), rel=1e-6, abs=1.5 * 10.0**-digits if digits else 1)
 
 
 @pytest.mark.parametrize(
