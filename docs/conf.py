@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT))
 
 from sphinx.application import Sphinx  # noqa: E402
 
-from docs._site import pages  # noqa: E402
+from docs._site import docstrings, generate, pages  # noqa: E402
 
 # Cells and examples run on the CPU, unless JAX_PLATFORMS is exported; figures appear beneath the cells that draw them.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -41,6 +41,19 @@ nb_render_text_lexer = "text"
 nb_merge_streams = True
 suppress_warnings = ["myst.xref_missing"]  # TODO until pages are there
 
+# reference
+default_role = "literal"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_inherit_docstrings = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_custom_sections = ["Returns"]  # a text, not a type and a text
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 88
+nitpick_ignore_regex = [("py:.*", r"(?!qmljax\.).*"), ("py:.*", r"qmljax\.(\w+\.)*_.*")]  # other libraries; what is private
+toc_object_entries_show_parents = "hide"
+
 # appearance
 html_theme = "furo"
 html_title = "qmljax"
@@ -54,7 +67,13 @@ copybutton_selector = "div:not(.output) > div.highlight pre"
 
 
 def setup(app: Sphinx) -> None:
-    """Connects the checks of the pages."""
+    """Connects what makes pages and what checks them."""
+    app.connect("builder-inited", generate.all_pages)
+    app.connect("autodoc-process-docstring", docstrings.escape, priority=100)  # before napoleon
+    app.connect("autodoc-process-signature", docstrings.signature)
+    app.connect("autodoc-skip-member", docstrings.skip)
+    app.connect("object-description-transform", docstrings.plain_names)
+    app.add_transform(docstrings.Links)
     app.connect("source-read", pages.refuse_cells_within)
     app.connect("source-read", pages.lead_home)
     app.connect("doctree-read", pages.check)

@@ -1,4 +1,4 @@
-"""What a page promises: its cells, what each prints, and when that is the same. The build of the site asks here, too."""
+"""What a page promises: its cells, what each prints, and when that is the same. The site asks here, too."""
 
 import re
 

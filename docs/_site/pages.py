@@ -1,4 +1,4 @@
-"""Pages are plain Markdown: a block of Python is a cell, which the build runs; a block of text after it, what it prints.
+"""Pages are plain Markdown: a block of Python is a cell, which the build runs; text after it, what it prints.
 
 `read` makes a notebook of a page, which myst-nb executes and renders; `check` compares what was printed. Both take a
 page as the tests do, by `tests/outputs.py`.

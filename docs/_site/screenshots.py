@@ -1,0 +1,38 @@
+"""Pictures of every page at the widths of a desk and a phone, light and dark, in build/screenshots, for a person to look at.
+
+    python docs/_site/screenshots.py [PAGE ...]
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.site.browser import BUILT, THEMES, WIDTHS, browser, pages, served, show  # noqa: E402
+
+
+def main() -> None:
+    """Takes them, each as high as its page, up to 12,000 pixels."""
+    chosen = sys.argv[1:] or pages()
+    folder = ROOT / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    with served(BUILT) as address, browser() as driver:
+        for theme in THEMES:
+            for width in WIDTHS:
+                for page in chosen:
+                    show(driver, f"{address}/{page}", theme, width)
+                    height = driver.execute_script("return document.documentElement.scrollHeight")
+                    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics(width, min(height, 12_000)))
+                    name = page.removesuffix(".html").replace("/", "-")
+                    driver.save_screenshot(str(folder / f"{name}-{width}-{theme}.png"))
+    print(f"{len(chosen) * len(THEMES) * len(WIDTHS)} pictures are in {folder}.")
+
+
+def metrics(width: int, height: int) -> dict[str, object]:
+    """Of a screen that shows a whole page."""
+    return {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+
+
+if __name__ == "__main__":
+    main()
