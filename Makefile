@@ -8,6 +8,7 @@
 #   make examples   every script in examples/
 #   make bench      the benchmarks, against other libraries
 #   make docs       the site, in docs/_build/html: it runs its pages' code and checks what they print
+#   make docs-test  the site in a browser: search, navigation, both themes, wide and narrow
 #   make docs-serve the site, and a server that shows it at http://localhost:8000
 #   make clean      remove the environments, caches and build outputs
 #
@@ -35,7 +36,7 @@ IN_DOCS_VENV := $(DOCS_VENV)/bin/python
 DOCS := $(DOCS_VENV)/.installed-docs
 PORT ?= 8000
 
-.PHONY: demo test lint fuzz coverage examples bench docs docs-serve clean
+.PHONY: demo test lint fuzz coverage examples bench docs docs-test docs-serve clean
 
 demo: $(DEV)
 	$(IN_VENV) examples/01_train_a_classifier.py
@@ -56,13 +57,16 @@ coverage: $(DEV)
 		--cov=qmljax --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 examples: $(DEV)
-	@set -e; for script in examples/[0-9]*.py; do echo "== $$script"; $(IN_VENV) "$$script"; done
+	$(IN_VENV) -m docs._site.examples
 
 bench: $(BENCH)
 	$(IN_VENV) -m benchmarks
 
 docs: $(DOCS)
 	$(IN_DOCS_VENV) -m sphinx --fresh-env --fail-on-warning --nitpicky -d docs/_build/doctrees docs docs/_build/html
+
+docs-test: $(DOCS)
+	$(IN_DOCS_VENV) -m pytest -rs tests/site
 
 docs-serve: docs
 	@echo "The site is at http://localhost:$(PORT)."

@@ -24,8 +24,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
+    "docs._site.mathematics",
 ]
-exclude_patterns = ["_build", "_site"]
+exclude_patterns = ["_build", "_site", "gallery/files"]
 
 # pages
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"]
@@ -39,7 +40,6 @@ nb_execution_timeout = 300
 nb_output_stderr = "warn"
 nb_render_text_lexer = "text"
 nb_merge_streams = True
-suppress_warnings = ["myst.xref_missing"]  # TODO until pages are there
 
 # reference
 default_role = "literal"
@@ -55,8 +55,10 @@ nitpick_ignore_regex = [("py:.*", r"(?!qmljax\.).*"), ("py:.*", r"qmljax\.(\w+\.
 toc_object_entries_show_parents = "hide"
 
 # appearance
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "qmljax"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -76,4 +78,5 @@ def setup(app: Sphinx) -> None:
     app.add_transform(docstrings.Links)
     app.connect("source-read", pages.refuse_cells_within)
     app.connect("source-read", pages.lead_home)
+    app.connect("source-read", pages.without_missing)
     app.connect("doctree-read", pages.check)

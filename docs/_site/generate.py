@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from docs._site import reference
+from docs._site import gallery, reference, results
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -15,27 +15,23 @@ INCLUDED = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}
 
 def all_pages(app: Sphinx) -> None:
     """Writes them."""
-    fill(DOCS / "api", {f"{name}.rst": text for name, text in reference.pages().items()})
+    fill(DOCS / "api", {f"{name}.rst": text.encode() for name, text in reference.pages().items()})
+    fill(DOCS / "gallery", gallery.pages())
     for page, file in INCLUDED.items():
         text = (ROOT / file).read_text(encoding="utf-8").replace("```python", "```py")  # shown, not run
         write(DOCS / f"{page}.md", re.sub(r"\]\((?![a-z]+:|#)", "](../", text))
-    write(DOCS / "citing.md", citing())
+    for page in (results.benchmarks, results.papers, results.citing):
+        write(DOCS / f"{page.__name__}.md", page())
 
 
-def fill(folder: Path, files: dict[str, str]) -> None:
+def fill(folder: Path, files: dict[str, bytes]) -> None:
     """Makes a folder that has these files and no others."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name, text in files.items():
-        write(folder / name, text)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def write(file: Path, text: str) -> None:
-    """Writes a file, and the folders it is in."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a file."""
     file.write_text(text, encoding="utf-8")
-
-
-def citing() -> str:
-    """How to cite the project, from CITATION.cff."""
-    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    return f"# Citing qmljax\n\nTODO\n\n```yaml\n{text}```\n"

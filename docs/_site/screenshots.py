@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.site.browser import BUILT, THEMES, WIDTHS, browser, pages, served, show  # noqa: E402
+from tests.site.browser import BUILT, THEMES, WIDTHS, browser, pages, screen, served  # noqa: E402
 
 
 def main() -> None:
@@ -21,17 +21,13 @@ def main() -> None:
         for theme in THEMES:
             for width in WIDTHS:
                 for page in chosen:
-                    show(driver, f"{address}/{page}", theme, width)
+                    screen(driver, theme, width)
+                    driver.get(f"{address}/{page}")
                     height = driver.execute_script("return document.documentElement.scrollHeight")
-                    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics(width, min(height, 12_000)))
+                    screen(driver, theme, width, min(height, 12_000))
                     name = page.removesuffix(".html").replace("/", "-")
                     driver.save_screenshot(str(folder / f"{name}-{width}-{theme}.png"))
     print(f"{len(chosen) * len(THEMES) * len(WIDTHS)} pictures are in {folder}.")
-
-
-def metrics(width: int, height: int) -> dict[str, object]:
-    """Of a screen that shows a whole page."""
-    return {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
 
 
 if __name__ == "__main__":

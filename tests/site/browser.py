@@ -12,6 +12,7 @@ from typing import Any
 
 BUILT = Path(__file__).parents[2] / "docs" / "_build" / "html"
 WIDTHS, THEMES = (1280, 390), ("light", "dark")
+OF_SPHINX = ("genindex.html", "py-modindex.html", "search.html")
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --hide-scrollbars --disable-dev-shm-usage --force-device-scale-factor=1"""
 
@@ -25,8 +26,8 @@ def found() -> tuple[str, str] | None:
 
 def pages() -> list[str]:
     """The pages of the site, without those that Sphinx makes of its own."""
-    all_pages = (str(file.relative_to(BUILT)) for file in BUILT.rglob("*.html"))
-    return sorted(page for page in all_pages if not page.startswith("_") and page not in ("genindex.html", "py-modindex.html"))
+    every = (str(file.relative_to(BUILT)) for file in BUILT.rglob("*.html"))
+    return sorted(page for page in every if not page.startswith("_") and page not in OF_SPHINX)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -64,16 +65,16 @@ def browser() -> Iterator[Any]:
         for flag in [*FLAGS.split(), f"--user-data-dir={profile}"]:
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=Service(binaries[1]))
+        driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})  # only then is there a clipboard
         try:
             yield driver
         finally:
             driver.quit()
 
 
-def show(driver: Any, address: str, theme: str, width: int, height: int = 900) -> None:
-    """Opens a page at a width, in a theme, as the reader who has chosen that theme sees it."""
-    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+def screen(driver: Any, theme: str, width: int, height: int = 900) -> None:
+    """The size of the screen, and the theme that its owner prefers."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     preference = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", preference)
-    driver.get(address)
