@@ -51,7 +51,10 @@ napoleon_use_ivar = True
 napoleon_custom_sections = ["Returns"]  # a text, not a type and a text
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 88
-nitpick_ignore_regex = [("py:.*", r"(?!qmljax\.).*"), ("py:.*", r"qmljax\.(\w+\.)*_.*")]  # other libraries; what is private
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!qmljax\.).*"),
+    ("py:.*", r"qmljax\.(\w+\.)*_.*"),
+]  # other libraries; what is private
 toc_object_entries_show_parents = "hide"
 
 # appearance

@@ -1,4 +1,4 @@
-"""How docstrings read on the site: their code is code, names are those that users write, and both lead to their entries."""
+"""How docstrings read on the site: names are those that users write, and lead to their entries."""
 
 import inspect
 import re
@@ -60,7 +60,7 @@ def plain_names(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> 
 
 
 class Links(SphinxTransform):
-    """Lets code in a text that is a name of the package, such as `qj.fit` or `noise.kraus(matrices)`, lead to its entry."""
+    """Lets a name of the package in a text, such as `qj.fit` or `noise.kraus(matrices)`, lead to its entry."""
 
     default_priority = 800
 
@@ -71,7 +71,9 @@ class Links(SphinxTransform):
                 field[:] = [nodes.Text("Attributes")]
         for literal in list(self.document.findall(nodes.literal)):
             target = self.target(literal)
-            if target and not isinstance(literal.parent, (nodes.reference, addnodes.pending_xref, addnodes.download_reference)):
+            if target and not isinstance(
+                literal.parent, (nodes.reference, addnodes.pending_xref, addnodes.download_reference)
+            ):
                 link = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=target, refexplicit=True)
                 link["refdoc"] = self.env.docname
                 literal.replace_self(link)

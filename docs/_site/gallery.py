@@ -12,7 +12,7 @@ from PIL import Image
 from docs._site import examples
 
 WORDS = {"flax": "in Flax", "torch": "in PyTorch", "qcnn": "QCNN", "bayesian": "Bayesian"}
-THUMBNAIL = (480, 360)
+THUMBNAIL = (640, 280)
 INTRODUCTION = """\
 # Gallery
 
@@ -37,7 +37,7 @@ PAGE = """\
 
 {text}
 
-{{download}}`Script <files/{name}.py>` · {{download}}`Notebook <files/{name}.ipynb>` ·
+{{download}}`Script <files/{name}.py>` {{download}}`Notebook <files/{name}.ipynb>`
 {{download}}`Script with the files that it imports <files/{name}.zip>`
 
 ![{title}](files/{name}.png)
@@ -54,6 +54,7 @@ In {seconds:.0f} seconds on the machine that built this page:
 
 ```{{literalinclude}} files/{name}.py
 :language: python
+:lines: {first}-
 ```
 """
 
@@ -64,10 +65,11 @@ def pages() -> dict[str, bytes]:
     for script in examples.scripts():
         name, source = script.stem, script.read_text(encoding="utf-8")
         run = examples.kept(script) or examples.run(script)
-        text = ast.get_docstring(ast.parse(source)) or ""
+        tree = ast.parse(source)
+        text, begin = ast.get_docstring(tree) or "", (tree.body[0].end_lineno or 0) + 2  # the code, after the text
         about = {"name": name, "title": title(name), "text": text, "sentence": text.partition("\n\n")[0]}
         cards.append(CARD.format(**about))
-        page = PAGE.format(**about, output=run.output.strip("\n"), seconds=run.seconds)
+        page = PAGE.format(**about, first=begin, output=run.output.strip("\n"), seconds=run.seconds)
         found |= {f"{name}.md": page.encode(), f"files/{name}.py": source.encode()}
         found |= {f"files/{name}.ipynb": notebook(script).encode(), f"files/{name}.zip": archive(script)}
         found |= {f"files/{name}.png": run.figure.read_bytes(), f"files/{name}-small.png": thumbnail(run.figure)}

@@ -1,4 +1,4 @@
-"""The pages that are made from other files of the project, before the site is built: written into `docs/`, ignored by git."""
+"""The pages that are made from other files of the project: written into `docs/`, and ignored by git."""
 
 import re
 import shutil

@@ -59,7 +59,11 @@ def read(text: str) -> NotebookNode:
             end = match.end()
     notebook = new_notebook(cells=cells)
     # The name of the kernel is part of what the cache of executed notebooks looks them up by.
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": f"qmljax {digest.of_library()}", "language": "python"}
+    notebook.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": f"qmljax {digest.of_library()}",
+        "language": "python",
+    }
     notebook.metadata["source_map"] = lines
     if not found:
         notebook.metadata["mystnb"] = {"execution_mode": "off"}

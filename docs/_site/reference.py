@@ -20,12 +20,13 @@ from qmljax._models.qnn import QNN
 GROUPS = {
     "Circuits as functions": (
         "A builder takes a circuit, and returns a pure function of its parameters.",
-        "parse Program statevector unitary probabilities expectation sample counts density_matrix fidelity shadow Shadow "
-        "metric_tensor geometric_tensor term_variances",
+        "parse Program statevector unitary probabilities expectation sample counts density_matrix fidelity shadow "
+        "Shadow metric_tensor geometric_tensor term_variances",
     ),
     "Models and kernels": (
         "Quantum neural networks and quantum kernels, and what may execute them.",
-        "estimator_qnn sampler_qnn fidelity_kernel projected_kernel kernel_alignment Model Kernel Backend Shots save load",
+        "estimator_qnn sampler_qnn fidelity_kernel projected_kernel kernel_alignment Model Kernel Backend Shots "
+        "save load",
     ),
     "Training": (
         "The training loop, searches, and optimizers for optax.",
@@ -121,8 +122,8 @@ def pages() -> dict[str, str]:
 
 def _index(found: dict[str, str]) -> str:
     entries = "\n".join(f"   {name}" for name in found)
-    text = "Every public name, generated from the docstrings. ``import qmljax as qj`` gives all but the connectors to other "
-    text += "libraries (``flax``, ``torch``, ``sklearn``, ``primitives``), which are imported by their names."
+    text = "Every public name, generated from the docstrings. ``import qmljax as qj`` gives all but the connectors to "
+    text += "other libraries (``flax``, ``torch``, ``sklearn``, ``primitives``), which are imported by their names."
     return f"{_title('API reference')}\n{text}\n\n.. toctree::\n   :maxdepth: 2\n\n{entries}\n"
 
 

@@ -14,7 +14,9 @@ def benchmarks() -> str:
     """The tables and plots of all machines, after how they were made."""
     about = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     parts = ["# Benchmarks", "`make bench` asks qmljax and other libraries the same questions in one run, checks that "]
-    parts[1] += "the answers agree, and then measures. What follows is generated from the results that are kept with the code."
+    parts[1] += (
+        "the answers agree, and then measures. What follows is generated from the results that are kept with the code."
+    )
     parts += [section(about, title) for title in SECTIONS]
     for report in sorted(RESULTS.glob("*.md")):
         text = report.read_text(encoding="utf-8")
@@ -26,7 +28,10 @@ def benchmarks() -> str:
 
 def papers() -> str:
     """The published results that were redone."""
-    parts = ["# Papers reproduced", "`python -m benchmarks.papers` redoes published results on public names. Here are the "]
+    parts = [
+        "# Papers reproduced",
+        "`python -m benchmarks.papers` redoes published results on public names. Here are the ",
+    ]
     parts[1] += "published numbers beside ours, and what is equal, what is within error, what is not."
     parts += [demoted(file.read_text(encoding="utf-8")) for file in sorted((RESULTS / "papers").glob("*.md"))]
     return "\n\n".join(parts) + "\n"

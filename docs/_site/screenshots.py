@@ -1,6 +1,6 @@
-"""Pictures of every page at the widths of a desk and a phone, light and dark, in build/screenshots, for a person to look at.
+"""Pictures of every page for a person to look at, wide and narrow, light and dark, in build/screenshots.
 
-    python docs/_site/screenshots.py [PAGE ...]
+python docs/_site/screenshots.py [PAGE ...]
 """
 
 import sys

@@ -65,7 +65,9 @@ def browser() -> Iterator[Any]:
         for flag in [*FLAGS.split(), f"--user-data-dir={profile}"]:
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=Service(binaries[1]))
-        driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})  # only then is there a clipboard
+        driver.execute_cdp_cmd(
+            "Emulation.setFocusEmulationEnabled", {"enabled": True}
+        )  # only then is there a clipboard
         try:
             yield driver
         finally:

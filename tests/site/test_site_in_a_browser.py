@@ -16,10 +16,10 @@ pytest.importorskip("selenium", reason="selenium is not installed: it is in the 
 if not found():
     pytest.skip("there is no Chromium, or no chromedriver", allow_module_level=True)
 
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support import expected_conditions as until  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support import expected_conditions as until
+from selenium.webdriver.support.ui import WebDriverWait
 
 WORDS = ["COBYLA", "EffectiveDimension", "StronglyEntanglingLayers", "SamplerQNN", "initial_point", "algorithm_globals"]
 # What is wider than the screen, of what nothing else scrolls; and images that are not there.
@@ -77,7 +77,10 @@ def test_search_finds(driver, address, word):
     results = wait(driver, until.presence_of_all_elements_located((By.CSS_SELECTOR, "#search-results li a")))
     target = results[0].get_attribute("href")
     results[0].click()
-    wait(driver, lambda d: d.current_url.partition("?")[0].partition("#")[0] == target.partition("?")[0].partition("#")[0])
+    wait(
+        driver,
+        lambda d: d.current_url.partition("?")[0].partition("#")[0] == target.partition("?")[0].partition("#")[0],
+    )
     assert word.lower() in driver.find_element(By.CSS_SELECTOR, "article").text.lower()
 
 
