@@ -18,12 +18,13 @@ from sphinx.util import logging
 from docs._site import digest
 from tests.outputs import CELL, assert_same_output
 
-LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"\]\((\.\./[^)#\s:]+)(#[^)\s]*)?\)")
 DEVICES = re.compile(r"^<!-- devices: (\d+) -->$", re.MULTILINE)
 NOT_RUN = re.compile(r"^[ \t>]*(?:```+|~~~+)\s*python\b", re.MULTILINE)
 # Where files outside of `docs/` have their pages.
 HOMES = {
     r"examples/(\d\w+)\.py": r"gallery/\1.md",
+    r"docs/(.+)": r"\1",
     r"README\.md": "index.md",
     r"examples/(README\.md)?": "gallery/index.md",
     r"CHANGELOG\.md": "changelog.md",
