@@ -81,5 +81,6 @@ def setup(app: Sphinx) -> None:
     app.add_transform(docstrings.Links)
     app.connect("source-read", pages.refuse_cells_within)
     app.connect("source-read", pages.lead_home)
+    app.connect("source-read", pages.list_children)
     app.connect("source-read", pages.without_missing)
     app.connect("doctree-read", pages.check)

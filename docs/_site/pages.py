@@ -111,6 +111,17 @@ def without_missing(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = page.sub(lambda found: found[0] if found[0].strip() in here else "", source[0])
 
 
+def list_children(app: Sphinx, docname: str, source: list[str]) -> None:
+    """An index lists the pages of its folder, in the order in which it leads to them, and then all others."""
+    folder, _, name = docname.rpartition("/")
+    if not folder or name != "index" or "{toctree}" in source[0]:
+        return
+    linked = [link[1] for link in re.finditer(r"\]\((\w+)\.md(?:#[^)]*)?\)", source[0])]
+    here = sorted(page.rpartition("/")[2] for page in app.env.found_docs if posixpath.dirname(page) == folder)
+    pages = [page for page in dict.fromkeys([*linked, *here]) if page in here and page != "index"]
+    source[0] += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
+
+
 def refuse_cells_within(app: Sphinx, docname: str, source: list[str]) -> None:
     """Warns of a block of Python in a list, a quotation or a directive: it would be shown, but not run."""
     for match in NOT_RUN.finditer(CELL.sub(lambda cell: "\n" * cell[0].count("\n"), source[0])):
