@@ -63,7 +63,7 @@ bench: $(BENCH)
 	$(IN_VENV) -m benchmarks
 
 docs: $(DOCS)
-	$(IN_DOCS_VENV) -m sphinx --fresh-env --fail-on-warning --nitpicky -d docs/_build/doctrees docs docs/_build/html
+	$(IN_DOCS_VENV) -m sphinx --jobs 2 --fresh-env --fail-on-warning --nitpicky -d docs/_build/doctrees docs docs/_build/html
 
 docs-test: $(DOCS)
 	$(IN_DOCS_VENV) -m pytest -rs tests/site

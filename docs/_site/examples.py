@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,16 +45,16 @@ def helpers(script: Path) -> list[Path]:
     return here + [file for helper in here for file in helpers(helper) if file not in here]
 
 
-def run(script: Path) -> Run:
-    """Runs a script; raises `RuntimeError` if it fails."""
-    print(f"== {script.relative_to(ROOT)}", flush=True)
+def run(script: Path, show: Callable[[str], None] = sys.stdout.write) -> Run:
+    """Runs a script, and shows each line that it prints; raises `RuntimeError` if it fails."""
+    show(f"== {script.relative_to(ROOT)}\n")
     begun, lines = time.perf_counter(), []
     env = os.environ | {"MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, str(script.relative_to(ROOT))]
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line, end="", flush=True)
+            show(line)
             lines.append(line)
     if process.returncode:
         raise RuntimeError(f"{script.relative_to(ROOT)} failed, with exit code {process.returncode}.")
@@ -83,5 +84,6 @@ def _key(script: Path) -> str:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for one in scripts():
         run(one)

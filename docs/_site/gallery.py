@@ -3,6 +3,7 @@
 import ast
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -61,21 +62,33 @@ In {seconds:.0f} seconds on the machine that built this page:
 
 def pages() -> dict[str, bytes]:
     """The files of the gallery by their names in `docs/gallery/`. Runs what has not been run."""
-    found, cards = {}, []
-    for script in examples.scripts():
+    found, cards, scripts = {}, [], examples.scripts()
+    with ThreadPoolExecutor(2) as pool:  # each waits for a process, most of whose time is on one core
+        runs = list(pool.map(done, scripts))
+    for script, run in zip(scripts, runs, strict=True):
         name, source = script.stem, script.read_text(encoding="utf-8")
-        run = examples.kept(script) or examples.run(script)
         tree = ast.parse(source)
         text, begin = ast.get_docstring(tree) or "", (tree.body[0].end_lineno or 0) + 2  # the code, after the text
         about = {"name": name, "title": title(name), "text": text, "sentence": text.partition("\n\n")[0]}
         cards.append(CARD.format(**about))
-        page = PAGE.format(**about, first=begin, output=run.output.strip("\n"), seconds=run.seconds)
+        page = PAGE.format(
+            **about, first=begin, output=run.output.strip("\n").replace(f"{examples.ROOT}/", ""), seconds=run.seconds
+        )
         found |= {f"{name}.md": page.encode(), f"files/{name}.py": source.encode()}
         found |= {f"files/{name}.ipynb": notebook(script).encode(), f"files/{name}.zip": archive(script)}
         found |= {f"files/{name}.png": run.figure.read_bytes(), f"files/{name}-small.png": thumbnail(run.figure)}
-    names = "\n".join(script.stem for script in examples.scripts())
+    names = "\n".join(script.stem for script in scripts)
     index = f"{INTRODUCTION}{''.join(cards)}\n::::\n\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"
     return found | {"index.md": index.encode()}
+
+
+def done(script: Path) -> examples.Run:
+    """What a script does: it is run if it has not been."""
+    found = examples.kept(script)
+    if found is None:
+        print(f"running {script.name}", flush=True)
+        found = examples.run(script, show=lambda line: None)
+    return found
 
 
 def title(name: str) -> str:

@@ -30,6 +30,7 @@ def _mathml(node: nodes.Element, block: bool) -> str:
         return text
 
 
-def setup(app: Sphinx) -> None:
+def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the renderer `mathml`."""
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

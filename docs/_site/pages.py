@@ -114,7 +114,7 @@ def without_missing(app: Sphinx, docname: str, source: list[str]) -> None:
 def list_children(app: Sphinx, docname: str, source: list[str]) -> None:
     """An index lists the pages of its folder, in the order in which it leads to them, and then all others."""
     folder, _, name = docname.rpartition("/")
-    if not folder or name != "index" or "{toctree}" in source[0]:
+    if not folder or name != "index" or "toctree" in source[0]:
         return
     linked = [link[1] for link in re.finditer(r"\]\((\w+)\.md(?:#[^)]*)?\)", source[0])]
     here = sorted(page.rpartition("/")[2] for page in app.env.found_docs if posixpath.dirname(page) == folder)
