@@ -112,7 +112,7 @@ def without_missing(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def list_children(app: Sphinx, docname: str, source: list[str]) -> None:
-    """An index lists the pages of its folder: numbered ones first, the others in the order in which it leads to them."""
+    """An index lists the pages of its folder: by their numbers, else in the order in which it leads to them."""
     folder, _, name = docname.rpartition("/")
     if not folder or name != "index" or "toctree" in source[0]:
         return
