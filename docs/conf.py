@@ -60,6 +60,7 @@ toc_object_entries_show_parents = "hide"
 # appearance
 html_math_renderer = "mathml"
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "qmljax"
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]

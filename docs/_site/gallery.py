@@ -12,7 +12,7 @@ from PIL import Image
 
 from docs._site import examples
 
-WORDS = {"flax": "in Flax", "torch": "in PyTorch", "qcnn": "QCNN", "bayesian": "Bayesian"}
+WORDS = {"flax": "Flax", "torch": "PyTorch", "qcnn": "QCNN", "gan": "GAN", "bayesian": "Bayesian"}
 THUMBNAIL = (640, 280)
 INTRODUCTION = """\
 # Gallery
@@ -94,6 +94,8 @@ def done(script: Path) -> examples.Run:
 def title(name: str) -> str:
     """The title of an example, of the name of its file."""
     first, *words = [WORDS.get(word, word) for word in name.split("_")[1:]]
+    if words and words[-1] in ("Flax", "PyTorch") and "and" not in words:
+        words.insert(-1, "in")
     return " ".join([first[0].upper() + first[1:], *words])
 
 

@@ -112,13 +112,14 @@ def without_missing(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def list_children(app: Sphinx, docname: str, source: list[str]) -> None:
-    """An index lists the pages of its folder, in the order in which it leads to them, and then all others."""
+    """An index lists the pages of its folder: by their numbers, else in the order in which it leads to them."""
     folder, _, name = docname.rpartition("/")
     if not folder or name != "index" or "toctree" in source[0]:
         return
     linked = [link[1] for link in re.finditer(r"\]\((\w+)\.md(?:#[^)]*)?\)", source[0])]
     here = sorted(page.rpartition("/")[2] for page in app.env.found_docs if posixpath.dirname(page) == folder)
-    pages = [page for page in dict.fromkeys([*linked, *here]) if page in here and page != "index"]
+    numbered = [page for page in here if page[0].isdigit()]
+    pages = [page for page in dict.fromkeys([*numbered, *linked, *here]) if page in here and page != "index"]
     source[0] += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
 
 
