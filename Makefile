@@ -7,6 +7,7 @@
 #   make coverage   the tests, and which lines they run
 #   make examples   every script in examples/
 #   make bench      the benchmarks, against other libraries
+#   make dist       build the distributions, check and install them, run the README's code and try each extra
 #   make docs       the site, in docs/_build/html: it runs its pages' code and checks what they print
 #   make docs-test  the site in a browser: search, navigation, both themes, wide and narrow
 #   make docs-serve the site, and a server that shows it at http://localhost:8000
@@ -17,6 +18,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 EXAMPLES ?= 500
+EXTRAS ?= all
 
 ifeq ($(PYTHON),python3)
 VENV := .venv
@@ -36,7 +38,7 @@ IN_DOCS_VENV := $(DOCS_VENV)/bin/python
 DOCS := $(DOCS_VENV)/.installed-docs
 PORT ?= 8000
 
-.PHONY: demo test lint fuzz coverage examples bench docs docs-test docs-serve clean
+.PHONY: demo test lint fuzz coverage examples bench dist docs docs-test docs-serve clean
 
 demo: $(DEV)
 	$(IN_VENV) examples/01_train_a_classifier.py
@@ -61,6 +63,9 @@ examples: $(DEV)
 
 bench: $(BENCH)
 	$(IN_VENV) -m benchmarks
+
+dist: $(DEV)
+	$(IN_VENV) .ci/dist.py --extras $(EXTRAS)
 
 docs: $(DOCS)
 	$(IN_DOCS_VENV) -m sphinx --jobs 2 --fresh-env --fail-on-warning --nitpicky -d docs/_build/doctrees docs docs/_build/html

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -35,7 +36,7 @@ import qmljax as qj
 SEED, FEATURES, STEPS = 0, 8, 1000
 WIDTHS, PENALTIES = 2.0 ** np.arange(-6, 3), 10.0 ** np.arange(-1, 4)  # what both SVMs choose from
 NAMES, COLORS, MARKERS = ("malignant", "benign"), ("#D55E00", "#0072B2"), "^o"  # of the classes 0 and 1
-FIGURE = Path(__file__).parent / "figures" / "01_train_a_classifier.png"
+NAME, FIGURE = Path(__file__).stem, _arguments.figure(__file__)
 
 
 def load_angles():
@@ -118,8 +119,10 @@ def in_new_processes():
     """The first gradient in a process without, then in one with, what JAX has compiled and kept on disk."""
     with tempfile.TemporaryDirectory() as folder:
         cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-        command = [sys.executable, __file__, "first gradient"]
-        runs = [subprocess.run(command, env=os.environ | cache, stdout=subprocess.PIPE, check=True) for _ in range(2)]
+        call = f"m = __import__({NAME!r}); print(m.first_gradient(*m.load_angles()[0]))"
+        command = [sys.executable, "-c", call]
+        about = {"env": os.environ | cache, "cwd": Path(__file__).parent, "stdout": subprocess.PIPE, "check": True}
+        runs = [subprocess.run(command, **about) for _ in range(2)]
     return [float(run.stdout) for run in runs]
 
 
@@ -194,7 +197,4 @@ def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["first gradient"]:
-        print(first_gradient(*load_angles()[0]))
-    else:
-        main()
+    main()

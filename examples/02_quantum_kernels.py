@@ -5,8 +5,7 @@ kernel. One kernel matrix serves a support vector machine, spectral clustering a
 its feature map turns the data by angles, which rise in alignment with the labels, and with them the test accuracy.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import matplotlib
 import numpy as np
@@ -22,7 +21,7 @@ from sklearn.svm import SVC
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "02_quantum_kernels.png"
+FIGURE = _arguments.figure(__file__)
 COLORS = {-1: "#D55E00", 1: "#0072B2"}
 STEPS = 150
 

@@ -6,8 +6,7 @@ The geometric difference to the RBF kernel bounds what either could gain. On the
 on labels made to measure, from the kernel matrices themselves, the projected kernel wins, as the paper shows.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -22,7 +21,7 @@ from sklearn.svm import SVC
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "03_projected_kernels.png"
+FIGURE = _arguments.figure(__file__)
 COLORS = {"RBF": "#999999", "fidelity": "#0072B2", "projected": "#D55E00"}
 QUBITS = range(2, 11)
 TRAIN, RIDGE = 240, 0.02

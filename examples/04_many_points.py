@@ -6,8 +6,8 @@ landmarks come near the accuracy of the whole matrix, in a fraction of the time,
 """
 
 import time
-from pathlib import Path
 
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "04_many_points.png"
+FIGURE = _arguments.figure(__file__)
 QUBITS, TEST = 8, 2_000
 LANDMARKS = (25, 50, 100, 200, 400, 800)
 

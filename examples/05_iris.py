@@ -7,8 +7,8 @@ picture has the training curve, the confusion matrix of the test split, and what
 
 import os
 import time
-from pathlib import Path
 
+import _arguments
 import _figures
 import matplotlib
 import numpy as np
@@ -23,7 +23,7 @@ from qmljax.sklearn import VQC
 
 SEED = 0
 COLORS, MARKERS = ["#D55E00", "#009E73", "#0072B2"], "^so"
-FIGURE = Path(__file__).parent / "figures" / "05_iris.png"
+FIGURE = _arguments.figure(__file__)
 
 
 def classifier(angles=np.pi / 2, **options):

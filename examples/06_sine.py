@@ -6,8 +6,8 @@ L-BFGS-B trains with exact gradients, in a dozen iterations.
 """
 
 import os
-from pathlib import Path
 
+import _arguments
 import _figures
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ from qmljax.sklearn import VQR, NeuralNetworkRegressor
 
 SEED, NOISE = 0, 0.1
 BLUE, ORANGE = "#0072B2", "#D55E00"
-FIGURE = Path(__file__).parent / "figures" / "06_sine.png"
+FIGURE = _arguments.figure(__file__)
 
 
 def wave(x):

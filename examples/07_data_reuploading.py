@@ -6,8 +6,7 @@ says is a Fourier series in the coordinates, and L readings give it the frequenc
 weights (Schuld, Sweke and Meyer, 2021). Training chooses the coefficients.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from qiskit.circuit import ParameterVector
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "07_data_reuploading.png"
+FIGURE = _arguments.figure(__file__)
 NAMES, COLORS, MARKERS = ("disc", "ring", "corners"), ("#0072B2", "#D55E00", "#009E73"), "o^s"
 STYLES = {1: ("#56B4E9", "o"), 2: ("#CC79A7", "^"), 6: ("black", "s")}  # of the models by their readings
 TRAIN, TEST, STARTS, STEPS, BATCH, GRID = 1_000, 2_000, 16, 1_000, 100, 64

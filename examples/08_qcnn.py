@@ -7,8 +7,8 @@ once, as one program.
 """
 
 import time
-from pathlib import Path
 
+import _arguments
 import _figures
 import _lines
 import jax
@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "08_qcnn.png"
+FIGURE = _arguments.figure(__file__)
 NAMES, COLORS = {-1: "horizontal", 1: "vertical"}, {-1: "#D55E00", 1: "#0072B2"}
 PIXELS, TRAIN, TEST, STARTS, STEPS, SEED = 8, 200, 500, 8, 300, 0
 

@@ -8,8 +8,7 @@ again. No encoder keeps more of the training images than their eight principal d
 has never seen do not fit.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -22,7 +21,7 @@ from sklearn.datasets import load_digits
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "09_autoencoder.png"
+FIGURE = _arguments.figure(__file__)
 LATENT, TRASH, REPS, STEPS = 3, 3, 20, 1000
 QUBITS = LATENT + TRASH  # 2**6 = 8 * 8 pixels
 TRAIN = 240

@@ -9,8 +9,8 @@ either.
 """
 
 import functools
-from pathlib import Path
 
+import _arguments
 import _figures
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "10_born_machine.png"
+FIGURE = _arguments.figure(__file__)
 COLORS = {"Born machine, MMD": "#0072B2", "GAN": "#D55E00"}
 QUBITS, SAMPLES, STARTS, STEPS, BATCH, HIDDEN = 6, 2_000, 8, 2_000, 256, 32
 CHUNK = STEPS // 100  # steps for one look at the progress

@@ -8,8 +8,7 @@ circuit for each layer (Stokes et al., 2020); SPSA takes 2, QNSPSA 6, and rotoso
 starts of an optimiser are trained in one program.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -22,7 +21,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "11_natural_gradient.png"
+FIGURE = _arguments.figure(__file__)
 SPINS, LAYERS, STARTS, STEPS = 6, 3, 8, 200
 TARGET = 1e-3  # relative error of the energy
 

@@ -6,8 +6,8 @@ same batches it reaches the same accuracy.
 """
 
 import time
-from pathlib import Path
 
+import _arguments
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from qmljax.flax import QuantumLayer
 
-FIGURE = Path(__file__).parent / "figures" / "13_hybrid_digits_flax.png"
+FIGURE = _arguments.figure(__file__)
 
 
 class Network(nnx.Module):

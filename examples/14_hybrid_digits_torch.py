@@ -7,8 +7,8 @@ stands between two linear ones and is trained with them, by PyTorch's optimiser,
 
 import os
 import time
-from pathlib import Path
 
+import _arguments
 import _hybrid
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from qmljax.torch import TorchConnector
 
-FIGURE = Path(__file__).parent / "figures" / "14_hybrid_digits_torch.png"
+FIGURE = _arguments.figure(__file__)
 
 
 class Hybrid(torch.nn.Module):

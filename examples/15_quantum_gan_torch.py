@@ -7,8 +7,8 @@ small classical network, says of points of the grid which of the two they came f
 
 import os
 import time
-from pathlib import Path
 
+import _arguments
 import _figures
 import matplotlib
 import numpy as np
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 import qmljax as qj
 from qmljax.torch import TorchConnector
 
-FIGURE = Path(__file__).parent / "figures" / "15_quantum_gan_torch.png"
+FIGURE = _arguments.figure(__file__)
 SEED, STEPS, QUBITS, SIDE = 3, 2000, 6, 8
 EVERY = 20  # steps between two looks
 

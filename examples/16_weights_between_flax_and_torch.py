@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import _arguments
 import _figures
 import _hybrid
 import jax
@@ -26,7 +27,7 @@ from tqdm.auto import tqdm
 from qmljax.flax import QuantumLayer
 from qmljax.torch import TorchConnector
 
-FIGURE = Path(__file__).parent / "figures" / "16_weights_between_flax_and_torch.png"
+FIGURE = _arguments.figure(__file__)
 CLASSES, STEPS = 10, 200  # steps of each of the three trainings
 PIXELS, QUBITS = 64, _hybrid.QUBITS[CLASSES]
 

@@ -6,8 +6,7 @@ energy that the noisy device would report is corrected: for readout, by the inve
 gates, by zero-noise extrapolation, from noise once, twice and three times as strong (Temme et al., 2017); and for both.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import matplotlib
 import numpy as np
@@ -19,9 +18,8 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 import qmljax as qj
-from qmljax import noise
 
-FIGURE = Path(__file__).parent / "figures" / "17_noise_and_mitigation.png"
+FIGURE = _arguments.figure(__file__)
 SPINS, STEPS, STRENGTHS = 4, 150, (1, 2, 3)
 
 
@@ -47,7 +45,7 @@ def measured(circuits, weights, model, corrected):
     zz, x = hamiltonian()
     total = 0.0
     for circuit, part in zip(circuits, (zz, x), strict=True):
-        p = np.asarray(noise.Simulator(model).probabilities(circuit, range(SPINS))(weights), np.float64)
+        p = np.asarray(qj.noise.Simulator(model).probabilities(circuit, range(SPINS))(weights), np.float64)
         if corrected:
             confusion = np.ones((1, 1))
             for q in range(SPINS):
@@ -88,14 +86,14 @@ def draw(histories, energies, exact):
 def main():
     matplotlib.rcParams["axes.spines.top"] = matplotlib.rcParams["axes.spines.right"] = False
     device = FakeManilaV2()
-    model = noise.NoiseModel.from_backend(device)
+    model = qj.noise.NoiseModel.from_backend(device)
     zz, x = hamiltonian()
     exact = np.linalg.eigvalsh((zz + x).to_matrix())[0]
     ansatz = efficient_su2(SPINS, ["ry"], reps=3, entanglement="linear")
     circuit = on_device(ansatz, device)
     observable = (zz + x).apply_layout(circuit.layout)
     ideal = qj.expectation(circuit, observable)
-    noisy = noise.Simulator(model).expectation(circuit, observable)
+    noisy = qj.noise.Simulator(model).expectation(circuit, observable)
     start = np.random.default_rng(0).normal(size=ansatz.num_parameters).astype(np.float32) / 3
     weights, histories = {}, {}
     for name, energy in (("without noise", ideal), ("with noise", noisy)):

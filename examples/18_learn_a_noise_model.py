@@ -6,8 +6,7 @@ was counted is a function of the strengths that JAX differentiates through the d
 no tomography, no randomised benchmarking, and readout and gates at once.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import jax.numpy as jnp
@@ -18,9 +17,8 @@ from matplotlib.figure import Figure
 from qiskit import QuantumCircuit
 
 import qmljax as qj
-from qmljax import noise
 
-FIGURE = Path(__file__).parent / "figures" / "18_learn_a_noise_model.png"
+FIGURE = _arguments.figure(__file__)
 QUBITS, CIRCUITS, LAYERS, SHOTS, STEPS = 3, 8, 5, 50_000, 600
 NAMES = (
     "CX depolarizing",
@@ -35,9 +33,9 @@ TRUE = np.array([0.03, 0.01, 0.02, 0.015, 0.06, 0.1], np.float32)
 
 def model(strengths):
     cx, damping, dephasing, up, down, last = strengths
-    one = noise.amplitude_damping(damping).then(noise.phase_damping(dephasing))
+    one = qj.noise.amplitude_damping(damping).then(qj.noise.phase_damping(dephasing))
     readout = jnp.stack([jnp.stack([jnp.stack([1 - up, up]), jnp.stack([d, 1 - d])]) for d in (down, down, last)])
-    return noise.NoiseModel({"ry": one, "rz": one, "cx": noise.depolarizing(cx, 2)}, readout=readout)
+    return qj.noise.NoiseModel({"ry": one, "rz": one, "cx": qj.noise.depolarizing(cx, 2)}, readout=readout)
 
 
 def circuits():
@@ -56,12 +54,12 @@ def circuits():
 
 def distributions(strengths, made):
     """Probabilities of the outcomes of each circuit, (CIRCUITS, 2**QUBITS)."""
-    simulator = noise.Simulator(model(strengths))
+    simulator = qj.noise.Simulator(model(strengths))
     return jnp.stack([simulator.probabilities(circuit)() for circuit in made])
 
 
 def counted(made):
-    simulator = noise.Simulator(model(TRUE))
+    simulator = qj.noise.Simulator(model(TRUE))
     keys = jax.random.split(jax.random.key(0), len(made))
     outcomes = [simulator.sample(circuit, SHOTS)([], key) for circuit, key in zip(made, keys, strict=True)]
     return np.stack([np.bincount(np.asarray(o), minlength=2**QUBITS) for o in outcomes]).astype(np.float32)

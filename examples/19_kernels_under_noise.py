@@ -5,8 +5,7 @@ with the number of qubits, and noise pulls all of them, the diagonal too, toward
 kernel is measured by compute and uncompute; all strengths of noise are one program.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import jax.numpy as jnp
@@ -15,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from qiskit.circuit.library import zz_feature_map
 
-from qmljax import noise
+import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "19_kernels_under_noise.png"
+FIGURE = _arguments.figure(__file__)
 QUBITS, POINTS = (2, 3, 4, 5, 6), 10
 STRENGTHS = np.array([0.0, 0.003, 0.01, 0.03, 0.1], np.float32)
 
@@ -31,9 +30,9 @@ def entries(qubits):
     @jax.jit
     @jax.vmap
     def of_strength(p):
-        one = noise.depolarizing(p / 10)
-        model = noise.NoiseModel({"h": one, "p": one, "cx": noise.depolarizing(p, 2)})
-        return noise.Simulator(model).fidelity(feature_map)(x[rows], x[columns])
+        one = qj.noise.depolarizing(p / 10)
+        model = qj.noise.NoiseModel({"h": one, "p": one, "cx": qj.noise.depolarizing(p, 2)})
+        return qj.noise.Simulator(model).fidelity(feature_map)(x[rows], x[columns])
 
     values = np.asarray(of_strength(jnp.asarray(STRENGTHS)))
     return values[:, rows != columns], values[:, rows == columns]

@@ -6,8 +6,7 @@ that depend on them; the others are reset and used again. Training is the same t
 that depend on what was measured, nothing gets through.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax.numpy as jnp
 import matplotlib
@@ -19,7 +18,7 @@ from qiskit.circuit import Parameter, ParameterVector
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "20_teleported_training.png"
+FIGURE = _arguments.figure(__file__)
 LAYERS, POINTS, STEPS = 5, 60, 300
 KINDS = {"at home": "black", "teleported": "#0072B2", "without feed-forward": "#D55E00"}
 

@@ -8,8 +8,8 @@ through all measurements, as one program.
 """
 
 import time
-from pathlib import Path
 
+import _arguments
 import _figures
 import _lines
 import jax
@@ -22,7 +22,7 @@ from qiskit.circuit import ParameterVector
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "21_qcnn_with_feed_forward.png"
+FIGURE = _arguments.figure(__file__)
 PIXELS, TRAIN, TEST, STARTS, STEPS, SEED = 8, 200, 500, 8, 200, 0
 KINDS = {  # convolutions, feed-forward, color
     "both": (True, True, "#0072B2"),

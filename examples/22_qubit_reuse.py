@@ -6,8 +6,8 @@ one. Then the line is made longer: a state on all qubits doubles with each site,
 """
 
 import time
-from pathlib import Path
 
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -17,7 +17,7 @@ from qiskit import QuantumCircuit
 
 import qmljax as qj
 
-FIGURE = Path(__file__).parent / "figures" / "22_qubit_reuse.png"
+FIGURE = _arguments.figure(__file__)
 SITES, QUBITS, SHOTS, LONGER = 12, 4, 200_000, (12, 15, 18, 21)
 
 

@@ -6,8 +6,7 @@ exponentially with the number of qubits, those of the chain, whose algebra is sm
 landscapes, in the same colours, show the same: the chain has hills where strongly entangling layers are nearly flat.
 """
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -17,9 +16,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 import qmljax as qj
-from qmljax import analysis, circuits, plots
 
-FIGURE = Path(__file__).parent / "figures" / "23_diagnostics_of_ansaetze.png"
+FIGURE = _arguments.figure(__file__)
 QUBITS, ALGEBRAS, DEPTHS, KEY = (2, 4, 6, 8), (2, 3, 4, 5, 6), (1, 2, 4), jax.random.key(0)
 STYLES = {"Ising chain": ("#0072B2", "o"), "bricks": ("#E69F00", "s"), "strongly entangling": ("#D55E00", "^")}
 
@@ -37,8 +35,8 @@ def ising(n, layers):
 
 ANSAETZE = {
     "Ising chain": ising,
-    "bricks": circuits.brickwork,
-    "strongly entangling": circuits.strongly_entangling_layers,
+    "bricks": qj.circuits.brickwork,
+    "strongly entangling": qj.circuits.strongly_entangling_layers,
 }
 
 
@@ -49,15 +47,15 @@ def cost(circuit):
 
 def slope_variance(circuit):
     """The largest variance of a derivative; those of the first and last weights are smaller, or 0."""
-    return analysis.gradient_variance(cost(circuit), circuit.num_parameters, key=KEY, samples=320).max()
+    return qj.analysis.gradient_variance(cost(circuit), circuit.num_parameters, key=KEY, samples=320).max()
 
 
 def study(make):
     """What is known of an ansatz: expressibility and entanglement by depth, algebra and gradients by qubits."""
     by_depth = [make(4, layers) for layers in DEPTHS]
-    expressed = [analysis.expressibility(c, key=KEY, samples=2000, bins=50) for c in by_depth]
-    entangled = [analysis.entangling_capability(c, key=KEY, samples=1000) for c in by_depth]
-    algebra = [analysis.lie_algebra_dimension(make(n, n)) for n in ALGEBRAS]
+    expressed = [qj.analysis.expressibility(c, key=KEY, samples=2000, bins=50) for c in by_depth]
+    entangled = [qj.analysis.entangling_capability(c, key=KEY, samples=1000) for c in by_depth]
+    algebra = [qj.analysis.lie_algebra_dimension(make(n, n)) for n in ALGEBRAS]
     variance = [slope_variance(make(n, n)) for n in QUBITS]
     return np.array(expressed), np.array(entangled), algebra, np.array(variance)
 
@@ -70,7 +68,7 @@ def view(make):
     directions = rng.normal(size=(2, circuit.num_parameters)).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     steps = np.linspace(-6, 6, 25, dtype=np.float32)
-    return analysis.landscape(cost(circuit), centre, directions, steps), steps
+    return qj.analysis.landscape(cost(circuit), centre, directions, steps), steps
 
 
 def draw(studies, views):
@@ -94,7 +92,7 @@ def draw(studies, views):
     slopes.legend(loc="lower left")
     limits = (min(v.min() for v, _ in views.values()), max(v.max() for v, _ in views.values()))
     for panel, (name, (values, steps)) in zip(hills, views.items(), strict=True):
-        plots.landscape(values, steps, ax=panel, limits=limits)
+        qj.plots.landscape(values, steps, ax=panel, limits=limits)
         panel.set_title(f"{name}, 8 qubits", fontsize=11)
     _figures.keep(figure, FIGURE, dpi=130)
 

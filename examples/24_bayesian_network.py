@@ -7,8 +7,8 @@ Chuang, 2014).
 """
 
 from itertools import product
-from pathlib import Path
 
+import _arguments
 import _figures
 import jax
 import matplotlib
@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from qiskit import QuantumCircuit, QuantumRegister
 
 import qmljax as qj
-from qmljax.inference import QBayesian
 
-FIGURE = Path(__file__).parent / "figures" / "24_bayesian_network.png"
+FIGURE = _arguments.figure(__file__)
 NETWORK = {  # a variable: those it depends on, and its probability for their values, the first changing fastest
     "burglary": ((), [0.02]),
     "earthquake": ((), [0.03]),
@@ -74,7 +73,7 @@ def errors(network, query, evidence):
     for shots in SHOTS:
         keys = jax.random.split(jax.random.key(shots), REPEATS)
         found = np.array([plain(network, query, evidence, shots, key) for key in keys])
-        devices = [QBayesian(network, limit=3, sampler=qj.Shots(shots, key)) for key in keys]
+        devices = [qj.inference.QBayesian(network, limit=3, sampler=qj.Shots(shots, key)) for key in keys]
         others = np.array([device.inference(query, evidence) for device in devices])
         without.append(np.sqrt(np.nanmean((found - exact) ** 2)))
         amplified.append(np.sqrt(np.mean((others - exact) ** 2)))
@@ -103,7 +102,7 @@ def draw(answers, without, amplified):
 
 def main():
     network = circuit()
-    bayes, answers = QBayesian(network), {}
+    bayes, answers = qj.inference.QBayesian(network), {}
     print(f"{'known':32}{'burglary':>10}{'earthquake':>12}{'alarm':>8}   by hand, burglary")
     for evidence in [{}, *EVIDENCE]:
         bayes.rejection_sampling(evidence)

@@ -7,8 +7,8 @@ that more than folds differ by?
 """
 
 import time
-from pathlib import Path
 
+import _arguments
 import _figures
 import jax
 import jax.numpy as jnp
@@ -19,23 +19,22 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import MinMaxScaler
 
 import qmljax as qj
-from qmljax import circuits
 
-FIGURE = Path(__file__).parent / "figures" / "25_a_study.png"
+FIGURE = _arguments.figure(__file__)
 N, FOLDS, STEPS = 2, 5, 300
 GRID = {"layers": [1, 4], "learning_rate": [0.02, 0.1]}
 
 
 def angles(layers):
-    return circuits.angle_embedding(N).compose(circuits.strongly_entangling_layers(N, layers))
+    return qj.circuits.angle_embedding(N).compose(qj.circuits.strongly_entangling_layers(N, layers))
 
 
 def reuploading(layers):
-    return circuits.data_reuploading(N, layers, num_features=N)
+    return qj.circuits.data_reuploading(N, layers, num_features=N)
 
 
 def iqp(layers):
-    return circuits.iqp_embedding(N, 2).compose(circuits.strongly_entangling_layers(N, layers))
+    return qj.circuits.iqp_embedding(N, 2).compose(qj.circuits.strongly_entangling_layers(N, layers))
 
 
 MODELS = {"angles": angles, "re-uploading": reuploading, "IQP": iqp}

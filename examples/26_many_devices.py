@@ -11,8 +11,7 @@ import os
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"  # before JAX is imported
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from pathlib import Path
-
+import _arguments
 import _figures
 import jax
 import jax.numpy as jnp
@@ -25,12 +24,13 @@ from qiskit.circuit.library import real_amplitudes, zz_feature_map
 from qiskit.quantum_info import SparsePauliOp
 
 import qmljax as qj
-from qmljax.analysis import collectives
 
-FIGURE = Path(__file__).parent / "figures" / "26_many_devices.png"
+FIGURE = _arguments.figure(__file__)
 QUBITS, SAMPLES, STEPS = 8, 512, 30  # of the training
 POINTS = 2048  # of the kernel matrix
 SITES = 16  # of the chain
+if jax.device_count() < 8:
+    raise SystemExit(f"There must be eight devices, but there are {jax.device_count()}: take the CPU, --platform cpu.")
 MESH = jax.make_mesh((8,), ("devices",), axis_types=(AxisType.Auto,))
 ROWS, WHOLE = (NamedSharding(MESH, PartitionSpec(*axes)) for axes in (("devices",), ()))
 
@@ -39,7 +39,7 @@ def costs(function, *args):
     """What a program sends by kind, and the memory that a device needs for it, in bytes."""
     compiled = jax.jit(function).lower(*args).compile()
     memory = compiled.memory_analysis()
-    return collectives(compiled), memory.temp_size_in_bytes + memory.output_size_in_bytes
+    return qj.analysis.collectives(compiled), memory.temp_size_in_bytes + memory.output_size_in_bytes
 
 
 def training():

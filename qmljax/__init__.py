@@ -41,3 +41,5 @@ from qmljax._training.result import FitResult as FitResult
 from qmljax._training.spsa import qnspsa as qnspsa
 from qmljax._training.spsa import spsa as spsa
 from qmljax.gram import kernel_alignment as kernel_alignment
+
+__version__ = "0.1.0"

@@ -20,7 +20,20 @@ except ImportError as error:
 
 
 def uniform(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """Angles drawn uniformly from [-1, 1), in radians: how a `QuantumLayer` starts by default."""
+    """Angles drawn uniformly from [-1, 1), in radians: how a `QuantumLayer` starts by default.
+
+    Args:
+        key: A JAX random key.
+        shape: Of what is drawn.
+        dtype: Of what is drawn.
+
+    Returns:
+        An array of this shape and dtype.
+
+    Example:
+        >>> uniform(jax.random.key(0), (3,)).shape
+        (3,)
+    """
     return jax.random.uniform(key, shape, dtype, -1, 1)
 
 
@@ -30,14 +43,6 @@ class QuantumLayer(nnx.Module):
     It is a module like any of Flax: in `nnx.Sequential`, under `nnx.jit`, `nnx.grad`, `nnx.vmap` and `nnx.scan`, with
     `nnx.Optimizer`, `nnx.split` and checkpoints. The model is static; the only state is the weights.
 
-    Attributes:
-        weights: An `nnx.Param` of shape (W,), or None if the model has no weights, like the `bias` of an `nnx.Linear`
-            without one.
-        circuit: The size of what is simulated, in words: elementary operations, without those that no output feels.
-        in_features: The number of inputs.
-        output_shape: The shape of the output for one sample.
-        param_dtype: The dtype of the weights.
-
     Args:
         model: What `estimator_qnn` or `sampler_qnn` returns, or a projected kernel's ``kernel.as_qnn()``.
         rngs: Of which `rngs.params` draws the weights.
@@ -45,6 +50,14 @@ class QuantumLayer(nnx.Module):
             those that serve vectors, such as ``constant(w)`` to start at the weights `w`.
         param_dtype: The dtype in which weights are kept, a real one. Weights of less than 32 bits are computed with
             in float32; if the inputs have less than 32 bits, too, the outputs are rounded to that.
+
+    Attributes:
+        weights: An `nnx.Param` of shape (W,), or None if the model has no weights, like the `bias` of an `nnx.Linear`
+            without one.
+        circuit: The size of what is simulated, in words: elementary operations, without those that no output feels.
+        in_features: The number of inputs.
+        output_shape: The shape of the output for one sample.
+        param_dtype: The dtype of the weights.
 
     Raises:
         TypeError: `model` is no quantum model, or `param_dtype` is not real, or has 64 bits while JAX has none.
@@ -98,7 +111,14 @@ class QuantumLayer(nnx.Module):
         return self._model
 
     def __call__(self, x: Any) -> Array:
-        """Inputs (..., in_features) to outputs (..., *output_shape)."""
+        """The outputs of the model for inputs.
+
+        Args:
+            x: Inputs of shape (..., in_features).
+
+        Returns:
+            Of shape (..., *output_shape).
+        """
         weights = np.zeros(0, self.param_dtype) if self.weights is None else self.weights[...]
         out = self._model(weights, x)
         narrow = getattr(x, "dtype", None)

@@ -103,7 +103,8 @@ class QBayesian:
 
         Args:
             query: Names of variables and their values, 0 or 1. Variables that are not named may have any.
-            evidence: As for `rejection_sampling`. By default the distribution that it gave last is used again.
+            evidence: Names of variables and their values, 0 or 1. By default the distribution that it gave last is used
+                again.
 
         Returns:
             A number from 0 to 1.

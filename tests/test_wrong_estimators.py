@@ -25,7 +25,7 @@ NETWORK = {
     **{"optimizer": "optimizer or none", "validation_fraction": "share", "initial_weights": "start", "loss": "rule"},
     **{"neural_network": "model or none", "feature_map": "circuit or none", "ansatz": "circuit or none"},
     **{"observables": "observables or none", "interpret": "rule or none", "scale": "positive"},
-    **{"class_weight": "class weights"},
+    **{"class_weight": "class weights", "options": "mapping"},
 }
 KERNEL = {
     **{"quantum_kernel": "kernel or none", "kernel_weights": "no weights", "repair": "rule or none"},

@@ -112,3 +112,11 @@ def _run(tape: Tape, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, Any]
                 total = total + np.where(change == 0, 0, np.reshape(slope, (-1, 1)) * change)
         results.append((value, total))
     return results[-1]
+
+
+def modulo_turns(x: np.ndarray, periodic: Any) -> np.ndarray:
+    """Angles modulo 2 pi where `periodic`: sine and cosine know 2 pi to more digits than a float has."""
+    if not (np.abs(x) > np.pi).any():
+        return x
+    with np.errstate(all="ignore"):
+        return np.where(periodic & (np.abs(x) > np.pi), np.arctan2(np.sin(x), np.cos(x)), x)

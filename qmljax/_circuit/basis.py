@@ -42,6 +42,14 @@ class Term(NamedTuple):
         return sign * np.frombuffer(self.table)[index]
 
 
+def indicator(bits: int, pattern: int) -> bytes:
+    """The table of a term that is 1 where its bits are those of a pattern. No array is made: most gates have one."""
+    return bytes(8 * pattern) + _ONE + bytes(8 * ((1 << bits) - pattern - 1))
+
+
+_ONE = np.float64(1.0).tobytes()
+
+
 @dataclass(frozen=True, eq=False)
 class Tables:
     """K functions of z: c_k(z) = sum_r high[k, r, z >> l] * low[r, z & (2**l - 1)].
@@ -100,3 +108,15 @@ def _split(term: Term, zh: np.ndarray, zl: np.ndarray) -> list[tuple[np.ndarray,
         lead = np.sign(low[np.flatnonzero(low)[0]])
         products.append((np.where(pattern == value, lead * sign, 0.0), lead * low + 0.0))
     return products
+
+
+def unit(angles: np.ndarray) -> np.ndarray | None:
+    """exp(i angles), a diagonal; multiples of a quarter turn are exact. Real if it is, None if it is 1."""
+    quarters = angles / (np.pi / 2)
+    nearest = np.round(quarters)
+    values = np.exp(1j * angles)
+    exact = np.array([1, 1j, -1, -1j])[nearest.astype(np.int64) % 4]
+    values = np.where(np.abs(quarters - nearest) < 1e-14 * np.maximum(1.0, np.abs(nearest)), exact, values)
+    if values.imag.any():
+        return values
+    return None if (values.real == 1.0).all() else values.real

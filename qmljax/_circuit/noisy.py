@@ -53,7 +53,14 @@ class NoisyProgram:
     constants: tuple[Table, ...] = ()
 
     def cone(self, reads: dict[int, bool]) -> "NoisyProgram":
-        """Without what the read qubits cannot feel: a channel alone on qubits that nobody reads does nothing."""
+        """Without what the read qubits cannot feel: a channel alone on qubits that nobody reads does nothing.
+
+        Args:
+            reads: The qubits that are read; True for those of which the bit alone is.
+
+        Returns:
+            A noisy program on the same qubits.
+        """
         reads, ops, sites = dict(reads), list(self.program.ops), list(self.sites)
         kept_ops: list[Op] = []
         kept_sites: list[Site] = []
@@ -75,7 +82,14 @@ class NoisyProgram:
         return {*self.program.touched, *(q for site in self.sites for q in site.qubits)}
 
     def on_touched(self, keep: tuple[int, ...]) -> "NoisyProgram":
-        """The same on the touched qubits and those in `keep` alone, renumbered in ascending order."""
+        """The same on the touched qubits and some others alone, renumbered in ascending order.
+
+        Args:
+            keep: The qubits that are kept although nothing acts on them.
+
+        Returns:
+            A noisy program with the same parameters.
+        """
         kept = tuple(sorted({*self.touched, *keep}))
         place = {q: k for k, q in enumerate(kept)}
         sites = tuple(s._replace(qubits=tuple(place[q] for q in s.qubits)) for s in self.sites)

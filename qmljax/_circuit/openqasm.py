@@ -7,6 +7,7 @@ import re
 
 import qiskit.circuit.library as library
 from qiskit import QuantumCircuit, qasm2, qasm3, qpy
+from qiskit.circuit import Gate
 
 _SPACE = r"(?:\s|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*"  # spaces and comments
 _VERSION = re.compile(_SPACE + r"OPENQASM\s+(\d+)(?:\.\d+)?\s*;?", re.DOTALL)
@@ -14,6 +15,9 @@ _FIRST = re.compile(_SPACE + r"(include\s*\"|qreg\b|creg\b|qubit\b|bit\b|gate\b|
 _OF_2 = re.compile(r"\bqreg\b|\"qelib1\.inc\"")
 _INCLUDE = re.compile(r"(^|;)[^\S\n]*include\s*\"(?!stdgates\.inc\")([^\"\n]*)\"\s*;", re.MULTILINE)
 _MCX = re.compile(r"\bmcx\s+([^;{}]*);")
+_GPHASE = re.compile(r"\bgphase\s*\(([^;{}]*)\)\s*;")
+_REGISTER = re.compile(r"\bqreg\s+(\w+)")
+_IF_BIT = re.compile(r"\bif\s*\(\s*(\w+)\s*\[\s*(\d+)\s*\]\s*==")
 _UNKNOWN = re.compile(r"'(\w+)' is not defined in this scope")
 DEPTH = 20  # of files that include one another
 
@@ -104,6 +108,7 @@ def _load_2(text: str, folder: pathlib.Path) -> QuantumCircuit:
     """Gates are added only if they are missing, so that a program's own definitions count."""
     added: dict[str, qasm2.CustomInstruction] = {}
     _check_depth(text, folder)
+    text = _by_bits(text)
     while True:
         try:
             known = (*qasm2.LEGACY_CUSTOM_INSTRUCTIONS, *added.values())
@@ -118,10 +123,34 @@ def _load_2(text: str, folder: pathlib.Path) -> QuantumCircuit:
                 added[name] = qasm2.CustomInstruction(
                     name, 0, count, lambda k=count - 1: library.MCXGate(k), builtin=True
                 )
+            elif name == "gphase" and (register := _REGISTER.search(text)) and name not in added:
+                text = _GPHASE.sub(lambda use: f"gphase({use[1]}) {register[1]}[0];", text)
+                added[name] = qasm2.CustomInstruction(name, 1, 1, _global_phase, builtin=True)
             elif name in _GATES and name not in added:
                 added[name] = qasm2.CustomInstruction(name, *_GATES[name], builtin=True)
             else:
                 raise
+
+
+def _by_bits(text: str) -> str:
+    """A register whose bits are asked one by one, `if(c[0]==1)`, as registers of one bit: what OpenQASM 2 can ask.
+
+    PennyLane writes such programs. The order of the bits stays.
+    """
+    for name in dict.fromkeys(name for name, _ in _IF_BIT.findall(text)):
+        declared = re.search(rf"\bcreg\s+{name}\s*\[\s*(\d+)\s*\]\s*;", text)
+        if declared is None:
+            continue
+        bits = " ".join(f"creg {name}_bit{k}[1];" for k in range(int(declared[1])))
+        text = text.replace(declared[0], bits)
+        text = re.sub(rf"(\bif\s*\(\s*){name}\s*\[\s*(\d+)\s*\]", rf"\1{name}_bit\2", text)
+        text = re.sub(rf"\b{name}\s*\[\s*(\d+)\s*\]", rf"{name}_bit\1[0]", text)
+    return text
+
+
+def _global_phase(angle: float) -> Gate:
+    """``exp(i angle)``, as OpenQASM 3 has it, on a qubit, for a gate of OpenQASM 2 needs one."""
+    return QuantumCircuit(1, global_phase=angle, name="gphase").to_gate()
 
 
 def _check_depth(text: str, folder: pathlib.Path, depth: int = 0) -> None:

@@ -91,7 +91,10 @@ class Op(NamedTuple):
         """Whether it can matter to what is read after it. If so, `reads` becomes what is read before it.
 
         Args:
-            reads: As of `Program.cone`.
+            reads: The qubits that are read; True for those of which the bit alone is, as Z does.
+
+        Returns:
+            False if it commutes with all that is read.
         """
         qubits = self.qubits + self.controls
         diagonal = qubits if self.kind in ("phase", "diagonal") else self.controls
@@ -103,14 +106,28 @@ class Op(NamedTuple):
         return True
 
     def on(self, qubits: tuple[int, ...]) -> "Op":
-        """This op, a template on local qubits 0, 1, ..., placed on real ones."""
+        """This op, a template on local qubits 0, 1, ..., placed on real ones.
+
+        Args:
+            qubits: The real qubit of each local one.
+
+        Returns:
+            The op on these.
+        """
         if len(self.qubits) == 1 and not self.controls:  # most are of this kind
             return Op(self.kind, (qubits[self.qubits[0]],), (), self.pattern, self.angle, self.table)
         places = tuple([qubits[q] for q in self.qubits])
         return Op(self.kind, places, tuple([qubits[q] for q in self.controls]), self.pattern, self.angle, self.table)
 
     def of(self, angles: Sequence[Angle]) -> "Op":
-        """This op, a template whose expressions are the arguments 0, 1, ... of a gate, with their real values."""
+        """This op, a template whose expressions are the arguments 0, 1, ... of a gate, with their real values.
+
+        Args:
+            angles: What the arguments are.
+
+        Returns:
+            The op with its angle in those of the circuit.
+        """
         if self.angle.expression < 0:
             return self
         expression, scale = angles[self.angle.expression]
@@ -210,6 +227,15 @@ class Program:
         num_clbits: The number of classical bits of the circuit.
         outputs: The wire on which each qubit of the circuit ends; None if these are its first wires, and all.
         ancillas: For each wire beyond the qubits of the circuit, the instruction that needs it.
+
+    Example:
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import real_amplitudes
+        >>> program = qj.parse(real_amplitudes(2, reps=1))
+        >>> program
+        Program(2 qubits, 4 parameters, 5 ops)
+        >>> program.parameters[0], program == qj.parse(real_amplitudes(2, reps=1))
+        ('θ[0]', True)
     """
 
     num_qubits: int
@@ -234,6 +260,7 @@ class Program:
 
     @property
     def num_parameters(self) -> int:
+        """The number of parameters, P."""
         return len(self.parameters)
 
     @functools.cached_property
@@ -282,6 +309,9 @@ class Program:
 
         Args:
             reads: The qubits that the observables act on; True for those of which they read the bit alone, as Z does.
+
+        Returns:
+            A program on the same qubits, with the same parameters.
         """
         reads = dict(reads)
         kept: list[Op] = []
@@ -294,7 +324,14 @@ class Program:
         return Program(self.num_qubits, self.parameters, self.expressions, tuple(reversed(kept)))
 
     def on_touched(self, keep: tuple[int, ...] = ()) -> "Program":
-        """The same program on the touched qubits and those in `keep` alone, renumbered in ascending order."""
+        """The same program on the touched qubits and some others alone, renumbered in ascending order.
+
+        Args:
+            keep: The qubits that are kept although nothing acts on them.
+
+        Returns:
+            A program with the same parameters.
+        """
         qubits = tuple(sorted({*self.touched, *keep}))
         if len(qubits) == self.num_qubits:
             return self

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax._circuit.at_numbers import Formulas
+from qmljax._circuit.at_numbers import Formulas, modulo_turns
 from qmljax._circuit.basis import Term
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
@@ -94,8 +94,7 @@ class AnyCircuit:
         with np.errstate(all="ignore"):
             values = self.formulas.values(params.astype(np.float64))
             x = values[:, expression] * scale
-            # Sine and cosine know 2 pi to more digits than a float has.
-            x = np.where(periodic & (np.abs(x) > np.pi), np.arctan2(np.sin(x), np.cos(x)), x)
+            x = modulo_turns(x, periodic)
         out = self._placed(x * weight, rows, dtype)
         at, fixed = self.constants
         out[: len(params), at] += fixed.astype(dtype)
@@ -202,6 +201,7 @@ class _Terms:
     def __init__(self) -> None:
         self.columns: tuple[list[Any], ...] = ([], [], [], [], [])
         self.fixed: tuple[list[int], list[float]] = ([], [])
+        self.turns: tuple[list[int], list[float]] = ([], [])  # constants at places that know them modulo 2 pi
 
     def add(self, combination: Combination, at: int, masks: Any, weights: Any, periodic: bool) -> None:
         """A combination of expressions at some places from `at` on."""
@@ -222,8 +222,8 @@ class _Terms:
         """A combination at one place, which knows it modulo 2 pi: by far the most are of this kind."""
         for expression, scale in combination.items():
             if expression < 0:
-                self.fixed[0].append(place)
-                self.fixed[1].append(number(combination, True))
+                self.turns[0].append(place)
+                self.turns[1].append(scale)
                 continue
             for column, value in zip(self.columns, (expression, scale, True, 1.0, place), strict=True):
                 column.append(value)
@@ -233,8 +233,9 @@ class _Terms:
         columns = [np.array(column, kind) for column, kind in zip(self.columns, kinds, strict=True)]
         order = np.argsort(columns[4], kind="stable")
         _, starts = np.unique(columns[4][order], return_index=True)
-        places, inverse = np.unique(np.array(self.fixed[0], np.int64), return_inverse=True)
-        constants = np.bincount(inverse, self.fixed[1], len(places)) if len(places) else np.zeros(0)
+        places, inverse = np.unique(np.array(self.fixed[0] + self.turns[0], np.int64), return_inverse=True)
+        numbers = np.concatenate([np.array(self.fixed[1], float), modulo_turns(np.array(self.turns[1], float), True)])
+        constants = np.bincount(inverse, numbers, len(places)) if len(places) else np.zeros(0)
         return tuple(column[order] for column in columns), starts, (places, constants)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qmljax._circuit.basis import FACTOR_QUBITS, Tables, Term, parity, tabulate
+from qmljax._circuit.basis import FACTOR_QUBITS, Tables, Term, indicator, parity, tabulate, unit
 from qmljax._circuit.program import Angle, Op, Program, Table, constant
 from qmljax._engine.gf2 import inverse_of_rows
 
@@ -124,6 +124,7 @@ class Scheduler:
 
     def __init__(self, n: int, parities: bool = False):
         self.n = n
+        self.split = 2 if parities else 0  # phases of up to so many controls are written as parities
         self.parities = parities or n > FACTOR_QUBITS
         self.levels: list[_Draft] = []
         self.front = [0] * n
@@ -152,11 +153,13 @@ class Scheduler:
         elif op.kind == "dense":
             self.add_dense(op)
         else:
-            index = -(-max([front[q] for q in qubits]) // 3)
-            while not (monomial := self.level(index).monomial).takes(op, self.parities):
+            index = -(-(front[qubits[0]] if len(qubits) == 1 else max([front[q] for q in qubits])) // 3)
+            monomial = self.level(index).monomial
+            while not (monomial.image is None or monomial.takes(op, self.parities)):
                 index += 1
-            if op.kind == "phase" and not op.controls and monomial.image is None:  # most are of this kind
-                monomial.add_parity(op, self.phase)
+                monomial = self.level(index).monomial
+            if op.kind == "phase" and len(op.controls) <= self.split and monomial.image is None:  # as most are
+                monomial.add_parities(op, self.phase)
             else:
                 monomial.add(op, self.phase)
             for q in qubits:
@@ -282,23 +285,28 @@ class _Monomial:
                 _merge(self.terms.setdefault(key, {}), combination)
             return
         if op.kind == "phase" and not op.controls:
-            self.add_parity(op, phase)
+            self.add_parities(op, phase)
             return
-        mask, sign = self.parity(op.qubits if op.kind == "phase" else ())
-        inputs = op.controls + (op.qubits if op.kind == "diagonal" else ())
-        table = np.zeros(1 << len(inputs))
-        size = 1 << len(op.controls)
-        table[op.pattern :: size] = op.array if op.kind == "diagonal" else 1.0
-        flipped = sum((self.offset >> q & 1) << k for k, q in enumerate(inputs))
-        table = table[np.arange(len(table)) ^ flipped]
-        term = Term(mask, tuple(self.rows[q] for q in inputs), table.tobytes())
+        if op.kind == "phase":
+            mask, sign = self.parity(op.qubits)
+            inputs, table = op.controls, indicator(len(op.controls), op.pattern ^ self.flipped(op.controls))
+        else:
+            mask, sign, inputs = 0, 1.0, op.controls + op.qubits
+            values = np.zeros(1 << len(inputs))
+            values[op.pattern :: 1 << len(op.controls)] = op.array
+            table = values[np.arange(len(values)) ^ self.flipped(inputs)].tobytes()
+        term = Term(mask, tuple([self.rows[q] for q in inputs]), table)
         _accumulate(self.terms.setdefault(term, {}), op.angle, sign)
 
-    def add_parity(self, op: Op, phase: Combination) -> None:
-        """A phase without controls, before any permutation that is not affine."""
+    def add_parities(self, op: Op, phase: Combination) -> None:
+        """A phase, before any permutation that is not affine: a control makes two parities of half its angle."""
         mask, sign = self.parity(op.qubits)
-        combination = self.terms.setdefault(Term(mask), {}) if mask else phase
-        _accumulate(combination, op.angle, sign)
+        found = [(mask, sign)]
+        for k, c in enumerate(op.controls):
+            half = 0.5 if self.offset >> c & 1 == op.pattern >> k & 1 else -0.5
+            found = [x for m, s in found for x in ((m, 0.5 * s), (m ^ self.rows[c], half * s))]
+        for mask, sign in found:
+            _accumulate(self.terms.setdefault(Term(mask), {}) if mask else phase, op.angle, sign)
 
     def parity(self, qubits: Sequence[int]) -> tuple[int, float]:
         """The parity of some qubits of pi(z), as the mask of one of z and its sign."""
@@ -308,6 +316,10 @@ class _Monomial:
             if self.offset >> q & 1:
                 sign = -sign
         return mask, sign
+
+    def flipped(self, qubits: Sequence[int]) -> int:
+        """Which of some bits of pi(z) are flipped, as bits."""
+        return sum([(self.offset >> q & 1) << k for k, q in enumerate(qubits)])
 
     def moves(self) -> bool:
         """Whether the permutation is another one than the identity."""
@@ -343,7 +355,7 @@ class _Monomial:
         diagonal = None
         if fixed:
             z = np.arange(1 << self.n)
-            diagonal = _unit(sum((angle * term.values(0, z) for term, angle in fixed), np.zeros(len(z))))
+            diagonal = unit(sum((angle * term.values(0, z) for term, angle in fixed), np.zeros(len(z))))
         if not varying:
             return None, diagonal
         slots = tuple(numbers for _, numbers in varying)
@@ -382,15 +394,3 @@ class _Monomial:
 def _merge(into: Combination, combination: Combination, factor: float = 1.0) -> None:
     for expression, coefficient in combination.items():
         into[expression] = into.get(expression, 0.0) + coefficient * factor
-
-
-def _unit(angles: np.ndarray) -> np.ndarray | None:
-    """exp(i angles) with multiples of a quarter turn exact; real if it is, None if it is 1."""
-    quarters = angles / (np.pi / 2)
-    nearest = np.round(quarters)
-    values = np.exp(1j * angles)
-    exact = np.array([1, 1j, -1, -1j])[nearest.astype(np.int64) % 4]
-    values = np.where(np.abs(quarters - nearest) < 1e-14 * np.maximum(1.0, np.abs(nearest)), exact, values)
-    if values.imag.any():
-        return values
-    return None if (values.real == 1.0).all() else values.real

@@ -70,10 +70,13 @@ def statevector(
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        mesh: Devices that hold the state together, as for `expectation`: amplitudes lie on them in order.
-        state: As for `expectation`.
-        memory: Bytes of states that a gradient may keep, as for `expectation`.
-        compile: As for `expectation`.
+        mesh: A `jax.sharding.Mesh` of 2**k devices that hold the state together, a 2**k-th part each: amplitudes lie on
+            them in order.
+        state: The axis of `mesh`, or axes, that hold the state; all by default. The others hold the batch.
+        memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
+            the backward pass recomputes them.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex
@@ -107,8 +110,10 @@ def unitary(circuit: Any, *, memory: int = MEMORY, compile: bool | None = None) 
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        memory: Bytes of states that a gradient may keep, as for `expectation`.
-        compile: As for `expectation`.
+        memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
+            the backward pass recomputes them.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., 2**n, 2**n); column j is what

@@ -35,7 +35,10 @@ def real_array(value: Any, name: str, last: int, names: Sequence[str]) -> Any:
     if array.ndim == 0 or array.shape[-1] != last:
         listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         one = f", one for each of {listed}" if last else ": there are none to set, so pass an array of shape (0,)"
-        raise ValueError(f"`{name}` must have {last} elements in its last axis{one}, but has shape {array.shape}.")
+        flat = " Pass them as one flat array, by `.ravel()`." if array.ndim > 1 and array.size == last else ""
+        raise ValueError(
+            f"`{name}` must have {last} elements in its last axis{one}, but has shape {array.shape}.{flat}"
+        )
     return array
 
 

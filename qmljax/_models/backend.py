@@ -14,16 +14,30 @@ class HasExpectation(Protocol):
     """What `estimator_qnn` and `projected_kernel` ask of a backend."""
 
     def expectation(self, circuit: Any, observables: Any) -> Callable[[Any], Array]:
-        """A function of parameters (..., P) to expectation values (..., n_obs) of a list of observables."""
+        """The function that gives expectation values.
+
+        Args:
+            circuit: The `QuantumCircuit` that the model was built from.
+            observables: A list of observables.
+
+        Returns:
+            ``f(params)``: parameters (..., P) in the order of the circuit, in radians, to values (..., n_obs).
+        """
 
 
 class HasProbabilities(Protocol):
     """What `sampler_qnn`, and `fidelity_kernel` of local fidelities, ask of a backend."""
 
     def probabilities(self, circuit: Any, qubits: Any = None, *, clbits: Any = None) -> Callable[[Any], Array]:
-        """A function of parameters (..., P) to probabilities (..., 2**k): bit j of an outcome is `qubits[j]`.
+        """The function that gives the probabilities of outcomes.
 
-        Where a circuit measures on its way, classical bits are read instead: bit j is `clbits[j]`.
+        Args:
+            circuit: The `QuantumCircuit` that the model was built from.
+            qubits: What to measure: bit j of an outcome is `qubits[j]`.
+            clbits: Where a circuit measures on its way, classical bits are read instead: bit j is `clbits[j]`.
+
+        Returns:
+            ``f(params)``: parameters (..., P) in the order of the circuit, in radians, to probabilities (..., 2**k).
         """
 
 
@@ -31,7 +45,14 @@ class HasFidelity(Protocol):
     """What `fidelity_kernel` asks of a backend."""
 
     def fidelity(self, circuit: Any) -> Callable[[Any, Any], Array]:
-        """A function of two arrays of parameters (pairs, P) to the fidelities (pairs,) of the states of their rows."""
+        """The function that gives the fidelities of states.
+
+        Args:
+            circuit: The feature map, a `QuantumCircuit`.
+
+        Returns:
+            ``f(params_a, params_b)``: two arrays (pairs, P) to the fidelities (pairs,) of the states of their rows.
+        """
 
 
 class Backend(HasExpectation, HasProbabilities, HasFidelity, Protocol):

@@ -93,7 +93,7 @@ class OfDensity:
         """The value for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
 
         Returns:
             Of shape (..., *out).
@@ -164,7 +164,20 @@ class SampleOfNoisy:
     shots: int
 
     def __call__(self, params: Any, key: Array) -> Array:
-        """Outcomes for parameters (..., P), or a mapping of them, and a JAX random key: (..., shots)."""
+        """Outcomes for parameters.
+
+        Args:
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
+            key: A JAX random key.
+
+        Returns:
+            int32 outcomes of shape (..., shots).
+
+        Raises:
+            TypeError: `key` is no JAX random key, or the parameters are not real.
+            ValueError: The parameters have another shape, `key` is more than one key, or there would be more than 2**30
+                outcomes.
+        """
         check_key(key)
         return drawn(self.probabilities(params), key, self.shots)
 
@@ -239,8 +252,10 @@ def density_matrix(
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read.
         qubits: Of which qubits, all by default: qubit j of the matrix is `qubits[j]`. The rest is traced out.
-        memory: Bytes of states that a gradient may keep, as for `expectation`.
-        compile: As for `expectation`.
+        memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
+            the backward pass recomputes them.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``f(params)``: parameters of shape (..., P), in the order of `circuit.parameters`, in radians, to complex

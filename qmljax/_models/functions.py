@@ -79,12 +79,19 @@ class Expectation(OfParams):
 
 @dataclass(frozen=True, repr=False)
 class Sample(Compiled):
-    """`f(params, key)`: (..., P) and a JAX random key -> int32 outcomes (..., shots)."""
+    """`f(params, key)`: (..., P) and a JAX random key -> int32 outcomes (..., shots).
+
+    Attributes:
+        program: The circuit that is simulated.
+        qubits: The wires that are read: bit k of an outcome is `qubits[k]`.
+        shots: How many outcomes there are.
+        collapses: How it is run shot by shot, on how many qubits; None if outcomes are drawn from the state.
+    """
 
     program: Program
     qubits: tuple[int, ...]
     shots: int
-    collapses: Collapses | None = None  # if so, how to run it shot by shot
+    collapses: Collapses | None = None
 
     def _facts(self) -> dict[str, Any]:
         return {"parameters": self.program.num_parameters, "shots": self.shots, **size(self.program)}
@@ -93,7 +100,7 @@ class Sample(Compiled):
         """Outcomes for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
             key: A JAX random key.
 
         Returns:
@@ -147,11 +154,13 @@ def probabilities(
         qubits: The qubits to measure, all by default; bit j of an outcome is `qubits[j]`. Idle qubits read 0.
         clbits: The places of classical bits to read instead, with what the circuit has measured into them at its end;
             bit j of an outcome is `clbits[j]`. Bits that nothing is measured into read 0.
-        mesh: Devices that hold the state together, as for `expectation`: so many outcomes that they
-            would not fit on each lie on them in order.
-        state: As for `expectation`.
-        memory: Bytes of states that a gradient may keep, as for `expectation`.
-        compile: As for `expectation`.
+        mesh: A `jax.sharding.Mesh` of 2**k devices that hold the state together, a 2**k-th part each: so many outcomes
+            that they would not fit on each lie on them in order.
+        state: The axis of `mesh`, or axes, that hold the state; all by default. The others hold the batch.
+        memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
+            the backward pass recomputes them.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to probabilities of shape (..., 2**k).
@@ -210,7 +219,7 @@ def expectation(
         memory: Bytes of states that a gradient may keep, one for each layer; 512 MiB by default. If there were more,
             the backward pass recomputes them (the adjoint method): it takes a few states, however deep the circuit is.
         compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
-            its size share, where there is one (False). Default: the first calls by the shared one, as README says.
+            its size share, where there is one (False). Default: the first calls by the shared one (`docs/start.md`).
 
     Returns:
         ``f(params)``: parameters of shape (..., P), or a mapping of names to values, to values of shape (...) for one
@@ -241,6 +250,10 @@ def expectation(
         >>> _ = bell.h(0), bell.cx(0, 1), bell.measure(0, 0)
         >>> expectation(bell, "ZI", given={0: 1})([]).round(4)
         Array(-1., dtype=float32)
+
+    References:
+        T. Jones, J. Gacon, "Efficient calculation of gradients in classical simulations of variational quantum
+        algorithms", arXiv:2009.02823 (2020), for the adjoint method.
     """
     place = check_place(mesh, state, circuit)
     read = readout.of_observables(circuit, observables, given)
@@ -267,9 +280,10 @@ def sample(
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
         shots: The number of outcomes to draw for each set of parameters.
-        mesh: Devices that hold the state together, as for `expectation`.
-        state: As for `expectation`.
-        compile: As for `expectation`.
+        mesh: A `jax.sharding.Mesh` of 2**k devices that hold the state together, a 2**k-th part each.
+        state: The axis of `mesh`, or axes, that hold the state; all by default. The others hold the batch.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``f(params, key)``: parameters of shape (..., P) and a JAX random key to int32 outcomes of shape (..., shots).

@@ -53,7 +53,8 @@ def geometric_tensor(circuit: Any, *, phase_fix: bool = True, compile: bool | No
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
         phase_fix: Whether to subtract the second term. Without, the tensor feels the global phase of the states.
-        compile: As for `expectation`.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to complex matrices of shape (..., P, P), Hermitian and positive
@@ -74,7 +75,7 @@ def geometric_tensor(circuit: Any, *, phase_fix: bool = True, compile: bool | No
 
     References:
         J. Provost, G. Vallee, "Riemannian structure on manifolds of quantum states", Commun. Math. Phys. 76, 289
-        (1980); the paper of `metric_tensor`.
+        (1980); J. Stokes, J. Izaac, N. Killoran, G. Carleo, "Quantum Natural Gradient", Quantum 4, 269 (2020).
     """
     program = readout.of_state(circuit).reduced().program
     check_flag(phase_fix, "phase_fix")

@@ -66,7 +66,9 @@ def metric_tensor(circuit: Any, *, compile: bool | None = None) -> MetricTensor:
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        compile: As for `expectation`; its derivatives have a program of their own.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one. Its derivatives have
+            a program of their own.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to matrices of shape (..., P, P), symmetric and positive

@@ -74,11 +74,13 @@ def estimator_qnn(
             in the order of the circuit.
         backend: What executes the circuit: an object with `expectation(circuit, observables)`, which returns a function
             like that of `qmljax.expectation`. Default: the simulator.
-        mesh: Devices that hold each state together, as for `expectation`; a batch lies on the axes that hold none.
-        state: As for `expectation`.
-        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
-            the batch alone take more, it is computed by parts.
-        compile: As for `expectation`.
+        mesh: A `jax.sharding.Mesh` of 2**k devices that hold each state together, a 2**k-th part each; a batch lies on
+            the axes that hold none.
+        state: The axis of `mesh`, or axes, that hold the state; all by default. The others hold the batch.
+        memory: Bytes of states that a gradient may keep, for the whole batch; 512 MiB by default. If there were more,
+            the backward pass recomputes them; if the states of the batch alone take more, it is computed by parts.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to values of shape (..., n_obs),
@@ -95,6 +97,9 @@ def estimator_qnn(
         (2, 4, (1,))
         >>> model(np.zeros(4), np.zeros((10, 2))).shape
         (10, 1)
+
+    References:
+        K. Mitarai, M. Negoro, M. Kitagawa, K. Fujii, "Quantum circuit learning", PRA 98, 032309 (2018).
     """
     circuit = own(circuit)
     place = check_place(mesh, state, circuit, backend=backend)
@@ -176,11 +181,13 @@ def sampler_qnn(
             gives.
         backend: What executes the circuit: an object with `probabilities(circuit, qubits)`, which returns a function
             like that of `qmljax.probabilities`. Default: the simulator.
-        mesh: Devices that hold each state together, as for `expectation`; a batch lies on the axes that hold none.
-        state: As for `expectation`.
-        memory: Bytes of states that a gradient may keep, for the whole batch, as for `expectation`. If the states of
-            the batch alone take more, it is computed by parts.
-        compile: As for `expectation`.
+        mesh: A `jax.sharding.Mesh` of 2**k devices that hold each state together, a 2**k-th part each; a batch lies on
+            the axes that hold none.
+        state: The axis of `mesh`, or axes, that hold the state; all by default. The others hold the batch.
+        memory: Bytes of states that a gradient may keep, for the whole batch; 512 MiB by default. If there were more,
+            the backward pass recomputes them; if the states of the batch alone take more, it is computed by parts.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``model(weights, x)``: weights of shape (W,) and inputs of shape (..., n_in) to probabilities of shape (...,
@@ -196,6 +203,9 @@ def sampler_qnn(
         >>> model = sampler_qnn(circuit, inputs=[], interpret=lambda outcome: outcome.bit_count() % 2)
         >>> model(np.zeros(4), np.zeros((5, 0))).shape
         (5, 2)
+
+    References:
+        V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
     circuit = own(circuit)
     place = check_place(mesh, state, circuit, backend=backend)

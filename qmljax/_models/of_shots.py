@@ -61,19 +61,48 @@ class OfShots:
     readout: Any
 
     def __call__(self, params: Any) -> Array:
-        """Parameters (..., P), or a mapping of them, as for `expectation`, to what is measured."""
+        """What is measured for parameters.
+
+        Args:
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
+
+        Returns:
+            Of shape (..., *out), as what made the function says.
+
+        Raises:
+            TypeError: The parameters are not real.
+            ValueError: They have another shape, or a row of amplitudes is zero.
+        """
         program = self.measurement.program
         params = parameters(params, "params", program)
         check_amplitudes(program, params=(range(len(program.parameters)), params))
         return self.parts((range(program.num_parameters), params))
 
     def parts(self, *given: Part) -> Array:
-        """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted."""
+        """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted.
+
+        Args:
+            given: Pairs of positions of parameters and their values, (..., positions).
+
+        Returns:
+            Of shape (..., *out).
+        """
         positions = tuple(tuple(p) for p, _ in given)
         return _measured(self.measurement, positions, self.key, self.readout, *(jnp.asarray(v) for _, v in given))
 
     def with_std(self, *given: Part, merge: Merge | None = None) -> tuple[Array, Array]:
-        """What a model asks for: what is measured, of parameters in parts, and standard errors that its counts tell."""
+        """What a model asks for: what is measured, of parameters in parts, and standard errors that its counts tell.
+
+        Args:
+            given: Pairs of positions of parameters and their values, (..., positions).
+            merge: How outcomes are interpreted, if they are.
+
+        Returns:
+            Two arrays of shape (..., *out).
+
+        Raises:
+            ValueError: There is a single shot.
+        """
         self._check_spread()
         positions = tuple(tuple(p) for p, _ in given)
         return _with_std(
@@ -81,7 +110,18 @@ class OfShots:
         )
 
     def gradient_with_std(self, wrt: int, *given: Part) -> tuple[Array, Array]:
-        """The derivatives by the parameters of the part `wrt`, (..., *out, parameters), and their standard errors."""
+        """The derivatives by the parameters of a part, and their standard errors.
+
+        Args:
+            wrt: Which part, by its place.
+            given: Pairs of positions of parameters and their values, (..., positions).
+
+        Returns:
+            Two arrays of shape (..., *out, parameters of the part).
+
+        Raises:
+            ValueError: There is a single shot, or derivatives are exact.
+        """
         self._check_spread()
         if self.measurement.gradient == "exact":
             raise ValueError('Derivatives of exact values have no standard errors. Those of gradient="shift" have.')

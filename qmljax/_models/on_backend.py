@@ -90,8 +90,9 @@ class BackendQNN(QNN):
             Two arrays of shape (..., *output_shape, W).
 
         Raises:
-            TypeError: As for `with_std`.
-            ValueError: As for `with_std`; or the model has an interpretation of outcomes, or derivatives are exact.
+            TypeError: The backend says nothing of standard errors, or an argument is not real.
+            ValueError: A single shot or trajectory has no standard error, an argument has another shape, the model has
+                an interpretation of outcomes, or derivatives are exact.
         """
         if self._place is not None:
             raise ValueError("Standard errors of derivatives need a model without `interpret`.")

@@ -59,7 +59,7 @@ class OnMesh(Compiled):
         """The value for parameters, as of the same function on one device.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`. They
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values. They
                 may be left out if there are none.
 
         Returns:
@@ -163,7 +163,7 @@ class SampleOnMesh(Compiled):
         """Outcomes for parameters, as of the same function on one device.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
             key: A JAX random key.
 
         Returns:
@@ -208,7 +208,7 @@ class FidelityOnMesh(Compiled):
         """The fidelity for parameters of the two circuits, in radians, whose batch dimensions broadcast.
 
         Args:
-            params_a: Of shape (..., P_a), in the order of the first circuit; or a mapping, as for `expectation`.
+            params_a: Of shape (..., P_a), in the order of the first circuit; or a mapping of names to values.
             params_b: Of shape (..., P_b), of the second.
 
         Returns:

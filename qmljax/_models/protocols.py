@@ -42,17 +42,41 @@ class Model(Protocol):
     def normalised(self) -> bool: ...
 
     def __call__(self, weights: Any, x: Any) -> Array:
-        """Weights (W,) and inputs (..., n_in) to outputs (..., *output_shape)."""
+        """The outputs for weights and inputs.
+
+        Args:
+            weights: Of shape (W,).
+            x: Inputs of shape (..., n_in).
+
+        Returns:
+            Of shape (..., *output_shape).
+        """
 
 
 class MeasuredModel(Model, Protocol):
     """A model on a backend, whose values have errors."""
 
     def with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
-        """The outputs, (..., *output_shape), and their standard errors."""
+        """The outputs and their standard errors.
+
+        Args:
+            weights: Of shape (W,).
+            x: Inputs of shape (..., n_in).
+
+        Returns:
+            Two arrays of shape (..., *output_shape).
+        """
 
     def gradient_with_std(self, weights: Any, x: Any) -> tuple[Array, Array]:
-        """The derivatives in the weights, (..., *output_shape, W), and their standard errors."""
+        """The derivatives in the weights and their standard errors.
+
+        Args:
+            weights: Of shape (W,).
+            x: Inputs of shape (..., n_in).
+
+        Returns:
+            Two arrays of shape (..., *output_shape, W).
+        """
 
 
 class Kernel(Protocol):
@@ -82,7 +106,25 @@ class Kernel(Protocol):
     def num_weights(self) -> int: ...
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None) -> Array:
-        """Points (N, d) and (M, d) to a Gram matrix (N, M); without `y`, (N, N)."""
+        """The Gram matrix of points.
+
+        Args:
+            x: Points of shape (N, d).
+            y: Points of shape (M, d). Default: those of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+
+        Returns:
+            Of shape (N, M); without `y`, (N, N), symmetric.
+        """
 
     def pairs(self, x: Any, y: Any, *, weights: Any = None) -> Array:
-        """Points (N, d) and (N, d) to the entries (N,) of their pairs."""
+        """The entries of pairs of points, without the matrix of all.
+
+        Args:
+            x: Points of shape (N, d).
+            y: As many others: row k is the partner of row k of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+
+        Returns:
+            Of shape (N,): ``kernel(x, y)[k, k]`` for every k.
+        """

@@ -102,7 +102,13 @@ class QNN(Compiled):
 
     def _arguments(self, weights: Any, x: Any) -> tuple[Any, Any]:
         names = self.program.parameters
-        weights = real_array(weights, "weights", len(self.weights), [names[k] for k in self.weights])
+        try:
+            weights = real_array(weights, "weights", len(self.weights), [names[k] for k in self.weights])
+        except ValueError as error:
+            lengths = [getattr(a, "shape", ())[-1:] for a in (weights, x)]
+            if lengths == [(self.num_inputs,), (self.num_weights,)]:
+                raise ValueError(f"{error} Weights come first: model(weights, x).") from None
+            raise
         if weights.ndim > 1:
             way_out = "For an ensemble of weights use jax.vmap(model, in_axes=(0, None))."
             if weights.size == len(self.weights):

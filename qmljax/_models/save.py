@@ -93,6 +93,16 @@ def load(path: str | os.PathLike[str], *, backend: Backend | None = None) -> tup
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is truncated, damaged, foreign, or of a later version.
+
+    Example:
+        >>> import tempfile
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import z_feature_map
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     qj.save(folder + "/kernel.qmljax", qj.fidelity_kernel(z_feature_map(2)))
+        ...     kernel, weights = qj.load(folder + "/kernel.qmljax")
+        >>> kernel.num_features, weights.shape
+        (2, (0,))
     """
     header, arrays = _files.read(path, KIND)
     with _files.reading(path):

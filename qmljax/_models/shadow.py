@@ -28,6 +28,19 @@ class Shadow:
         bases: The Pauli matrix that each qubit was measured by, 0, 1, 2 for X, Y, Z, int32 (..., shots, n).
         bits: What was read, 0 for its eigenvalue +1 and 1 for -1, int32 (..., shots, n); -1 of a state that is not
             finite, whose estimates are NaN.
+
+    Example:
+        >>> import qmljax as qj
+        >>> from qiskit import QuantumCircuit
+        >>> plus = QuantumCircuit(1)
+        >>> _ = plus.h(0)
+        >>> drawn: qj.Shadow = qj.shadow(plus, 1000)([], jax.random.key(0))
+        >>> drawn.bases.shape, bool(abs(drawn.expectation("X") - 1) < 0.2)
+        ((1000, 1), True)
+
+    References:
+        H.-Y. Huang, R. Kueng, J. Preskill, "Predicting many properties of a quantum system from very few measurements",
+        Nature Physics 16, 1050 (2020), arXiv:2002.08953.
     """
 
     bases: Array
@@ -39,7 +52,7 @@ class Shadow:
         A Pauli string on k qubits has a variance of at most 3**k / shots.
 
         Args:
-            observables: One observable or a list, as for `qj.expectation`.
+            observables: One observable or a list, as `qmljax.expectation` takes them.
             groups: How many groups of shots there are, of whose means the median is taken: 1 is the mean, and
                 ``2 log(2 M / d)`` bounds the errors of M observables but with probability d.
 
@@ -104,7 +117,19 @@ class DrawShadow:
     shots: int
 
     def __call__(self, params: Any, key: Array) -> Shadow:
-        """A shadow for parameters, of shape (..., P) as for `statevector`, by a JAX random key."""
+        """A shadow of the state for parameters.
+
+        Args:
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
+            key: A JAX random key.
+
+        Returns:
+            A `Shadow` with leading dimensions (...).
+
+        Raises:
+            TypeError: `key` is no JAX random key, or the parameters are not real.
+            ValueError: The parameters have another shape, or `key` is more than one key.
+        """
         check_key(key)
         params = parameters(params, "params", self.state.program)
         psi = self.state(params)  # (..., 2**n)

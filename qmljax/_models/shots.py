@@ -98,8 +98,9 @@ class Shots:
             for a list.
 
         Raises:
-            TypeError: As for `qmljax.expectation`.
-            ValueError: As for `qmljax.expectation`; or there is another number of matrices of readout than of qubits.
+            TypeError: An observable is of another type.
+            ValueError: An observable has a complex coefficient or another number of qubits than the circuit; or there
+                is another number of matrices of readout than of qubits.
 
         Example:
             >>> import qmljax as qj
@@ -133,14 +134,15 @@ class Shots:
             circuit: A `QuantumCircuit`, or anything else that `parse` takes. Its final measurements are not read,
                 unless by `clbits`.
             qubits: What to measure, all by default: bit j of an outcome is `qubits[j]`.
-            clbits: Classical bits to read instead, as for `qmljax.probabilities`.
+            clbits: The places of classical bits to read instead, with what is measured into them: bit j is `clbits[j]`.
 
         Returns:
             ``f(params)``: (..., P) to frequencies (..., 2**k), which sum to 1.
 
         Raises:
-            TypeError: As for `qmljax.probabilities`.
-            ValueError: As for `qmljax.probabilities`; or there is another number of matrices of readout than of qubits.
+            TypeError: `qubits` or `clbits` are no integers.
+            ValueError: `qubits` are not different qubits of the circuit, or `clbits` not different classical bits of
+                it, or both are given; or there is another number of matrices of readout than of qubits.
 
         Example:
             >>> import qmljax as qj
@@ -166,7 +168,7 @@ class Shots:
             ``f(params_a, params_b)``: two arrays (pairs, P) to (pairs,).
 
         Raises:
-            ValueError: The circuit cannot be undone; or as for `probabilities`.
+            ValueError: The circuit cannot be undone; or there is another number of matrices of readout than of qubits.
 
         Example:
             >>> import numpy as np

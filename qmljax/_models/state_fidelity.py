@@ -43,11 +43,15 @@ class Fidelity(Compiled):
         """The fidelity for parameters of the two circuits, in radians, whose batch dimensions broadcast.
 
         Args:
-            params_a: Of shape (..., P_a), in the order of the first circuit; or a mapping, as for `expectation`.
+            params_a: Of shape (..., P_a), in the order of the first circuit; or a mapping of names to values.
             params_b: Of shape (..., P_b), of the second.
 
         Returns:
             Of shape (...).
+
+        Raises:
+            TypeError: The parameters are not real.
+            ValueError: The parameters have another shape, or a row of amplitudes is zero.
         """
         arrays = [
             parameters(value, name, f.program)
@@ -104,9 +108,10 @@ def fidelity(
     Args:
         circuit_a: A `QuantumCircuit`, or anything else that `parse` takes.
         circuit_b: Another, on as many qubits.
-        mesh: Devices that hold the states together, as for `expectation`.
-        state: As for `expectation`.
-        compile: As for `expectation`.
+        mesh: A `jax.sharding.Mesh` of 2**k devices that hold the states together, a 2**k-th part each.
+        state: The axis of `mesh`, or axes, that hold the state; all by default. The others hold the batch.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``f(params_a, params_b)``: parameters of shape (..., P_a) and (..., P_b), whose leading dimensions broadcast, to

@@ -75,7 +75,7 @@ class OfTrajectories:
         """The value for parameters.
 
         Args:
-            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping, as for `expectation`.
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
 
         Returns:
             Of shape (..., *out); two of those if standard errors were asked for.

@@ -32,12 +32,28 @@ class OfPairs:
     numbers: Table | None = None
 
     def __call__(self, params_a: Any, params_b: Any) -> Array:
-        """Two arrays of parameters, (pairs, P), to what is measured, (pairs,)."""
+        """What is measured of pairs of points.
+
+        Args:
+            params_a: The parameters of the first points, (pairs, P), in the order of the circuit, in radians.
+            params_b: Those of the second points, (pairs, P).
+
+        Returns:
+            Of shape (pairs,).
+        """
         each = range(len(self.places) // 2)
         return self.parts([(each, jnp.asarray(params_a))], [(each, jnp.asarray(params_b))])
 
     def parts(self, left: Sequence[Part], right: Sequence[Part]) -> Array:
-        """The same function of parameters in parts, of which only those differentiated by are shifted."""
+        """The same function of parameters in parts, of which only those differentiated by are shifted.
+
+        Args:
+            left: Pairs of positions of parameters and their values, (pairs, positions), of the first points.
+            right: Those of the second points.
+
+        Returns:
+            Of shape (pairs,).
+        """
         half = len(self.places) // 2
         moved = [
             ([self.places[start + p] for p in at], v) for start, given in ((0, left), (half, right)) for at, v in given

@@ -20,7 +20,14 @@ class TermVariances:
     coefficients: tuple[float, ...]
 
     def __call__(self, params: Any = None) -> Array:
-        """The variances for parameters, of shape (..., P), as for `expectation`."""
+        """The variances for parameters.
+
+        Args:
+            params: Of shape (..., P), in the order of the circuit, in radians; or a mapping of names to values.
+
+        Returns:
+            Of shape (..., terms), in the order of the observable.
+        """
         both = self.values(params)
         means, squares = jnp.split(both, 2, axis=-1)
         weights = jnp.broadcast_to(jnp.asarray(np.square(self.coefficients), both.dtype), means.shape)
@@ -36,7 +43,7 @@ def term_variances(circuit: Any, observable: Any) -> TermVariances:
 
     Args:
         circuit: A `QuantumCircuit`, or anything else that `parse` takes.
-        observable: One, as for `expectation`.
+        observable: One observable, as `expectation` takes them; the terms are those that it is written with.
 
     Returns:
         ``f(params)``: parameters of shape (..., P) to variances of shape (..., terms), in the order of the observable.

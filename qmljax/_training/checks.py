@@ -21,8 +21,25 @@ TAKEN = {"fun", "x0", "args", "method", "jac", "hess", "hessp", "bounds", "const
 def check_functions(loss: Any, callback: Any) -> None:
     """Refuses what cannot be called."""
     check_function(loss, "loss", "loss(weights, *data) -> ()")
-    if callback is not None:
-        check_function(callback, "callback", "callback(step, weights, loss), or None")
+    check_callback(callback)
+
+
+def check_callback(callback: Any) -> None:
+    """Refuses what cannot be called by step, weights and loss, before there is anything to call back about."""
+    if callback is None:
+        return
+    check_function(callback, "callback", "callback(step, weights, loss), or None")
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # of what is written in C
+        return
+    try:
+        signature.bind(0, None, 0.0)
+    except TypeError:
+        raise TypeError(
+            f"`callback` must take three arguments, callback(step, weights, loss), but its own are {signature}. Take "
+            "all three, and use those that you need."
+        ) from None
 
 
 def takes_key(loss: Callable, key: Any) -> bool:
@@ -236,6 +253,8 @@ def check_no_batches(minimiser: str, members: Any, batch_size: Any, opt_state: A
 
 def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
     """What SciPy alone takes."""
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"`options` must be a dictionary, as scipy.optimize.minimize takes it, but is {options!r}.")
     if not isinstance(optimizer, str):
         given = [name for name, v in (("tol", tol), ("bounds", bounds), ("options", options)) if v is not None]
         if given:
@@ -246,13 +265,12 @@ def check_scipy(optimizer: Any, tol: Any, bounds: Any, options: Any) -> None:
             )
         return
     check_number(tol, "tol", above=True, optional=True)
-    if options is not None and not isinstance(options, Mapping):
-        raise TypeError(f"`options` must be a dictionary, as scipy.optimize.minimize takes it, but is {options!r}.")
     if taken := {*(options or {})} & TAKEN:
         raise ValueError(
             f"`options` must hold options of the method, but has {sorted(taken)[0]!r}, which `fit` passes itself."
         )
-    if "maxiter" in (options or {}):
+    # Of COBYLA it is how many evaluations, as 'maxfev' and 'maxfun' of others are.
+    if "maxiter" in (options or {}) and optimizer.lower() != "cobyla":
         raise ValueError(
             "`options` must leave 'maxiter' out, as `steps` says how many iterations. Pass it as `steps=`."
         )

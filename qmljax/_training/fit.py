@@ -128,7 +128,8 @@ def fit(
         tol: Of a SciPy minimiser: its tolerance, as in `scipy.optimize.minimize`.
         bounds: Of a SciPy minimiser: a pair (low, high) for each weight, or `scipy.optimize.Bounds`; of a pytree in the
             order of `jax.flatten_util.ravel_pytree`.
-        options: Of a SciPy minimiser: further options of the method, such as ``{"rhobeg": 0.5}`` of COBYLA.
+        options: Of a SciPy minimiser: further options of the method, such as ``{"rhobeg": 0.5}`` of COBYLA; also the
+            most evaluations of the loss, ``{"maxfev": 100}`` of Nelder-Mead, ``{"maxiter": 100}`` of COBYLA.
 
     Returns:
         A `FitResult`: weights, history of losses, optimiser state, and what validation and stopping rules say.

@@ -66,9 +66,11 @@ def grid_search(
         repeats: The number of repeats.
         prepare: ``prepare(x_train, x_test) -> (x_train, x_test)`` for each fold, of the first arrays of `data`: a
             scaling that is fitted to the training points alone. numpy arrays.
-        batch_size: As for `fit`.
-        batches: As for `fit`; if they are numbers of samples, (steps, B), all runs have the same.
-        convergence: As for `fit`: each run stops at its own step.
+        batch_size: The number of samples in a step. Default: all of them in each step.
+        batches: How they are chosen: "epochs", each in a new random order; "replacement", drawn anew in each step; or
+            the samples of each step, integers of shape (steps, B), the same for all runs.
+        convergence: A number of losses, a window. A run stops at its own step, when the means of the last two windows
+            differ by at most half the standard error of the last one.
         at_once: How many runs are members of one ensemble, those of a learning rate first: an ensemble takes as long as
             its last member. Default: all of a circuit.
         file: A file, of JSON. The rows of a circuit are written when they are there, and a search that is called again

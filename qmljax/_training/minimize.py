@@ -69,7 +69,10 @@ def minimize(
     """
     name = {name.lower(): name for name in METHODS}.get(method.lower())
     if name is None:
-        raise ValueError(f"`optimizer` names no minimiser: {method!r}. SciPy has {', '.join(METHODS)}.")
+        raise ValueError(
+            f"`optimizer` names no minimiser: {method!r}. SciPy has {', '.join(METHODS)}. Others are optax "
+            "transformations, such as optax.adam(0.1), or qj.spsa(key) chained with optax.sgd(0.1)."
+        )
     try:
         import scipy.optimize as scipy_optimize
     except ImportError as error:

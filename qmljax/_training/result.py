@@ -28,6 +28,15 @@ class FitResult:
         stopped: Why training ended: "steps", all were done; "patience"; "convergence"; "callback", it raised
             `StopIteration`; "nan", the loss or the weights were no longer finite; "interrupt", by Ctrl-C; or, of a
             SciPy minimiser, "minimizer", its own rule.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> import qmljax as qj
+        >>> result = qj.fit(lambda w: jnp.sum(w**2), jnp.ones(3), (), optimizer=optax.sgd(0.1), steps=20)
+        >>> result
+        FitResult(weights=(3,), history=(20,), stopped='steps')
+        >>> weights, history, opt_state = result
     """
 
     weights: Any

@@ -13,7 +13,23 @@ from qmljax._checks import check_count
 
 
 class AmplitudeEncoding(Gate):
-    """Prepares |0...0> in the state whose amplitudes are the arguments, normalised. Qiskit needs numbers for them."""
+    """The gate that prepares |0...0> in the state whose amplitudes are its arguments, normalised.
+
+    Qiskit's own, `StatePreparation`, needs numbers for them; this one takes parameters, too.
+
+    Args:
+        amplitudes: Numbers or parameters, at least two. If they are no power of two, zeros follow.
+
+    Raises:
+        QiskitError: Where it is decomposed, its amplitudes are no numbers yet, or all are zero.
+
+    Example:
+        >>> import qmljax as qj
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.append(AmplitudeEncoding(ParameterVector("x", 2)), [0])
+        >>> qj.statevector(circuit)([3.0, 4.0]).real
+        Array([0.6, 0.8], dtype=float32)
+    """
 
     def __init__(self, amplitudes: Sequence[Any]):
         super().__init__("amplitude_encoding", (len(amplitudes) - 1).bit_length(), list(amplitudes))

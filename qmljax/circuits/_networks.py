@@ -42,7 +42,8 @@ def tree_tensor_network(n: int, *, block: QuantumCircuit | None = None) -> Quant
 
     Args:
         n: The number of qubits, a power of two, at least 2. Read qubit n - 1.
-        block: As for `matrix_product`.
+        block: A circuit of two qubits with parameters of its own, replaced by weights in their order. By default RY on
+            both, then CX from the first to the second.
 
     Returns:
         A circuit with the weights w, those of one block after those of another; n - 1 blocks.
@@ -56,8 +57,8 @@ def tree_tensor_network(n: int, *, block: QuantumCircuit | None = None) -> Quant
         14
 
     References:
-        W. Huggins et al., as of `matrix_product`; E. Grant et al., "Hierarchical quantum classifiers", npj Quantum
-        Information 4, 65 (2018); PennyLane's `TTN`.
+        W. Huggins et al., Quantum Sci. Technol. 4, 024001 (2019); E. Grant et al., "Hierarchical quantum classifiers",
+        npj Quantum Information 4, 65 (2018); PennyLane's `TTN`.
     """
     places: list[tuple[int, int]] = []
     left = list(range(_power_of_two(n)))
@@ -74,7 +75,8 @@ def mera(n: int, *, block: QuantumCircuit | None = None) -> QuantumCircuit:
 
     Args:
         n: The number of qubits, a power of two, at least 2.
-        block: As for `matrix_product`.
+        block: A circuit of two qubits with parameters of its own, replaced by weights in their order. By default RY on
+            both, then CX from the first to the second.
 
     Returns:
         A circuit with the weights w, those of one block after those of another.
@@ -89,7 +91,7 @@ def mera(n: int, *, block: QuantumCircuit | None = None) -> QuantumCircuit:
 
     References:
         G. Vidal, "Class of quantum many-body states that can be efficiently simulated", PRL 101, 110501 (2008); E.
-        Grant et al., as of `tree_tensor_network`; PennyLane's `MERA`.
+        Grant et al., npj Quantum Information 4, 65 (2018); PennyLane's `MERA`.
     """
     level = [(0, 1)]  # from the top of the tree down, the other way round than the circuit
     places, fresh = [*level], 2

@@ -67,7 +67,8 @@ def bowles_hidden_manifold(
         seed: Of the stream; that of the study is 3.
 
     Returns:
-        As `bowles_linearly_separable`.
+        x_train of shape (n, d), x_test (m, d), y_train (n,), y_test (m,): the order of scikit-learn's
+        `train_test_split`. Labels are -1 and 1.
 
     Raises:
         ValueError: A number is too small.
@@ -78,7 +79,8 @@ def bowles_hidden_manifold(
         0
 
     References:
-        The paper of `bowles_linearly_separable`, "hidden manifold model"; S. Goldt et al., PRX 10, 041044 (2020).
+        J. Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059 (2024), "hidden manifold model"; S. Goldt et al.,
+        PRX 10, 041044 (2020).
     """
     m = check_count(manifold_dimension, "manifold_dimension")
 
@@ -113,7 +115,8 @@ def bowles_two_curves(
         seed: Of the stream; that of the study is 3.
 
     Returns:
-        As `bowles_linearly_separable`.
+        x_train of shape (n, d), x_test (m, d), y_train (n,), y_test (m,): the order of scikit-learn's
+        `train_test_split`. Labels are -1 and 1.
 
     Raises:
         ValueError: A number is out of its range.
@@ -124,7 +127,8 @@ def bowles_two_curves(
         array([1., 1.])
 
     References:
-        The paper of `bowles_linearly_separable`, "two curves"; S. Buchanan, D. Gilboa, J. Wright, ICLR (2021).
+        J. Bowles, S. Ahmed, M. Schuld, arXiv:2403.07059 (2024), "two curves"; S. Buchanan, D. Gilboa, J.
+        Wright, ICLR (2021).
     """
     check_count(degree, "degree", least=0)
     check_number(offset, "offset", -np.inf)

@@ -52,6 +52,25 @@ def kernel_alignment(gram: Any, y: Any, *, centred: bool = True) -> Array:
 
 @matrix_on_meshes
 def centre(gram: Any) -> Array:
-    """The kernel matrix (N, N) of feature vectors whose mean is subtracted."""
+    """The kernel matrix of feature vectors whose mean is subtracted.
+
+    Args:
+        gram: A kernel matrix, (N, N).
+
+    Returns:
+        Of shape (N, N); the sum of each row and column is 0.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix.
+
+    Example:
+        >>> centre(jnp.eye(2))
+        Array([[ 0.5, -0.5],
+               [-0.5,  0.5]], dtype=float32)
+
+    References:
+        B. Schoelkopf, A. Smola, K.-R. Mueller, "Nonlinear component analysis as a kernel eigenvalue problem", Neural
+        Computation 10, 1299 (1998).
+    """
     gram = check_gram(gram)
     return gram - gram.mean(axis=0, keepdims=True) - gram.mean(axis=1, keepdims=True) + gram.mean()

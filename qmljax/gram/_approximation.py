@@ -27,8 +27,10 @@ def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cut
         is a kernel machine. They lie as `x` does: where that is on several devices, each computes those of its points;
         the landmarks and their matrix (m, m) are sent.
 
-    References:
-        C. Williams, M. Seeger, "Using the Nystroem method to speed up kernel machines", NIPS 13 (2001).
+    Raises:
+        TypeError: `kernel` is no function.
+        ValueError: `x` or `landmarks` is no array of points, they have other numbers of features, there are no
+            landmarks, or `cutoff` is not from 0 to below 1.
 
     Example:
         >>> kernel = lambda x, y: jnp.exp(-((x - y.T) ** 2))
@@ -36,6 +38,9 @@ def nystroem(kernel: Callable[[Any, Any], Array], x: Any, landmarks: Any, *, cut
         >>> features = nystroem(kernel, x, x[::10])
         >>> bool(abs(features @ features.T - kernel(x, x)).max() < 1e-3)
         True
+
+    References:
+        C. Williams, M. Seeger, "Using the Nystroem method to speed up kernel machines", NIPS 13 (2001).
     """
     check_function(kernel, "kernel", "``kernel(x, y)`` of points")
     check_number(cutoff, "cutoff", below=1, optional=True, hint="It is a part of the largest eigenvalue.")
@@ -65,11 +70,25 @@ def approximation_error(
     It is estimated from `pairs` random pairs, as a square of entries: sqrt(pairs) random points against as many.
 
     Args:
-        kernel: The exact kernel, as for `nystroem`.
+        kernel: The exact kernel, ``kernel(x, y)``, of points (N, d) and (M, d) to (N, M).
         x: The points, (N, d).
-        features: The approximation, (N, m).
-        key: A JAX random key.
+        features: The approximation, (N, m): ``features @ features.T`` is nearly the kernel matrix.
+        key: A JAX random key, which chooses the pairs.
         pairs: About how many entries to compare.
+
+    Returns:
+        Two numbers: the error, and its standard error, which is 0 where the error is.
+
+    Raises:
+        TypeError: `kernel` is no function, or `key` no random key.
+        ValueError: `x` or `features` is no array of rows, there are no points, or not as many features as points.
+
+    Example:
+        >>> kernel = lambda x, y: x @ y.T
+        >>> x = jnp.eye(4)
+        >>> error, _ = approximation_error(kernel, x, x.at[3].set(0.0), jax.random.key(0), pairs=10_000)
+        >>> round(float(error), 1)  # one entry of 16 is missing: sqrt(1 / 16)
+        0.2
     """
     check_function(kernel, "kernel", "``kernel(x, y)`` of points"), check_key(key), check_count(pairs, "pairs")
     x = jnp.asarray(check_points(x, "x", "points of shape (N, d)"))

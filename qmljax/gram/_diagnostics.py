@@ -11,7 +11,21 @@ from qmljax.gram._checks import PRECISION, check_gram, check_labels, on_meshes
 
 @on_meshes
 def spectrum(gram: Any) -> Array:
-    """The eigenvalues of a kernel matrix, (N,), descending, divided by their sum."""
+    """The eigenvalues of a kernel matrix, divided by their sum.
+
+    Args:
+        gram: A kernel matrix, (N, N).
+
+    Returns:
+        Of shape (N,), descending. They sum to 1; negative ones are kept.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix.
+
+    Example:
+        >>> spectrum(jnp.array([[1.0, 0.5], [0.5, 1.0]]))
+        Array([0.75, 0.25], dtype=float32)
+    """
     gram = check_gram(gram)
     values = jnp.linalg.eigvalsh(gram)[::-1]
     return values / values.sum()
@@ -19,10 +33,23 @@ def spectrum(gram: Any) -> Array:
 
 @on_meshes
 def concentration(gram: Any) -> tuple[Array, Array]:
-    """Mean and variance of the entries off the diagonal.
+    """The mean and the variance of the entries off the diagonal.
 
     A variance that falls exponentially with the number of qubits is the sign of exponential concentration: the number
     of shots that tells entries apart then grows exponentially.
+
+    Args:
+        gram: A kernel matrix, (N, N), of at least two points.
+
+    Returns:
+        Two numbers, the mean and the variance over the N (N - 1) / 2 pairs of points.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix, or of fewer than two points.
+
+    Example:
+        >>> concentration(jnp.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]))
+        (Array(0.4, dtype=float32), Array(0.0266, dtype=float32))
 
     References:
         S. Thanasilp et al., "Exponential concentration in quantum kernel methods", Nature Communications 15, 5200
@@ -46,8 +73,20 @@ def geometric_difference(classical: Any, quantum: Any, *, ridge: float = 0.0) ->
 
     Args:
         classical: The kernel matrix K_C, (N, N).
-        quantum: The kernel matrix K_Q of the same points.
-        ridge: Regularises the inverse, as the classical model is regularised.
+        quantum: The kernel matrix K_Q of the same points, (N, N).
+        ridge: Regularises the inverse, as the classical model is regularised; 0 or more.
+
+    Returns:
+        A number; infinite where the classical matrix is singular in a direction that the quantum one has, and there is
+        no ridge.
+
+    Raises:
+        ValueError: The matrices are no kernel matrices of one shape, or `ridge` is negative.
+
+    Example:
+        >>> classical, quantum = jnp.array([[1.0, 0.6], [0.6, 1.0]]), jnp.eye(2)
+        >>> geometric_difference(classical, quantum)  # 1 / sqrt(0.4)
+        Array(1.5811, dtype=float32)
 
     References:
         H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
@@ -73,15 +112,27 @@ def _relative(classical: Any, quantum: Any, ridge: float) -> tuple[Array, Array,
 
 @on_meshes
 def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Array:
-    """The real labels, (N,), of norm sqrt(N), that are hardest for the classical kernel, relative to the quantum one.
+    """The real labels that are hardest for the classical kernel, relative to the quantum one.
 
     They saturate the geometric difference: their model complexities are in the ratio of its square. As labels of two
     classes take their signs; classes of equal size are above and below the median.
 
     Args:
         classical: The kernel matrix K_C, (N, N).
-        quantum: The kernel matrix K_Q of the same points, training and test points together.
-        ridge: As in `geometric_difference`.
+        quantum: The kernel matrix K_Q of the same points, (N, N), training and test points together.
+        ridge: Regularises the inverse of K_C, as the classical model is regularised; 0 or more.
+
+    Returns:
+        Of shape (N,), of norm sqrt(N); their overall sign means nothing.
+
+    Raises:
+        ValueError: The matrices are no kernel matrices of one shape, or `ridge` is negative.
+
+    Example:
+        >>> classical, quantum = jnp.array([[1.0, 0.6], [0.6, 1.0]]), jnp.eye(2)
+        >>> y = engineered_labels(classical, quantum)
+        >>> y * jnp.sign(y[0])
+        Array([ 1., -1.], dtype=float32)
 
     References:
         H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation
@@ -94,10 +145,26 @@ def engineered_labels(classical: Any, quantum: Any, *, ridge: float = 0.0) -> Ar
 
 @on_meshes
 def model_complexity(gram: Any, y: Any, *, ridge: float = 0.0) -> Array:
-    """s_K(N): a model on this kernel errs on new points by about sqrt(s_K / N) at most.
+    """The model complexity s_K(N): a model on this kernel errs on new points by about sqrt(s_K / N) at most.
 
     ``y^T sqrt(K) (K + ridge)^-2 sqrt(K) y`` for the matrix scaled to the trace N, which is y^T K^{-1} y without a
     ridge.
+
+    Args:
+        gram: A kernel matrix, (N, N).
+        y: Labels, (N,), or one-hot, (N, c), whose columns add up.
+        ridge: Regularises the inverse, as the model is regularised; 0 or more.
+
+    Returns:
+        A number; infinite where the matrix is singular in a direction that the labels have, and there is no ridge.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix, `y` is of other points, or `ridge` is negative.
+
+    Example:
+        >>> gram = jnp.array([[1.0, 0.6], [0.6, 1.0]])
+        >>> model_complexity(gram, jnp.array([1.0, -1.0]))  # 2 / 0.4
+        Array(5., dtype=float32)
 
     References:
         H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), equation

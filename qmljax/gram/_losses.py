@@ -31,7 +31,12 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
 
     Raises:
         ImportError: scikit-learn is missing.
+        TypeError: `C` is traced by JAX.
         ValueError: `y` does not hold two classes, or `C` is not positive.
+
+    Example:
+        >>> svc_loss(jnp.eye(2), jnp.array([1.0, -1.0]))  # a = 1, 1
+        Array(1., dtype=float32)
 
     References:
         J. R. Glick et al., "Covariant quantum kernels for data with group structure", Nature Physics 20, 479 (2024),
@@ -52,10 +57,29 @@ def svc_loss(gram: Any, y: Any, *, C: float = 1.0) -> Array:
 
 @on_meshes
 def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Array:
-    """The optimum of the dual of a support vector regression, with an offset; `y` (N,) real.
+    """The optimum of the dual of a support vector regression, with an offset.
 
-    The largest ``y.b - epsilon |b|_1 - b^T K b / 2`` with |b_i| <= C and sum(b) = 0. Solved by scikit-learn, and
-    differentiable once in `gram`.
+    Args:
+        gram: A kernel matrix, (N, N).
+        y: Real labels, (N,).
+        C: The penalty of an error beyond `epsilon`, a positive number.
+        epsilon: The error that costs nothing, 0 or more, in the unit of `y`.
+
+    Returns:
+        The largest ``y.b - epsilon |b|_1 - b^T K b / 2`` with |b_i| <= C and sum(b) = 0, a number. Solved by
+        scikit-learn, and differentiable once in `gram`.
+
+    Raises:
+        ImportError: scikit-learn is missing.
+        TypeError: `C` or `epsilon` is traced by JAX.
+        ValueError: `gram` is no kernel matrix, `y` is of other points, or `C` or `epsilon` is out of range.
+
+    Example:
+        >>> svr_loss(jnp.eye(2), jnp.array([1.0, -1.0]), C=10.0, epsilon=0.1)  # b = 0.9, -0.9
+        Array(0.81, dtype=float32)
+
+    References:
+        B. Schoelkopf, A. J. Smola, "Learning with Kernels" (2002), chapter 9.
     """
     gram, y = _checked(gram, y)
     epsilon = _number("epsilon", epsilon, zero=True)
@@ -66,7 +90,23 @@ def svr_loss(gram: Any, y: Any, *, C: float = 1.0, epsilon: float = 0.1) -> Arra
 def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
     """Half the least ``|f - y|**2 + ridge |f|_K**2`` that a function f can reach: kernel ridge regression.
 
-    In closed form, ``ridge y^T (K + ridge)^{-1} y / 2``; differentiable to any order. `y` may be (N,) or (N, c).
+    Args:
+        gram: A kernel matrix, (N, N).
+        y: Labels, (N,), or (N, c), whose columns add up.
+        ridge: The weight of the norm, a positive number, which may be traced.
+
+    Returns:
+        ``ridge y^T (K + ridge)^{-1} y / 2``, a number, differentiable to any order.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix, `y` is of other points, or `ridge` is not positive.
+
+    Example:
+        >>> squared_loss(jnp.eye(2), jnp.array([1.0, -1.0]), ridge=1.0)
+        Array(0.5, dtype=float32)
+
+    References:
+        C. Saunders, A. Gammerman, V. Vovk, "Ridge regression learning algorithm in dual variables", ICML (1998).
     """
     gram = check_gram(gram)
     y = check_labels(y, gram)
@@ -80,7 +120,25 @@ def squared_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
 def huber_loss(gram: Any, y: Any, *, delta: float = 1.0, ridge: float = 1.0) -> Array:
     """The least ``sum_i h(f_i - y_i) + ridge |f|_K**2 / 2``, h being Huber's loss: a square up to `delta`, then linear.
 
-    `y` is real, (N,). Differentiable once in `gram`.
+    Args:
+        gram: A kernel matrix, (N, N).
+        y: Real labels, (N,).
+        delta: Where ``h(r) = r**2 / 2`` becomes ``delta |r| - delta**2 / 2``, a positive number, in the unit of `y`.
+        ridge: The weight of the norm, a positive number.
+
+    Returns:
+        A number, differentiable once in `gram`. Solved by SciPy.
+
+    Raises:
+        TypeError: `delta` or `ridge` is traced by JAX.
+        ValueError: `gram` is no kernel matrix, `y` is of other points, or `delta` or `ridge` is not positive.
+
+    Example:
+        >>> huber_loss(jnp.eye(2), jnp.array([1.0, -1.0]), delta=10.0)  # as half of the squares
+        Array(0.5, dtype=float32)
+
+    References:
+        B. Schoelkopf, A. J. Smola, "Learning with Kernels" (2002), chapter 9.
     """
     gram, y = _checked(gram, y)
     delta, ridge = _number("delta", delta), _number("ridge", ridge)
@@ -90,7 +148,27 @@ def huber_loss(gram: Any, y: Any, *, delta: float = 1.0, ridge: float = 1.0) -> 
 
 @on_meshes
 def absolute_loss(gram: Any, y: Any, *, ridge: float = 1.0) -> Array:
-    """The least ``sum_i |f_i - y_i| + ridge |f|_K**2 / 2``; `y` is real, (N,). Differentiable once in `gram`."""
+    """The least ``sum_i |f_i - y_i| + ridge |f|_K**2 / 2`` that a function f can reach.
+
+    Args:
+        gram: A kernel matrix, (N, N).
+        y: Real labels, (N,).
+        ridge: The weight of the norm, a positive number.
+
+    Returns:
+        A number, differentiable once in `gram`. Solved by SciPy.
+
+    Raises:
+        TypeError: `ridge` is traced by JAX.
+        ValueError: `gram` is no kernel matrix, `y` is of other points, or `ridge` is not positive.
+
+    Example:
+        >>> absolute_loss(jnp.eye(2), jnp.array([1.0, -1.0]), ridge=0.5)  # f = y
+        Array(0.5, dtype=float32)
+
+    References:
+        B. Schoelkopf, A. J. Smola, "Learning with Kernels" (2002), chapter 9.
+    """
     gram, y = _checked(gram, y)
     ridge = _number("ridge", ridge)
     return ridge * _dual_optimum(gram, y, functools.partial(_solve_box, bound=1 / ridge, quadratic=0.0))

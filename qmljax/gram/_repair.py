@@ -14,7 +14,19 @@ from qmljax.gram._checks import PRECISION, check_gram, matrix_on_meshes
 def clip(gram: Any) -> Array:
     """The nearest positive semidefinite matrix in the Frobenius norm: negative eigenvalues become 0.
 
-    Differentiable, also where eigenvalues coincide.
+    Args:
+        gram: A kernel matrix, (N, N).
+
+    Returns:
+        Of shape (N, N), differentiable, also where eigenvalues coincide. The diagonal need not stay 1.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix.
+
+    Example:
+        >>> clip(jnp.array([[1.0, 2.0], [2.0, 1.0]]))  # of eigenvalues 3 and -1
+        Array([[1.5, 1.5],
+               [1.5, 1.5]], dtype=float32)
 
     References:
         T. Hubregtsen et al., "Training quantum embedding kernels on near-term quantum computers", PRA 106, 042431
@@ -47,14 +59,53 @@ def _clipped_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
 
 @matrix_on_meshes
 def shift(gram: Any) -> Array:
-    """The matrix plus the least multiple of the identity that makes it positive semidefinite."""
+    """The matrix plus the least multiple of the identity that makes it positive semidefinite.
+
+    Args:
+        gram: A kernel matrix, (N, N).
+
+    Returns:
+        Of shape (N, N), differentiable; `gram` itself where that is positive semidefinite.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix.
+
+    Example:
+        >>> shift(jnp.array([[1.0, 2.0], [2.0, 1.0]]))  # of eigenvalues 3 and -1
+        Array([[2., 2.],
+               [2., 2.]], dtype=float32)
+
+    References:
+        T. Hubregtsen et al., "Training quantum embedding kernels on near-term quantum computers", PRA 106, 042431
+        (2022), section V.B.
+    """
     gram = check_gram(gram)
     return gram - jnp.minimum(jnp.linalg.eigvalsh(gram)[0], 0) * jnp.eye(len(gram), dtype=gram.dtype)
 
 
 @matrix_on_meshes
 def shrink(gram: Any, amount: Any) -> Array:
-    """``(1 - amount) gram + amount`` times the identity: Tikhonov regularisation that keeps a unit diagonal."""
+    """The mean of the matrix and the identity, by weights: Tikhonov regularisation that keeps a unit diagonal.
+
+    Args:
+        gram: A kernel matrix, (N, N).
+        amount: The weight of the identity, 0 or more, typically below 1; it may be traced.
+
+    Returns:
+        ``(1 - amount) gram + amount`` times the identity, (N, N), differentiable in both.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix, or `amount` is negative.
+
+    Example:
+        >>> shrink(jnp.array([[1.0, 0.5], [0.5, 1.0]]), 0.2)
+        Array([[1. , 0.4],
+               [0.4, 1. ]], dtype=float32)
+
+    References:
+        T. Hubregtsen et al., "Training quantum embedding kernels on near-term quantum computers", PRA 106, 042431
+        (2022), section V.B.
+    """
     gram = check_gram(gram)
     check_number(amount, "amount")
     return (1 - amount) * gram + amount * jnp.eye(len(gram), dtype=gram.dtype)
@@ -67,6 +118,17 @@ def nearest_correlation(gram: Any, *, steps: int = 100) -> Array:
     Args:
         gram: A kernel matrix, (N, N).
         steps: How many projections. The last one clips and rescales, so that the result is exactly of the kind wanted.
+
+    Returns:
+        Of shape (N, N), differentiable.
+
+    Raises:
+        ValueError: `gram` is no kernel matrix, or `steps` no positive integer.
+
+    Example:
+        >>> nearest_correlation(jnp.array([[1.0, 2.0], [2.0, 1.0]])).round(3)
+        Array([[1., 1.],
+               [1., 1.]], dtype=float32)
 
     References:
         N. J. Higham, "Computing the nearest correlation matrix: a problem from finance", IMA J. Numer. Anal. 22, 329

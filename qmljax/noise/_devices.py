@@ -41,6 +41,12 @@ class Idle(NamedTuple):
     def during(self, time: float) -> Channel:
         """The channel of some seconds.
 
+        Args:
+            time: How long the qubit waits, in seconds.
+
+        Returns:
+            A channel on one qubit.
+
         Raises:
             ValueError: A time is not positive, or T2 > 2 T1.
         """
@@ -48,7 +54,14 @@ class Idle(NamedTuple):
         return channel.twirled() if self.twirled else channel
 
     def scaled(self, factor: float) -> "Idle":
-        """So many times as fast."""
+        """The same relaxation, so many times as fast.
+
+        Args:
+            factor: By what T1 and T2 are divided; 0 for none at all.
+
+        Returns:
+            Another `Idle`.
+        """
         t1, t2 = (t / factor if factor else math.inf for t in (self.t1, self.t2))
         return self._replace(t1=t1, t2=t2)
 

@@ -198,7 +198,17 @@ class NoiseModel:
         return cls._with(*of_aer(noise_model))
 
     def read(self, circuit: Any) -> tuple[NoisyProgram, list[Channel]]:
-        """The circuit with the places of its noise, and the channels that these have by number: for simulators."""
+        """The circuit with the places of its noise, and the channels that these have by number: for simulators.
+
+        Args:
+            circuit: A `QuantumCircuit`, or anything else that `parse` takes.
+
+        Returns:
+            The noisy program and a list of channels.
+
+        Raises:
+            ValueError: A channel acts on another number of qubits than its gate.
+        """
         found: dict[Any, int] = {}
         channels: list[Channel] = []
 
@@ -233,7 +243,14 @@ class NoiseModel:
         return parse_noisy(circuit, after, frozenset(names)), channels
 
     def readout_of(self, qubits: Sequence[int]) -> Any:
-        """The matrices P[true][read] of some qubits, (k, 2, 2); None if readout is perfect."""
+        """The errors of readout of some qubits.
+
+        Args:
+            qubits: Which.
+
+        Returns:
+            Matrices P[true][read] of shape (k, 2, 2); None if readout is perfect.
+        """
         if isinstance(self.readout, Mapping):
             each = [self.readout.get(q, np.eye(2)) for q in qubits]
             return (jnp if any(isinstance(m, jax.Array) for m in each) else np).stack(each) if each else None

@@ -108,11 +108,11 @@ class Simulator:
             for a list; with `with_std` two of those, the second the standard errors.
 
         Raises:
-            TypeError: As for `qmljax.expectation`.
-            ValueError: As for `qmljax.expectation`; or a channel acts on another number of qubits than its gate, or is
-                no mixture of Pauli strings where trajectories are to follow it; density matrices have no standard
-                errors, and hold at most 14 qubits; a single trajectory has no standard error; or there is another
-                number of matrices of readout than of qubits.
+            TypeError: An observable is of another type.
+            ValueError: An observable has a complex coefficient or another number of qubits than the circuit; a channel
+                acts on another number of qubits than its gate, or is no mixture of Pauli strings where trajectories are
+                to follow it; density matrices have no standard errors, and hold at most 14 qubits; a single trajectory
+                has no standard error; or there is another number of matrices of readout than of qubits.
             NotImplementedError: Trajectories are differentiated in strengths, where the function is called.
 
         Example:
@@ -147,14 +147,16 @@ class Simulator:
                 unless by `clbits`.
             qubits: What to measure, all by default: bit j of an outcome is `qubits[j]`.
             clbits: Classical bits to read instead, as `qmljax.probabilities` does.
-            with_std: As for `expectation`.
+            with_std: Whether to give standard errors, too, which only trajectories have.
 
         Returns:
             ``f(params)``: (..., P) to (..., 2**k), which sum to 1; with `with_std` two of those.
 
         Raises:
-            TypeError: As for `qmljax.probabilities`.
-            ValueError: As for `expectation`; or `qubits` are not different qubits of the circuit.
+            TypeError: `qubits` or `clbits` are no integers.
+            ValueError: `qubits` are not different qubits of the circuit, or `clbits` not different classical bits of
+                it; a channel acts on another number of qubits than its gate, or is no mixture of Pauli strings where
+                trajectories are to follow it; or density matrices would hold more than 14 qubits.
 
         Example:
             >>> from qiskit import QuantumCircuit
@@ -179,7 +181,7 @@ class Simulator:
             ``f(params)``: (..., P) to complex matrices (..., 2**k, 2**k), little endian, of trace 1, positive.
 
         Raises:
-            TypeError: As for `qmljax.density_matrix`.
+            TypeError: `qubits` are no integers.
             ValueError: The method is "trajectories"; `qubits` are not different qubits of the circuit, or more than 12;
                 or a channel acts on another number of qubits than its gate, or more than 14 qubits matter.
 
@@ -213,8 +215,9 @@ class Simulator:
             distribution that `probabilities` gives.
 
         Raises:
-            TypeError: As for `qmljax.sample`.
-            ValueError: As for `probabilities`; or there are no shots.
+            TypeError: `shots` is no integer.
+            ValueError: There are no shots, a channel acts on another number of qubits than its gate or cannot be
+                followed, or the simulation does not fit.
 
         Example:
             >>> from qiskit import QuantumCircuit
@@ -241,7 +244,8 @@ class Simulator:
             ``f(params_a, params_b)``: two arrays (pairs, P) to (pairs,).
 
         Raises:
-            ValueError: The circuit cannot be undone; or as for `probabilities`.
+            ValueError: The circuit cannot be undone, a channel acts on another number of qubits than its gate or cannot
+                be followed, or the simulation does not fit.
 
         Example:
             >>> from qiskit.circuit.library import zz_feature_map

@@ -124,11 +124,14 @@ class PrimitiveBackend:
         return f"PrimitiveBackend({', '.join(f'{k}={v}' for k, v in facts.items())}, gradient={self.gradient})"
 
     def expectation(self, circuit: Any, observables: Any) -> Measured:
-        """What a model asks for: a function of parameters (..., P) to expectation values (..., n_obs).
+        """What a model asks for: the function that measures expectation values.
 
         Args:
             circuit: A `QuantumCircuit`.
             observables: One observable or a list, as `qmljax.expectation` takes them.
+
+        Returns:
+            ``f(params)``: (..., P), in the order of the circuit, in radians, to (..., n_obs).
 
         Raises:
             ValueError: There is no estimator, a gate has no shift rule, or an observable does not fit.
@@ -139,12 +142,15 @@ class PrimitiveBackend:
         return self._measured(slots, Expectations(of_observables(slots.program, observables).observables))
 
     def probabilities(self, circuit: Any, qubits: Any = None, *, clbits: Any = None) -> Measured:
-        """What a model asks for: a function of parameters (..., P) to probabilities (..., 2**k).
+        """What a model asks for: the function that measures how often each outcome is read.
 
         Args:
             circuit: A `QuantumCircuit`. Its final measurements are not read, unless by `clbits`.
             qubits: What to measure, all by default; bit j of an outcome is `qubits[j]`.
             clbits: The places of classical bits to read instead, which must be in registers; bit j is `clbits[j]`.
+
+        Returns:
+            ``f(params)``: (..., P), in the order of the circuit, in radians, to (..., 2**k).
 
         Raises:
             ValueError: There is no sampler, a gate has no shift rule, or `qubits` are not different qubits.
@@ -159,9 +165,15 @@ class PrimitiveBackend:
         return self._measured(slots, Outcomes(of_qubits(slots.program, qubits).qubits))
 
     def fidelity(self, circuit: Any) -> "Pairs":
-        """What a kernel asks for: a function of two arrays of parameters (pairs, P) to fidelities (pairs,).
+        """What a kernel asks for: the function that measures fidelities.
 
         The circuit is run for one row and undone for the other; the fidelity is how often all qubits then read 0.
+
+        Args:
+            circuit: A feature map, a `QuantumCircuit` of gates that can be undone.
+
+        Returns:
+            ``f(params_a, params_b)``: two arrays (pairs, P) to (pairs,).
         """
         slots = _shift.compute_uncompute(circuit)
         qubits = slots.program.touched or (0,)
@@ -216,7 +228,15 @@ class PrimitiveBackend:
         return Measured(slots, Rows(self, slots, reading), reading.outputs, spsa)
 
     def prepared(self, slots: Slots, reading: Reading) -> Prepared:
-        """The circuit as the device executes it; transpiled once, whatever observables there are."""
+        """The circuit as the device executes it; transpiled once, whatever observables there are.
+
+        Args:
+            slots: The circuit, with a parameter of its own for each argument of a gate.
+            reading: What is read of it.
+
+        Returns:
+            The transpiled circuit, and which arguments its parameters are.
+        """
         key = reading.needs, slots, reading.measured
         if key not in self._transpiled:
             primitive = getattr(self, reading.needs)
@@ -236,12 +256,28 @@ class Pairs:
         return f"Pairs(parameters={self.measured.slots.num_parameters // 2}, qubits={program.num_qubits})"
 
     def __call__(self, left: Any, right: Any) -> Any:
-        """Two arrays of parameters, (pairs, P), to the fidelities (pairs,) of the states of their rows."""
+        """The fidelities of pairs of states.
+
+        Args:
+            left: The parameters of the first states, (pairs, P).
+            right: Those of the second, (pairs, P).
+
+        Returns:
+            Of shape (pairs,).
+        """
         count = self.measured.slots.num_parameters // 2
         return self.parts(((range(count), left),), ((range(count), right),))
 
     def parts(self, left: tuple, right: tuple) -> Any:
-        """The same function of parameters in parts, of which only those differentiated by are shifted."""
+        """The same function of parameters in parts, of which only those differentiated by are shifted.
+
+        Args:
+            left: Pairs of positions of parameters and their values, (pairs, positions), of the first states.
+            right: Those of the second.
+
+        Returns:
+            Of shape (pairs,).
+        """
         count = self.measured.slots.num_parameters // 2
         moved = [([count + int(p) for p in positions], values) for positions, values in right]
         return self.measured.parts(*left, *moved)[..., 0]

@@ -25,7 +25,19 @@ _OUT_OF_TIME = {"RuntimeJobMaxTimeoutError"}
 
 
 class JobError(RuntimeError):
-    """A job did not give a result. `job_id` is its id, or None if it could not even be submitted."""
+    """A job did not give a result.
+
+    Attributes:
+        job_id: The id of the job, or None if it could not even be submitted.
+
+    Example:
+        >>> from qmljax.primitives import JobError
+        >>> try:
+        ...     raise JobError("The job failed.", "d1abc")
+        ... except JobError as error:
+        ...     print(error.job_id)
+        d1abc
+    """
 
     def __init__(self, message: str, job_id: str | None = None):
         super().__init__(message)

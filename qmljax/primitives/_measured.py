@@ -55,18 +55,40 @@ class Measured:
         return f"Measured(parameters={self.slots.num_parameters}, outputs={self.outputs}, qubits={program.num_qubits})"
 
     def __call__(self, params: Any) -> Array:
-        """Parameters (..., P), in the order of the circuit, to what is measured, (..., K)."""
+        """What is measured for parameters.
+
+        Args:
+            params: Of shape (..., P), in the order of the circuit, in radians.
+
+        Returns:
+            Of shape (..., K).
+        """
         count = self.slots.num_parameters
         names = [f"parameter {k}" for k in range(count)]
         return self.parts((range(count), jnp.asarray(real_array(params, "params", count, names))))
 
     def parts(self, *given: Part) -> Array:
-        """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted."""
+        """The same function of parameters in parts, which broadcast. Only what is differentiated by is shifted.
+
+        Args:
+            given: Pairs of positions of parameters and their values, (..., positions).
+
+        Returns:
+            Of shape (..., K).
+        """
         groups, order = self._grouped(given)
         return _derivatives(self, order, (0, ()), groups)[0]
 
     def with_std(self, *given: Part, merge: Callable[[np.ndarray], np.ndarray] | None = None) -> tuple[Array, Array]:
-        """Values and standard errors, (..., K) each; `merge` adds up probabilities (rows, K) before that."""
+        """Values and standard errors.
+
+        Args:
+            given: Pairs of positions of parameters and their values, (..., positions).
+            merge: What adds up probabilities (rows, K) before that, if they are interpreted.
+
+        Returns:
+            Two arrays of shape (..., K).
+        """
         groups, order = self._grouped(given)
         points, batch = _points(groups, order)
         values, stds = self._evaluate(points, merge)
@@ -74,9 +96,16 @@ class Measured:
         return jnp.asarray(values, groups[0].dtype), jnp.asarray(stds, groups[0].dtype)
 
     def gradient_with_std(self, wrt: int, *given: Part) -> tuple[Array, Array]:
-        """The derivatives by the parameters of the part `wrt`, (..., K, parameters), and their standard errors.
+        """The derivatives by the parameters of a part, and their standard errors.
 
         The shifts of an argument are measured apart from those of every other one, so that their variances add up.
+
+        Args:
+            wrt: Which part, by its place.
+            given: Pairs of positions of parameters and their values, (..., positions).
+
+        Returns:
+            Two arrays of shape (..., K, parameters of the part).
         """
         groups, order = self._grouped(given)
         points, batch = _points(groups, order)
@@ -136,7 +165,17 @@ class Measured:
     def measure(
         self, order: tuple[int, ...], spec: tuple[int, tuple[int, ...]], dtype: Any, groups: Sequence[Any]
     ) -> list[np.ndarray]:
-        """What the callback returns: values (..., K), and derivatives (..., K, M), (..., K, M, M) up to an order."""
+        """What the callback returns: values and derivatives.
+
+        Args:
+            order: Which argument each column of the groups is.
+            spec: The order of the derivatives, 0 to 2, and the groups of arguments that they are by.
+            dtype: Of what is returned.
+            groups: The arguments in groups, (..., some).
+
+        Returns:
+            Values (..., K), and derivatives (..., K, M), (..., K, M, M) up to that order.
+        """
         degree, moving = spec
         points, batch = _points(groups, order)
         if self.spsa is not None and degree:

@@ -51,6 +51,18 @@ class Plan:
 
     Attributes:
         work: What each call of a primitive would be asked to run.
+
+    Example:
+        >>> import numpy as np
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import real_amplitudes
+        >>> from qiskit.primitives import StatevectorEstimator
+        >>> from qmljax.primitives import PrimitiveBackend
+        >>> backend = PrimitiveBackend(estimator=StatevectorEstimator(default_precision=0.1))
+        >>> model = qj.estimator_qnn(real_amplitudes(2, reps=1), inputs=[], backend=backend)
+        >>> plan = backend.plan(model, np.zeros((1, 0)))
+        >>> plan.circuits, plan.shots  # the value, and two shifts of each of 4 weights, at 1 / 0.1**2 shots
+        (9, 900)
     """
 
     work: tuple[Work, ...]
@@ -67,6 +79,7 @@ class Plan:
 
     @property
     def jobs(self) -> int:
+        """The number of jobs."""
         return sum(w.jobs for w in self.work)
 
     @property

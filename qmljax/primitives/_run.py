@@ -57,7 +57,14 @@ class Job(BasePrimitiveJob):
             self._error = error
 
     def result(self) -> Any:
-        """What was computed, or the error that was raised."""
+        """What was computed.
+
+        Returns:
+            The result of the primitive.
+
+        Raises:
+            Exception: What was raised while it ran.
+        """
         if self._error is not None:
             raise self._error
         return self._result

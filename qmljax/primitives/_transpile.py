@@ -29,7 +29,14 @@ class Prepared(NamedTuple):
     columns: tuple[int, ...]
 
     def lay_out(self, observable: SparsePauliOp) -> SparsePauliOp:
-        """The observable on the qubits of the device."""
+        """An observable on the qubits of the device.
+
+        Args:
+            observable: On the qubits of the circuit before it was transpiled.
+
+        Returns:
+            The same on those of `circuit`.
+        """
         return observable.apply_layout(self.circuit.layout, self.circuit.num_qubits)
 
 

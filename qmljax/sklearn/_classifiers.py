@@ -29,13 +29,31 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
 
     @staticmethod
     def default_map(features: int) -> QuantumCircuit:
-        """`z_feature_map`, two repetitions."""
+        """The feature map where none is given: `z_feature_map`, two repetitions.
+
+        Args:
+            features: The number of features.
+
+        Returns:
+            A circuit with a qubit for each feature.
+        """
         return z_feature_map(features)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Trains on points (N, d) and labels (N,), or one-hot rows (N, C), with optional weights (N,).
+        """Trains on points and their labels.
 
-        A sample of weight 0 counts as one that is not there.
+        Args:
+            X: Points (N, d), angles in radians or what the feature map makes of them.
+            y: Labels (N,), or one-hot rows (N, C).
+            sample_weight: Weights (N,). A sample of weight 0 counts as one that is not there. Default: 1 each.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            TypeError: An option is of another type.
+            ValueError: The data are not finite, there is one class alone, the network does not fit features or classes,
+                or an option is out of range.
         """
         x, targets, sample_weight = self._read(X, y, sample_weight)
         self._start(self._meaning(x.shape[1]), x.shape[1])
@@ -44,7 +62,18 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Goes on for one pass through these samples.
 
-        The first call needs all `classes` that will come, unless labels are one-hot rows (N, C).
+        Args:
+            X: Points (N, d).
+            y: Labels (N,), or one-hot rows (N, C).
+            classes: All labels that will come. The first call needs them, unless labels are one-hot rows.
+            sample_weight: Weights (N,). Default: 1 each.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: The data are not finite, `classes` are others than in the first call, `class_weight` is
+                "balanced", or another network was set since.
         """
         first = not self.__sklearn_is_fitted__()
         if isinstance(self.class_weight, str):
@@ -62,11 +91,25 @@ class _Classifier(ClassifierMixin, NeuralNetwork):
         return self._pass(x, targets, sample_weight)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Points (N, d) to probabilities of the classes (N, C), in the order of `classes_`."""
+        """The probabilities of the classes.
+
+        Args:
+            X: Points (N, d).
+
+        Returns:
+            Of shape (N, C), in the order of `classes_`.
+        """
         return self._evaluate(X)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Points (N, d) to labels (N,), or one-hot rows (N, C) if it was trained on such."""
+        """The most probable classes.
+
+        Args:
+            X: Points (N, d).
+
+        Returns:
+            Labels (N,), or one-hot rows (N, C) if it was trained on such.
+        """
         index = self._evaluate(X).argmax(axis=1)
         return np.eye(len(self.classes_), dtype=int)[index] if self._one_hot else self.classes_[index]
 
@@ -170,7 +213,8 @@ class NeuralNetworkClassifier(OfNetwork, _Classifier):
     probabilities of the classes, in the order of `classes_`; those of outcomes beyond the classes are made small.
 
     Args:
-        neural_network: What `estimator_qnn` or `sampler_qnn` returns. Default: that of `VQC`.
+        neural_network: What `estimator_qnn` or `sampler_qnn` returns. Default: that of `VQC`, `z_feature_map` and then
+            `real_amplitudes`.
         loss: "cross_entropy"; "squared_error", "absolute_error" or "huber" of the outputs, whose aims are -1 and 1 for
             expectation values and 0 and 1 for probabilities; or a function ``(outputs (N, k), one-hot targets (N, C))
             -> (N,)`` that JAX can trace.
@@ -181,20 +225,22 @@ class NeuralNetworkClassifier(OfNetwork, _Classifier):
         alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
         optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
             Adam at the constant rate `learning_rate`.
+        options: Of a SciPy minimiser: its further options, as for `qmljax.fit`, such as ``{"maxiter": 60}`` of COBYLA,
+            its most evaluations of the loss.
         learning_rate: Of the default optimiser; other values compile nothing anew.
         steps: The number of steps, or the most iterations of SciPy.
         batch_size: The number of samples in a step. Default: all.
-        batches: How they are chosen: "epochs" or "replacement", as for `qmljax.fit`.
-        convergence: Stops when the loss has converged, by its last so many steps and as many before, as `qmljax.fit`
-            says. For `fit` alone.
+        batches: How they are chosen: "epochs", each in a new random order, or "replacement", drawn anew in each step.
+        convergence: A number of losses, a window: stops when the means of the last two windows differ by at most half
+            the standard error of the last one. For `fit` alone.
         patience: Stops when the loss on a share of `validation_fraction` of the samples, kept apart, has not fallen for
             so many steps; the best weights count. For `fit` alone.
-        validation_fraction: See `patience`.
-        initial_weights: Of shape (W,). Default: uniform in [-1, 1], from `random_state`.
+        validation_fraction: The share of the samples that is kept apart for `patience`.
+        initial_weights: Of shape (W,), in radians. Default: uniform in [-1, 1], from `random_state`.
         warm_start: Whether `fit` goes on from the weights of the last one.
-        callback: ``callback(step, weights, loss)``, as for `qmljax.fit`. What it asks of the estimator, such as
-            `score`, is answered by the weights of then.
-        progress: Whether to show a progress bar.
+        callback: ``callback(step, weights, loss)``, called about a hundred times in a run. What it asks of the
+            estimator, such as `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
+        progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
         random_state: The seed of initial weights, mini-batches and the validation split.
 
     Attributes:
@@ -219,6 +265,9 @@ class NeuralNetworkClassifier(OfNetwork, _Classifier):
 class VQC(OfCircuits, _Classifier):
     """The variational quantum classifier: a feature map, a trained ansatz, and an expectation value for each class.
 
+    With one expectation value, f, it tells two classes apart, of probabilities (1 - f) / 2 and (1 + f) / 2. With
+    several, the probabilities are the softmax of `scale` times the values.
+
     Args:
         feature_map: A `QuantumCircuit` with a parameter for each feature. Default: `z_feature_map`, two repetitions.
         ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
@@ -226,8 +275,40 @@ class VQC(OfCircuits, _Classifier):
             qubits; else Z on one qubit for each class, then on pairs of qubits, then Pauli strings with X, then with Y.
         interpret: Takes probabilities of outcomes instead: "parity", for two classes, the parity of the outcome's bits;
             "modulo", the outcome modulo the number of classes; or a function of the outcome.
-        backend: What executes the network, as for `qmljax.estimator_qnn`. Default: the simulator.
-        loss: And all others: see `NeuralNetworkClassifier`.
+        backend: What executes the network, such as `Shots`, `noise.Simulator` or `primitives.PrimitiveBackend`.
+            Default: the simulator.
+        loss: "cross_entropy"; "squared_error", "absolute_error" or "huber" of the outputs, whose aims are -1 and 1 for
+            expectation values and 0 and 1 for probabilities; or a function ``(outputs (N, k), one-hot targets (N, C))
+            -> (N,)`` that JAX can trace.
+        scale: The factor before the softmax. Expectation values lie in [-1, 1]: without a factor, the softmax of three
+            could not exceed 0.79.
+        class_weight: Factors of the weights of samples, {label: factor}, or "balanced": as if each class had as many
+            samples. Default: 1 each.
+        alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
+        optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
+            Adam at the constant rate `learning_rate`.
+        learning_rate: Of the default optimiser; other values compile nothing anew.
+        steps: The number of steps, or the most iterations of SciPy.
+        batch_size: The number of samples in a step. Default: all.
+        batches: How they are chosen: "epochs", each in a new random order, or "replacement", drawn anew in each step.
+        convergence: A number of losses, a window: stops when the means of the last two windows differ by at most half
+            the standard error of the last one. For `fit` alone.
+        patience: Stops when the loss on a share of `validation_fraction` of the samples, kept apart, has not fallen for
+            so many steps; the best weights count. For `fit` alone.
+        validation_fraction: The share of the samples that is kept apart for `patience`.
+        initial_weights: Of shape (W,), in radians. Default: uniform in [-1, 1], from `random_state`.
+        warm_start: Whether `fit` goes on from the weights of the last one.
+        callback: ``callback(step, weights, loss)``, called about a hundred times in a run. What it asks of the
+            estimator, such as `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
+        progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
+        random_state: The seed of initial weights, mini-batches and the validation split.
+
+    Attributes:
+        classes_: The labels, (C,).
+        weights_: The trained weights, (W,).
+        loss_curve_: The loss at each step, `partial_fit` and warm starts included.
+        neural_network_: The QNN.
+        n_features_in_: The number of features.
 
     Example:
         >>> x = np.array([[0.1, 0.2], [0.2, 0.1], [0.9, 0.8], [0.8, 0.9]])

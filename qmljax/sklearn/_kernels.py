@@ -42,9 +42,20 @@ class _QuantumKernel(Saved):
     classes_: np.ndarray
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Trains on points (N, d) and labels or targets (N,), with optional weights (N,).
+        """Trains on points and their labels or targets.
 
-        A sample of weight 0 counts as one that is not there.
+        Args:
+            X: Points (N, d), angles in radians or what the feature map makes of them.
+            y: Labels, or targets of a regression, (N,).
+            sample_weight: Weights (N,), factors of `C`. A sample of weight 0 counts as one that is not there. Default:
+                1 each.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: The data are not finite, there is one class alone, the kernel takes another number of features,
+                or an option is out of range.
         """
         self._check_options()
         regression = isinstance(self, SVR)
@@ -159,19 +170,35 @@ class QSVC(_QuantumKernel, SVC):
         quantum_kernel: Of the kind that `fidelity_kernel` and `projected_kernel` return, or an object with a method
             ``evaluate(x, y)``, as those of Qiskit Machine Learning. Default: the fidelity kernel of Qiskit's
             `zz_feature_map` with as many qubits as the points have features.
-        kernel_weights: The weights of a trainable kernel.
+        kernel_weights: The weights of a trainable kernel, (W,).
         repair: What to make of the kernel matrix of the training points, which the noise of shots may leave with
             negative eigenvalues: "clip", "shift" or "nearest_correlation", functions of `qmljax.gram`; or a function
             (N, N) -> (N, N), such as ``functools.partial(qmljax.gram.shrink, amount=0.1)``. Default: nothing.
-        C: And the others, see `sklearn.svm.SVC`.
+        C: The penalty of margin violations, above 0.
+        shrinking: Whether the solver leaves out, meanwhile, what will hardly change.
+        tol: By how much the solver may miss the conditions of the optimum.
+        cache_size: Of the solver, in megabytes.
+        class_weight: Factors of `C` for the classes, {label: factor}, or "balanced": as if each class had as many
+            samples. Default: 1 each.
+        verbose: Whether the solver prints what it does.
+        max_iter: The most iterations of the solver; -1 for no limit.
+        decision_function_shape: Of several classes "ovr", a value for each, or "ovo", one for each pair.
+        break_ties: Whether `predict` breaks ties by the decision values of "ovr".
+        random_state: Not used: nothing here is random.
 
     Attributes:
         kernel_matrix_: The kernel matrix of the training points, (N, N), repaired where these have weight.
+        classes_: The labels, (c,).
+        support_: The places of the support vectors among the training points.
+        dual_coef_: Their coefficients, (c - 1, support vectors).
 
     Example:
         >>> x = np.array([[0.1, 0.2], [0.2, 0.1], [2.0, 2.1], [2.1, 2.0]])
         >>> QSVC().fit(x, ["a", "a", "b", "b"]).predict(x).tolist()
         ['a', 'a', 'b', 'b']
+
+    References:
+        V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
 
     def __init__(
@@ -215,16 +242,42 @@ class QSVC(_QuantumKernel, SVC):
 
     @property
     def predict_log_proba(self) -> NoReturn:
-        """There are none; see `predict_proba`."""
+        """There are none: ``CalibratedClassifierCV(QSVC(), ensemble=False)`` has probabilities."""
         raise AttributeError(no_probabilities(self))
 
 
 @can_be_saved
 class QSVR(_QuantumKernel, SVR):
-    """A support vector regression with a quantum kernel; the arguments are those of `QSVC` and `sklearn.svm.SVR`.
+    """A support vector regression with a quantum kernel.
+
+    Args:
+        quantum_kernel: Of the kind that `fidelity_kernel` and `projected_kernel` return, or an object with a method
+            ``evaluate(x, y)``, as those of Qiskit Machine Learning. Default: the fidelity kernel of Qiskit's
+            `zz_feature_map` with as many qubits as the points have features.
+        kernel_weights: The weights of a trainable kernel, (W,).
+        repair: What to make of the kernel matrix of the training points, which the noise of shots may leave with
+            negative eigenvalues: "clip", "shift" or "nearest_correlation", functions of `qmljax.gram`; or a function
+            (N, N) -> (N, N), such as ``functools.partial(qmljax.gram.shrink, amount=0.1)``. Default: nothing.
+        C: The penalty of errors beyond `epsilon`, above 0.
+        epsilon: The error that costs nothing, 0 or more, in the unit of the targets.
+        shrinking: Whether the solver leaves out, meanwhile, what will hardly change.
+        tol: By how much the solver may miss the conditions of the optimum.
+        cache_size: Of the solver, in megabytes.
+        verbose: Whether the solver prints what it does.
+        max_iter: The most iterations of the solver; -1 for no limit.
 
     Attributes:
         kernel_matrix_: The kernel matrix of the training points, (N, N), repaired where these have weight.
+        support_: The places of the support vectors among the training points.
+        dual_coef_: Their coefficients, (1, support vectors).
+
+    Example:
+        >>> x = np.linspace(0, 2, 10)[:, None]
+        >>> QSVR(C=10, epsilon=0.01).fit(x, np.cos(2 * x[:, 0])).score(x, np.cos(2 * x[:, 0])) > 0.99
+        True
+
+    References:
+        V. Havlicek et al., "Supervised learning with quantum-enhanced feature spaces", Nature 567, 209 (2019).
     """
 
     def __init__(

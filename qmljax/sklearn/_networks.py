@@ -29,7 +29,7 @@ from qmljax._checks import check_count, check_flag, check_number
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Backend
 from qmljax._models.protocols import Model
-from qmljax._training.checks import check_optimizer
+from qmljax._training.checks import check_callback, check_optimizer
 from qmljax._training.fit import fit
 from qmljax._training.leaves import as_numpy, like
 from qmljax._training.result import FitResult
@@ -51,6 +51,7 @@ class NeuralNetwork(Saved, BaseEstimator):
     """The training of all four."""
 
     optimizer: Any = None
+    options: Any = None
     learning_rate: float = 0.05
     alpha: float = 0.0
     steps: int = 300
@@ -212,6 +213,7 @@ class NeuralNetwork(Saved, BaseEstimator):
                 callback=None if self.callback is None else self._call_back,
                 progress=self.progress,
                 ensemble=False,
+                options=self.options,
                 **options,
             )
 
@@ -248,10 +250,7 @@ class NeuralNetwork(Saved, BaseEstimator):
         if self.batches != "epochs" and self.batch_size is None:
             raise ValueError(f"`batches={self.batches!r}` needs `batch_size`, the number of samples in a step.")
         check_flag(self.warm_start, "warm_start"), check_flag(self.progress, "progress")
-        if not (self.callback is None or callable(self.callback)):
-            raise ValueError(
-                f"`callback` must be a function of step, weights and loss, or None, but is {self.callback!r}."
-            )
+        check_callback(self.callback)
 
     def _check_points(self, x: np.ndarray) -> None:
         """Refuses points that the network has no state for, as the network itself does where it is not compiled."""

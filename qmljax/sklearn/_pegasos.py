@@ -21,8 +21,10 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
     Several classes are told apart one against the rest. It has no `predict_proba`; see `QSVC` for probabilities.
 
     Args:
-        quantum_kernel: As for `QSVC`.
-        kernel_weights: The weights of a trainable kernel.
+        quantum_kernel: Of the kind that `fidelity_kernel` and `projected_kernel` return, or an object with a method
+            ``evaluate(x, y)``, as those of Qiskit Machine Learning. Default: the fidelity kernel of Qiskit's
+            `zz_feature_map` with as many qubits as the points have features.
+        kernel_weights: The weights of a trainable kernel, (W,).
         C: The penalty of margin violations; the regularisation of the paper is 1 / (C N), N being the sum of weights.
         num_steps: How many steps.
         class_weight: Factors of `C` for the classes, {label: factor}, or "balanced": as if each class had as many
@@ -36,6 +38,11 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
         classes_: The labels, (c,).
         dual_coef_: Coefficients of the training points, (1, N) for two classes, else (c, N).
         kernel_matrix_: The kernel matrix of the training points, (N, N).
+
+    Example:
+        >>> x = np.array([[0.1, 0.2], [0.2, 0.1], [2.0, 2.1], [2.1, 2.0]])
+        >>> PegasosQSVC(num_steps=100, random_state=0).fit(x, ["a", "a", "b", "b"]).predict(x).tolist()
+        ['a', 'a', 'b', 'b']
 
     References:
         S. Shalev-Shwartz, Y. Singer, N. Srebro, A. Cotter, "Pegasos: primal estimated sub-gradient solver for SVM",
@@ -64,9 +71,21 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Trains on points (N, d) and labels (N,), which are drawn in proportion to the weights (N,).
+        """Trains on points and their labels.
 
-        A weight multiplies `C`, as in `QSVC`: 2 is as good as a sample twice, 0 as none.
+        Args:
+            X: Points (N, d); or, if `precomputed`, the kernel matrix (N, N).
+            y: Labels (N,).
+            sample_weight: Weights (N,), in proportion to which points are drawn. A weight multiplies `C`, as in `QSVC`:
+                2 is as good as a sample twice, 0 as none. Default: 1 each.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            TypeError: An option is of another type.
+            ValueError: The data are not finite, there is one class alone, a precomputed matrix is not square, or an
+                option is out of range.
         """
         self._check_options()
         X, y = validate_data(self, X, y, accept_sparse="csr")
@@ -122,11 +141,22 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
 
     @property
     def predict_log_proba(self) -> NoReturn:
-        """There are none; see `predict_proba`."""
+        """There are none: ``CalibratedClassifierCV(PegasosQSVC(), ensemble=False)`` has probabilities."""
         raise AttributeError(no_probabilities(self))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Points (M, d) to values (M,) for two classes, else (M, c)."""
+        """The decision values of points.
+
+        Args:
+            X: Points (M, d); or, if `precomputed`, the kernel matrix of these and the training points, (M, N).
+
+        Returns:
+            Of shape (M,) for two classes, positive for the second; else (M, c).
+
+        Raises:
+            NotFittedError: It is not trained.
+            ValueError: The points have another number of features than those it was trained on.
+        """
         check_is_fitted(self)
         X = dense(validate_data(self, X, accept_sparse="csr", reset=False))
         matrix = X if self.kernel_ is None else self.kernel_.between(X)
@@ -134,7 +164,14 @@ class PegasosQSVC(Saved, ClassifierMixin, BaseEstimator):
         return values[:, 0] if len(self.classes_) == 2 else values
 
     def predict(self, X: Any) -> np.ndarray:
-        """Points (M, d) to labels (M,)."""
+        """The classes of points.
+
+        Args:
+            X: Points (M, d); or, if `precomputed`, the kernel matrix of these and the training points, (M, N).
+
+        Returns:
+            Labels (M,).
+        """
         values = self.decision_function(X)
         return self.classes_[(values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)]
 

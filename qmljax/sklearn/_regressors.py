@@ -25,17 +25,51 @@ class _Regressor(RegressorMixin, NeuralNetwork):
 
     @staticmethod
     def default_map(features: int) -> QuantumCircuit:
-        """RY of each feature on a qubit of its own."""
+        """The feature map where none is given: RY of each feature on a qubit of its own.
+
+        Args:
+            features: The number of features.
+
+        Returns:
+            A circuit with a qubit for each feature.
+        """
         return rotations(features)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Trains on points (N, d) and targets (N,) or (N, k), with optional weights (N,)."""
+        """Trains on points and their targets.
+
+        Args:
+            X: Points (N, d), angles in radians or what the feature map makes of them.
+            y: Targets (N,) or (N, k).
+            sample_weight: Weights (N,). A sample of weight 0 counts as one that is not there. Default: 1 each.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            TypeError: An option is of another type.
+            ValueError: The data are not finite, the network does not fit features or targets, or an option is out of
+                range.
+        """
         x, targets, sample_weight = self._read(X, y, sample_weight)
         self._start(self._meaning(x.shape[1], targets.shape[1]), x.shape[1])
         return self._train(x, targets, sample_weight)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Goes on for one pass through these samples."""
+        """Goes on for one pass through these samples.
+
+        Args:
+            X: Points (N, d).
+            y: Targets (N,) or (N, k).
+            sample_weight: Weights (N,). Default: 1 each.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: The data are not finite, there are other numbers of targets than before, or another network was
+                set since.
+        """
         first = not self.__sklearn_is_fitted__()
         x, targets, sample_weight = self._read(X, y, sample_weight, first)
         if first:
@@ -45,7 +79,14 @@ class _Regressor(RegressorMixin, NeuralNetwork):
         return self._pass(x, targets, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Points (N, d) to values (N,), or (N, k) if it was trained on such."""
+        """The values of points.
+
+        Args:
+            X: Points (N, d).
+
+        Returns:
+            Of shape (N,), or (N, k) if it was trained on such.
+        """
         values = self._evaluate(X)
         return values[:, 0] if self._flat else values
 
@@ -100,16 +141,43 @@ class NeuralNetworkRegressor(OfNetwork, _Regressor):
     Expectation values lie in [-1, 1] and probabilities in [0, 1]; scale the targets to that.
 
     Args:
-        neural_network: What `estimator_qnn` or `sampler_qnn` returns. Default: that of `VQR`.
+        neural_network: What `estimator_qnn` or `sampler_qnn` returns. Default: that of `VQR`, RY of each feature and
+            then `real_amplitudes`.
         loss: "squared_error", "absolute_error" or "huber"; or a function ``(outputs (N, k), targets (N, k)) -> (N,)``
             that JAX can trace.
-        optimizer: And all others: see `NeuralNetworkClassifier`.
+        alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
+        optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
+            Adam at the constant rate `learning_rate`.
+        learning_rate: Of the default optimiser; other values compile nothing anew.
+        steps: The number of steps, or the most iterations of SciPy.
+        batch_size: The number of samples in a step. Default: all.
+        batches: How they are chosen: "epochs", each in a new random order, or "replacement", drawn anew in each step.
+        convergence: A number of losses, a window: stops when the means of the last two windows differ by at most half
+            the standard error of the last one. For `fit` alone.
+        patience: Stops when the loss on a share of `validation_fraction` of the samples, kept apart, has not fallen for
+            so many steps; the best weights count. For `fit` alone.
+        validation_fraction: The share of the samples that is kept apart for `patience`.
+        initial_weights: Of shape (W,), in radians. Default: uniform in [-1, 1], from `random_state`.
+        warm_start: Whether `fit` goes on from the weights of the last one.
+        callback: ``callback(step, weights, loss)``, called about a hundred times in a run. What it asks of the
+            estimator, such as `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
+        progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
+        random_state: The seed of initial weights, mini-batches and the validation split.
 
     Attributes:
         weights_: The trained weights, (W,).
         loss_curve_: The loss at each step, `partial_fit` and warm starts included.
         neural_network_: The QNN.
         n_features_in_: The number of features.
+
+    Example:
+        >>> import qmljax as qj
+        >>> from qiskit.circuit.library import real_amplitudes
+        >>> feature_map = rotations(1)
+        >>> model = qj.estimator_qnn(feature_map.compose(real_amplitudes(1, reps=1)), inputs=feature_map.parameters)
+        >>> x = np.linspace(-np.pi, np.pi, 20)[:, None]
+        >>> NeuralNetworkRegressor(model, random_state=0).fit(x, np.cos(x[:, 0])).score(x, np.cos(x[:, 0])) > 0.99
+        True
     """
 
     neural_network: Any = field(default=None, kw_only=False)
@@ -120,17 +188,48 @@ class NeuralNetworkRegressor(OfNetwork, _Regressor):
 class VQR(OfCircuits, _Regressor):
     """The variational quantum regressor: a feature map, a trained ansatz, and an expectation value for each target.
 
+    Expectation values lie in [-1, 1]; scale the targets to that.
+
     Args:
         feature_map: A `QuantumCircuit` with a parameter for each feature. Default: RY of each feature, of
             period 2 pi, on a qubit of its own.
         ansatz: A `QuantumCircuit` on as many qubits. Default: `real_amplitudes`, three repetitions.
-        observables: One for each target. Default: the parity of all qubits; of several targets, Z on one qubit each,
-            then more Pauli strings, as for `VQC`.
-        backend: What executes the network, as for `qmljax.estimator_qnn`. Default: the simulator.
-        loss: And all others: see `NeuralNetworkRegressor`.
+        observables: One for each target. Default: the parity of all qubits; of several targets, Z on one qubit for each
+            target, then on pairs of qubits, then Pauli strings with X, then with Y.
+        backend: What executes the network, such as `Shots`, `noise.Simulator` or `primitives.PrimitiveBackend`.
+            Default: the simulator.
+        loss: "squared_error", "absolute_error" or "huber"; or a function ``(outputs (N, k), targets (N, k)) -> (N,)``
+            that JAX can trace.
+        alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
+        optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
+            Adam at the constant rate `learning_rate`.
+        learning_rate: Of the default optimiser; other values compile nothing anew.
+        steps: The number of steps, or the most iterations of SciPy.
+        batch_size: The number of samples in a step. Default: all.
+        batches: How they are chosen: "epochs", each in a new random order, or "replacement", drawn anew in each step.
+        convergence: A number of losses, a window: stops when the means of the last two windows differ by at most half
+            the standard error of the last one. For `fit` alone.
+        patience: Stops when the loss on a share of `validation_fraction` of the samples, kept apart, has not fallen for
+            so many steps; the best weights count. For `fit` alone.
+        validation_fraction: The share of the samples that is kept apart for `patience`.
+        initial_weights: Of shape (W,), in radians. Default: uniform in [-1, 1], from `random_state`.
+        warm_start: Whether `fit` goes on from the weights of the last one.
+        callback: ``callback(step, weights, loss)``, called about a hundred times in a run. What it asks of the
+            estimator, such as `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
+        progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
+        random_state: The seed of initial weights, mini-batches and the validation split.
+
+    Attributes:
+        weights_: The trained weights, (W,).
+        loss_curve_: The loss at each step, `partial_fit` and warm starts included.
+        neural_network_: The QNN.
+        n_features_in_: The number of features.
 
     Example:
         >>> x = np.linspace(-np.pi, np.pi, 20)[:, None]
         >>> VQR(random_state=0).fit(x, np.sin(x[:, 0])).score(x, np.sin(x[:, 0])) > 0.99
         True
+
+    References:
+        K. Mitarai, M. Negoro, M. Kitagawa, K. Fujii, "Quantum circuit learning", PRA 98, 032309 (2018).
     """

@@ -146,8 +146,7 @@ def load(path: str | os.PathLike, *, backend: Backend | None = None) -> Any:
 
     Args:
         path: The file.
-        backend: What executes the circuit, as for `qmljax.estimator_qnn` and
-            `qmljax.fidelity_kernel`. Default: the simulator.
+        backend: What executes the circuit, such as `Shots` or `primitives.PrimitiveBackend`. Default: the simulator.
 
     Returns:
         The trained estimator. Further training of a network starts with a new optimiser state.
@@ -155,6 +154,16 @@ def load(path: str | os.PathLike, *, backend: Backend | None = None) -> Any:
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is truncated, damaged, foreign, or of a later version.
+
+    Example:
+        >>> import tempfile
+        >>> from qmljax.sklearn import QSVC, load
+        >>> x = np.array([[0.1, 0.2], [0.2, 0.1], [2.0, 2.1], [2.1, 2.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     QSVC().fit(x, ["a", "a", "b", "b"]).save(folder + "/machine.qmljax")
+        ...     machine = load(folder + "/machine.qmljax")
+        >>> machine.predict(x).tolist()
+        ['a', 'a', 'b', 'b']
     """
     header, arrays = _files.read(path, KIND)
     with _files.reading(path):

@@ -25,13 +25,22 @@ class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     Args:
         feature_map: A `QuantumCircuit` with a parameter for each feature. Default: `zz_feature_map`.
         output: "paulis", the expectation values of `observables`; or "state", the amplitudes, real parts first.
-        observables: As for `projected_kernel`: a list, or k for all Pauli strings on 1 to k qubits.
-        weights: The parameters of `feature_map` that are no features, as for `projected_kernel`.
+        observables: A list of observables, or an integer k: all Pauli strings on 1 to k qubits. Default 1: X, Y and Z
+            on every qubit, in this order on qubit 0, then on qubit 1, ...
+        weights: The parameters of `feature_map` that are no features, in the order of `kernel_weights`.
         kernel_weights: Their values, (W,), such as those of a kernel that was trained.
+
+    Attributes:
+        circuit_: The feature map.
+        n_features_in_: The number of features.
 
     Example:
         >>> QuantumFeatureMap().fit_transform(np.zeros((4, 2))).shape
         (4, 6)
+
+    References:
+        H.-Y. Huang et al., "Power of data in quantum machine learning", Nature Communications 12, 2631 (2021), for the
+        expectation values.
     """
 
     def __init__(
@@ -50,7 +59,18 @@ class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.kernel_weights = kernel_weights
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learns the number of features alone."""
+        """Learns the number of features alone.
+
+        Args:
+            X: Points (N, d).
+            y: Not used.
+
+        Returns:
+            The transformer itself.
+
+        Raises:
+            ValueError: `output` is neither, or the feature map takes another number of features.
+        """
         X = dense(validate_data(self, X, accept_sparse="csr"))
         if not isinstance(self.output, str) or self.output not in ("paulis", "state"):
             raise ValueError(f"`output` must be 'paulis' or 'state', but is {self.output!r}.")
@@ -64,7 +84,18 @@ class QuantumFeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Points (N, d) to features (N, D)."""
+        """The features of the states of points.
+
+        Args:
+            X: Points (N, d).
+
+        Returns:
+            Of shape (N, D): D is the number of observables, or 2**(n + 1) for amplitudes.
+
+        Raises:
+            NotFittedError: It is not fitted.
+            ValueError: The points have another number of features than those it was fitted to.
+        """
         check_is_fitted(self)
         return self._map(dense(validate_data(self, X, accept_sparse="csr", reset=False)))
 
@@ -88,6 +119,22 @@ class QuantumGPKernel(kernels.Kernel):
     """A quantum kernel for Gaussian processes, without hyperparameters of its own.
 
     Combine it with others: ``ConstantKernel() * QuantumGPKernel(kernel) + WhiteKernel()``.
+
+    Args:
+        quantum_kernel: Of the kind that `fidelity_kernel` and `projected_kernel` return, or an object with a method
+            ``evaluate(x, y)``, as those of Qiskit Machine Learning. Default: the fidelity kernel of Qiskit's
+            `zz_feature_map` with as many qubits as the points have features.
+        kernel_weights: The weights of a trainable kernel, (W,).
+
+    Example:
+        >>> from sklearn.gaussian_process import GaussianProcessRegressor
+        >>> x = np.linspace(0, 2, 5)[:, None]
+        >>> model = GaussianProcessRegressor(QuantumGPKernel(), alpha=1e-4).fit(x, np.cos(2 * x[:, 0]))
+        >>> bool(abs(model.predict(x) - np.cos(2 * x[:, 0])).max() < 0.01)
+        True
+
+    References:
+        C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine Learning", MIT Press (2006), chapter 2.
     """
 
     def __init__(self, quantum_kernel: Kernel | None = None, kernel_weights: Any = None) -> None:
@@ -95,13 +142,29 @@ class QuantumGPKernel(kernels.Kernel):
         self.kernel_weights = kernel_weights
 
     def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
-        """The kernel matrix, (N, M), and on request its derivatives in the hyperparameters, of which there are none."""
+        """The kernel matrix of points.
+
+        Args:
+            X: Points (N, d).
+            Y: Points (M, d). Default: those of `X`.
+            eval_gradient: Whether to give the derivatives in the hyperparameters, too, of which there are none.
+
+        Returns:
+            Of shape (N, M); with `eval_gradient` that and an empty array (N, M, 0).
+        """
         kernel, weights = read_kernel(self.quantum_kernel, self.kernel_weights, np.shape(X)[1])
         matrix = kernel_matrix(kernel, X, Y, weights=weights).copy()
         return (matrix, np.empty((*matrix.shape, 0))) if eval_gradient else matrix
 
     def diag(self, X: Any) -> np.ndarray:
-        """The diagonal of the kernel matrix, (N,), from the matrices of a few points at a time."""
+        """The diagonal of the kernel matrix, from the matrices of a few points at a time.
+
+        Args:
+            X: Points (N, d).
+
+        Returns:
+            Of shape (N,).
+        """
         x = dense(X)
         kernel, weights = read_kernel(self.quantum_kernel, self.kernel_weights, x.shape[1])
         padded = np.concatenate([x, np.repeat(x[:1], -len(x) % FEW, axis=0)])

@@ -63,7 +63,18 @@ class TorchConnector(torch.nn.Module):
         self.function = torch_function(model)
 
     def forward(self, x: Tensor | None = None) -> Tensor:
-        """Inputs (..., n_in) -> (..., *output_shape). Without inputs if the model has none."""
+        """The outputs of the model for inputs.
+
+        Args:
+            x: Inputs of shape (..., n_in), a real tensor. It may be left out if the model has no inputs.
+
+        Returns:
+            Of shape (..., *output_shape).
+
+        Raises:
+            TypeError: `x` is no tensor, or complex.
+            ValueError: `x` has another shape.
+        """
         if x is None:
             x = self.weight.new_zeros(0)
         if not isinstance(x, Tensor):

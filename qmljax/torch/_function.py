@@ -21,7 +21,17 @@ def _shared(function: Callable[..., Any]) -> Flat:
 
 
 class TorchFunction:
-    """What `torch_function` returns: `f(*args, **keywords)`."""
+    """What `torch_function` returns: ``f(*args, **keywords)``, which PyTorch differentiates.
+
+    Args:
+        function: A JAX function of pytrees of arrays to a pytree of arrays.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qmljax.torch import TorchFunction
+        >>> TorchFunction(jnp.cos)(torch.zeros(2))
+        tensor([1., 1.])
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = check_function(function, "function", "of pytrees of arrays")
@@ -29,7 +39,15 @@ class TorchFunction:
 
     @torch.compiler.disable  # the graph breaks here
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        """Pytrees of tensors -> a pytree of tensors."""
+        """The function's value.
+
+        Args:
+            args: Pytrees of tensors; JAX arrays and numbers among them are constants.
+            keywords: The same by their names.
+
+        Returns:
+            A pytree of tensors, on the device of the arguments.
+        """
         leaves, tree = jax.tree.flatten((args, keywords))
         call = Call(self._flat.derived(of_tree, tree))
         outputs = call(*map(_checked, leaves))

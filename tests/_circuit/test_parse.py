@@ -669,6 +669,17 @@ def test_openqasm_without_a_version_line():
     assert qj.parse("\ufeffOPENQASM 2.0; qreg q[2];").num_qubits == 2
 
 
+def test_what_pennylane_writes_as_openqasm():
+    """Global phases, which OpenQASM 2 has not, and questions to single bits of a register."""
+    head = 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\ncreg mcms[2];\n'
+    expected = np.exp(0.7j) * operator(circuit_of(2, (lib.RXGate(0.3), [1])))
+    written = f"{head}gphase(0.5) ;\nrx(0.3) q[1];\ngphase(-pi/5 + 0.2 + pi/5) ;\n"
+    np.testing.assert_allclose(matrix(qj.parse(written)), expected, atol=1e-12)
+    asked = f"{head}x q[0];\nmeasure q[0] -> mcms[1];\nif(mcms[0]==1) x q[0];\nif(mcms[1]==1) x q[1];\n"
+    np.testing.assert_allclose(qj.probabilities(asked)([]), [0, 0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(qj.probabilities(asked, clbits=[0, 1, 2, 3])([]), np.eye(16)[8], atol=1e-6)
+
+
 @pytest.mark.parametrize("version", ["2.0", "3.0"])
 def test_files_that_include_files(version, tmp_path):
     """Beside the file that includes them, in any encoding of UTF-8; and a QPY file."""

@@ -329,6 +329,12 @@ def test_what_a_model_is_not_made_of(options, error, match):
     ("weights", "x", "error", "match"),
     [
         (np.zeros(3), np.zeros(2), ValueError, "`weights` must have 2 elements in its last axis, one for each of v, u"),
+        (
+            np.zeros((2, 1)),
+            np.zeros(2),
+            ValueError,
+            "v, u, but has shape (2, 1). Pass them as one flat array, by `.ravel()`.",
+        ),
         (np.zeros((4, 2)), np.zeros((4, 2)), ValueError, "For an ensemble of weights use jax.vmap"),
         (np.zeros(2), np.zeros((4, 3)), ValueError, "`x` must have 2 elements in its last axis, one for each of b, a"),
         (np.zeros(2), 0.5, ValueError, "but has shape ()"),
@@ -342,6 +348,15 @@ def test_what_a_model_is_not_called_with(weights, x, error, match):
     for call in (model, jax.jit(model)) if isinstance(x, ndarray) and isinstance(weights, ndarray) else (model,):
         with pytest.raises(error, match=re.escape(match).replace("complex128", "complex(64|128)")):
             call(weights, x)
+
+
+def test_inputs_before_weights_are_told_apart_where_they_can_be():
+    model = qj.estimator_qnn(real_amplitudes(2, reps=1), inputs=["θ[0]"])  # one input, three weights
+    with pytest.raises(ValueError, match=re.escape("Weights come first: model(weights, x).")):
+        model(np.zeros((5, 1)), np.zeros(3))
+    with pytest.raises(ValueError, match="has shape") as other:
+        model(np.zeros(2), np.zeros((5, 1)))
+    assert "come first" not in str(other.value)
 
 
 def test_a_single_parameter_needs_no_list():

@@ -1072,6 +1072,7 @@ def test_data_that_do_not_fit(data, error, match):
         ({"min_delta": -1.0, "patience": 2}, ValueError, "`min_delta` must be a finite number of at least 0"),
         ({"min_delta": 1.0}, ValueError, "`min_delta` belongs to `patience`"),
         ({"callback": 3}, TypeError, "`callback` must be a function"),
+        ({"callback": lambda w, loss: None}, TypeError, "must take three arguments, callback(step, weights, loss)"),
         ({"own_data": "yes"}, TypeError, "`own_data` must be True, False or None"),
         ({"ensemble": "yes"}, TypeError, "`ensemble` must be True, False or None"),
         ({"tol": 1e-3}, ValueError, "`tol` belongs to SciPy's minimisers"),
@@ -1082,6 +1083,7 @@ def test_data_that_do_not_fit(data, error, match):
         ({"optimizer": "BFGS", "checkpoint": "run"}, ValueError, "Use an optax transformation for these"),
         ({"optimizer": 3}, TypeError, "must be an optax transformation, such as optax.adam(1e-2), or the name of"),
         ({"optimizer": "adam"}, ValueError, "`optimizer` names no minimiser: 'adam'. SciPy has Nelder-Mead, Powell"),
+        ({"optimizer": "SPSA"}, ValueError, "optax transformations, such as optax.adam(0.1), or qj.spsa(key)"),
     ],
 )
 def test_options_out_of_range(options, error, match):

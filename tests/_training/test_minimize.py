@@ -173,6 +173,7 @@ def by_scipy(method: str, **options: Any) -> Any:
         ("SLSQP", {"bounds": scipy.optimize.Bounds(-0.4, 2.0)}),
         ("Nelder-Mead", {"tol": 1e-2}),
         ("COBYLA", {"options": {"rhobeg": 0.1}, "tol": 1e-3}),
+        ("COBYLA", {"options": {"maxiter": 15}}),  # evaluations
         ("BFGS", {"options": {"gtol": 0.3}}),
     ],
 )
@@ -219,7 +220,7 @@ def test_what_is_remembered_is_bounded(monkeypatch):
         ("L-BFGS-B", {"bounds": 3}, ValueError, "`bounds` must be a pair"),
         ("COBYLA", {"tol": 0}, ValueError, "`tol` must be a finite number above 0, or None, but is 0"),
         ("COBYLA", {"tol": "a"}, ValueError, "`tol` must be a finite number above 0, or None, but is 'a'"),
-        ("COBYLA", {"options": {"maxiter": 3}}, ValueError, "`steps` says how many iterations"),
+        ("SLSQP", {"options": {"maxiter": 3}}, ValueError, "`steps` says how many iterations"),
         ("COBYLA", {"options": [3]}, TypeError, "`options` must be a dictionary"),
     ],
 )

@@ -1043,9 +1043,11 @@ def test_what_a_device_does_not_execute():
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_code_in_the_documentation_prints_what_is_shown(capsys):
     text = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
-    ((source, shown),) = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", text, re.DOTALL)
-    exec(compile(source, "hardware.md", "exec"), {})
-    assert capsys.readouterr().out == shown
+    blocks, names = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", text, re.DOTALL), {}
+    assert len(blocks) == text.count("```python") == 3
+    for source, shown in blocks:
+        exec(compile(source, "hardware.md", "exec"), names)
+        assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(

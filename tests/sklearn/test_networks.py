@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import optax
 import pytest
+import scipy.optimize
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import real_amplitudes, z_feature_map
@@ -347,6 +348,23 @@ def test_optimizers(optimizer):
     x, y = blobs([0, 1])
     model = qs.VQC(optimizer=optimizer, steps=60, random_state=0).fit(x, y)
     assert model.score(x, y) > 0.9 and 1 < len(model.loss_curve_) <= 60
+
+
+@pytest.mark.parametrize("most", [8, 20])
+def test_options_are_those_of_scipy(most):
+    """<Z> of RY(x) and RY(w) is cos(x + w): SciPy itself minimises the same mean of squares."""
+    x = np.linspace(-1, 2, 9)
+    y = np.cos(x + 0.7)
+    maps = [QuantumCircuit(1), QuantumCircuit(1)]
+    for circuit, name in zip(maps, "xw", strict=True):
+        circuit.ry(Parameter(name), 0)
+    settings = {"optimizer": "COBYLA", "options": {"maxiter": most, "rhobeg": 0.5}, "initial_weights": [0.0]}
+    model = qs.VQR(feature_map=maps[0], ansatz=maps[1], **settings).fit(x[:, None], y)
+    loss = lambda w: np.mean((np.cos(x + w) - y) ** 2)  # noqa: E731
+    expected = scipy.optimize.minimize(loss, [0.0], method="COBYLA", options=settings["options"])
+    np.testing.assert_allclose(model.weights_, expected.x, rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match="`options` belongs to SciPy's minimisers"):
+        qs.VQR(options={"rhobeg": 0.5}).fit(x[:, None], y)
 
 
 def test_sample_weights():

@@ -55,7 +55,8 @@ def fidelity_kernel(
             more, the matrix is computed by tiles, and a gradient computes states again.
         progress: Whether to show a progress bar of tiles, if there are any, or of columns of local fidelities (needs
             tqdm: the extra `progress`). There is none for points on several devices.
-        compile: As for `expectation`.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``kernel(x, y=None, *, weights=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape (N, M),

@@ -94,7 +94,8 @@ class BaseKernel(Compiled):
 
         Raises:
             TypeError: An argument is not real.
-            ValueError: As for a call; or there are more points in one than in the other.
+            ValueError: An argument has another shape, weights are missing, a row of amplitudes is zero, or there are
+                more points in one than in the other.
 
         Example:
             >>> import qmljax as qj

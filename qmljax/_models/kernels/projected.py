@@ -55,7 +55,13 @@ class ProjectedKernel(BaseKernel):
             super().__post_init__()
 
     def __call__(self, x: Any, y: Any = None, *, weights: Any = None, gamma: Any = None) -> Array:
-        """The Gram matrix of points, as for other kernels; `gamma` replaces the width that the kernel was built with.
+        """The Gram matrix of points.
+
+        Args:
+            x: Points of shape (N, d), or a single one, (d,).
+            y: Points of shape (M, d), or a single one. Default: those of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+            gamma: The width of the kernel. Default: that which it was built with.
 
         Returns:
             Of shape (N, M); without `y`, (N, N), symmetric.
@@ -69,11 +75,21 @@ class ProjectedKernel(BaseKernel):
         return self._gram(answer, *self._arguments(x, y, weights), gamma)
 
     def pairs(self, x: Any, y: Any, *, weights: Any = None, gamma: Any = None) -> Array:
-        """The entries of pairs of points, (N, d) and (N, d) -> (N,), without the matrix of all; `gamma` as in a call.
+        """The entries of pairs of points, without the matrix of all.
+
+        Args:
+            x: Points of shape (N, d).
+            y: As many others: row k is the partner of row k of `x`.
+            weights: Of shape (W,), of a feature map that has any.
+            gamma: The width of the kernel. Default: that which it was built with.
+
+        Returns:
+            Of shape (N,): ``kernel(x, y)[k, k]`` for every k.
 
         Raises:
             TypeError: An argument is not real.
-            ValueError: As for a call; or there are more points in one than in the other.
+            ValueError: An argument has another shape, weights are missing, `gamma` is no finite number from 0 on, or
+                there are more points in one than in the other.
         """
         gamma = self._width(gamma)
         x, y, weights = self._arguments(x, y, weights)
@@ -92,7 +108,15 @@ class ProjectedKernel(BaseKernel):
         return jnp.asarray(gamma)
 
     def projections(self, x: Any, *, weights: Any = None) -> Array:
-        """The representation of points: (N, d) -> (N, number of observables), or (d,) -> (number of observables,)."""
+        """The representation of points that the kernel compares: expectation values.
+
+        Args:
+            x: Points of shape (N, d), or a single one, (d,).
+            weights: Of shape (W,), of a feature map that has any.
+
+        Returns:
+            p(x), of shape (N, number of observables), or (number of observables,).
+        """
         x, _, weights = self._arguments(x, None, weights)
         answer = functools.partial(self._values, dtype=common_dtype(x, None, weights), how="_answer")
         values = (answer if self.project is None else measured(answer))(rows(x), weights)
@@ -256,7 +280,8 @@ def projected_kernel(
         memory: About how many bytes the states may take on a device; 512 MiB by default. More states are computed one
             part after the other.
         progress: Whether to show a progress bar of those parts (needs tqdm: the extra `progress`).
-        compile: As for `expectation`.
+        compile: Whether to answer by a program compiled for this circuit alone (True), or by one that all circuits of
+            its size share, where there is one (False). Default: the first calls by the shared one.
 
     Returns:
         ``kernel(x, y=None, *, weights=None, gamma=None)``: points of shape (N, d) and (M, d) to a Gram matrix of shape
@@ -266,7 +291,9 @@ def projected_kernel(
         several devices, as for `fidelity_kernel`, but p(x) is sent with the points.
 
     Raises:
-        ValueError: As for `fidelity_kernel` and `expectation`.
+        TypeError: An observable is of another type.
+        ValueError: A parameter is unknown, named twice, or neither feature nor weight; an observable has a complex
+            coefficient or another number of qubits than the feature map; or `gamma` is negative.
 
     Example:
         >>> from qiskit.circuit.library import zz_feature_map
