@@ -83,5 +83,4 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", pages.refuse_cells_within)
     app.connect("source-read", pages.lead_home)
     app.connect("source-read", pages.list_children)
-    app.connect("source-read", pages.without_missing)
     app.connect("doctree-read", pages.check)

@@ -107,7 +107,7 @@ def notebook(script: Path) -> str:
     needed = [*examples.helpers(script), *([script] if "subprocess" in source else [])]
     cells = [new_markdown_cell(f"# {title(script.stem)}\n\n{ast.get_docstring(tree)}")]
     cells += [new_code_cell(f"%%writefile {file.name}\n{file.read_text(encoding='utf-8')}") for file in needed]
-    cells.append(new_code_cell(f"__file__ = {script.name!r}"))
+    cells.append(new_code_cell(f"import sys\n\n__file__ = {script.name!r}\nsys.argv = [__file__]  # no arguments"))
     lines = source.splitlines()
     starts = [text.end_lineno or 0, *[_start(node) - 1 for node in rest if _is_own_cell(node)], len(lines)]
     for start, end in zip(starts, starts[1:], strict=False):

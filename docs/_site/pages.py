@@ -101,16 +101,6 @@ def lead_home(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = LINK.sub(home, source[0])
 
 
-def without_missing(app: Sphinx, docname: str, source: list[str]) -> None:
-    """TODO: until all pages are there."""
-    if docname == "index":
-        here = app.env.found_docs
-        cards = re.compile(r"^:::\{grid-item-card\}[^\n]*\n:link: (\S+)\n.*?^:::\n\n?", re.DOTALL | re.MULTILINE)
-        source[0] = cards.sub(lambda found: found[0] if found[1] in here else "", source[0])
-        page = re.compile(r"^[a-z_]+(/index)?\n", re.MULTILINE)
-        source[0] = page.sub(lambda found: found[0] if found[0].strip() in here else "", source[0])
-
-
 def list_children(app: Sphinx, docname: str, source: list[str]) -> None:
     """An index lists the pages of its folder: by their numbers, else in the order in which it leads to them."""
     folder, _, name = docname.rpartition("/")
