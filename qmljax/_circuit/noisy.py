@@ -21,7 +21,7 @@ from qmljax._circuit.openqasm import load
 from qmljax._circuit.parse import check_circuit, reading
 from qmljax._circuit.program import Op, Program, Table
 from qmljax._circuit.reader import Reader
-from qmljax._circuit.self_descriptions import is_standard
+from qmljax._circuit.self_descriptions import is_channel, is_standard
 
 
 class Site(NamedTuple):
@@ -251,7 +251,7 @@ def channels(circuit: Any) -> Iterator[str]:
     if not isinstance(circuit, QuantumCircuit):
         return
     for operation in (instruction.operation for instruction in circuit.data):
-        if operation.name in ("kraus", "superop") or hasattr(operation, "_quantum_error"):
+        if is_channel(operation):
             yield operation.name
         elif isinstance(operation, ControlFlowOp):
             for block in operation.blocks:

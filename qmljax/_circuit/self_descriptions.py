@@ -37,6 +37,11 @@ def definition(operation: Any, where: str) -> QuantumCircuit | None:
 
 def matrix(operation: Any, where: str) -> np.ndarray:
     """Its matrix, which is unitary and has the size of its qubits."""
+    if is_channel(operation):
+        raise NotImplementedError(
+            f"{where}: it is a channel, which mixes states. Simulate the circuit by qj.density_matrix, or by "
+            "noise.Simulator(noise.NoiseModel({})), which is a backend of models, too."
+        )
     if any(isinstance(p, ParameterExpression) and p.parameters for p in getattr(operation, "params", ())):
         hint = ""
         if isinstance(operation, HamiltonianGate):
@@ -65,6 +70,11 @@ def matrix(operation: Any, where: str) -> np.ndarray:
     if not np.abs(unitary @ unitary.conj().T - np.eye(size)).max() < 1e-6:  # also where it is NaN
         raise ValueError(f"{where}: its matrix is not unitary. Only unitary operations can be simulated.")
     return unitary
+
+
+def is_channel(operation: Any) -> bool:
+    """Whether it is a channel, such as Qiskit's Kraus or an error of Aer."""
+    return operation.name in ("kraus", "superop") or hasattr(operation, "_quantum_error")
 
 
 def is_standard(operation: Any) -> bool:
