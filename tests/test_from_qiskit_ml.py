@@ -57,7 +57,10 @@ UNEXPORTED = (
 SAME = (  # words of both libraries
     "C ansatz callback circuit feature_map fit loss model n num_steps observables precomputed qnn quantum_kernel seed"
 )
-SEARCHED = "initial_point callback warm_start output_shape one_hot input_gradients RawFeatureVector QNNCircuit"
+SEARCHED = (
+    "initial_point callback warm_start output_shape one_hot input_gradients RawFeatureVector QNNCircuit callback_graph "
+    "SpectralClustering KernelPCA LBFGS OneHotEncoder adhoc_total ZFeatureMap ZZFeatureMap RealAmplitudes"
+)
 
 
 def rows() -> list[tuple[list[str], list[str]]]:

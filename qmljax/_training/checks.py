@@ -112,7 +112,7 @@ def check_optimizer(optimizer: Any) -> Any:
     if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
         raise TypeError(
             "`optimizer` must be an optax transformation, such as optax.adam(1e-2), or the name of a SciPy minimiser, "
-            f"but is {optimizer!r}."
+            f'such as optimizer="COBYLA", options={{"maxiter": 60}}, but is {optimizer!r}.'
         )
     return optimizer
 

@@ -104,8 +104,9 @@ def fit(
         key: A JAX random key; needed with `batch_size`, and by a loss that takes one. All members of an ensemble see
             the same batches; with keys (R,) each has its own, and does what it would do alone with its key.
         callback: Called as ``callback(step, weights, loss)`` about a hundred times in a run, after `step` steps, with
-            the weights then and the loss of the last step, (R,) of an ensemble; with SciPy, after each iteration. To
-            stop the training it may raise `StopIteration`, on all processes if there are several.
+            the weights then and the loss of the last step, which is that of the weights before it, (R,) of an
+            ensemble; with SciPy, after each iteration. To stop the training it may raise `StopIteration`, on all
+            processes if there are several.
         progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
         ensemble: Whether the first axis of `weights` counts the members of an ensemble. Default: if `loss` does not
             take the weights as they are but takes their rows, or gives a value for each row.

@@ -148,6 +148,8 @@ class NeuralNetworkRegressor(OfNetwork, _Regressor):
         alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
         optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
             Adam at the constant rate `learning_rate`.
+        options: Of a SciPy minimiser: its further options, as for `qmljax.fit`, such as ``{"maxiter": 60}`` of COBYLA,
+            its most evaluations of the loss.
         learning_rate: Of the default optimiser; other values compile nothing anew.
         steps: The number of steps, or the most iterations of SciPy.
         batch_size: The number of samples in a step. Default: all.
@@ -159,14 +161,16 @@ class NeuralNetworkRegressor(OfNetwork, _Regressor):
         validation_fraction: The share of the samples that is kept apart for `patience`.
         initial_weights: Of shape (W,), in radians. Default: uniform in [-1, 1], from `random_state`.
         warm_start: Whether `fit` goes on from the weights of the last one.
-        callback: ``callback(step, weights, loss)``, called about a hundred times in a run. What it asks of the
-            estimator, such as `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
+        callback: ``callback(step, weights, loss)``, called about a hundred times in a run, of a SciPy minimiser after
+            each iteration: with the weights after the step, and the loss before it (that of these weights comes with
+            the next call). COBYLA's first W + 1 evaluations are no iterations. What it asks of the estimator, such as
+            `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
         progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
         random_state: The seed of initial weights, mini-batches and the validation split.
 
     Attributes:
         weights_: The trained weights, (W,).
-        loss_curve_: The loss at each step, `partial_fit` and warm starts included.
+        loss_curve_: The loss before each step, `partial_fit` and warm starts included.
         neural_network_: The QNN.
         n_features_in_: The number of features.
 
@@ -203,6 +207,8 @@ class VQR(OfCircuits, _Regressor):
         alpha: Adds ``alpha |weights|**2 / 2`` to the loss.
         optimizer: An optax transformation, or the name of a SciPy minimiser such as "L-BFGS-B" or "COBYLA". Default:
             Adam at the constant rate `learning_rate`.
+        options: Of a SciPy minimiser: its further options, as for `qmljax.fit`, such as ``{"maxiter": 60}`` of COBYLA,
+            its most evaluations of the loss.
         learning_rate: Of the default optimiser; other values compile nothing anew.
         steps: The number of steps, or the most iterations of SciPy.
         batch_size: The number of samples in a step. Default: all.
@@ -214,14 +220,16 @@ class VQR(OfCircuits, _Regressor):
         validation_fraction: The share of the samples that is kept apart for `patience`.
         initial_weights: Of shape (W,), in radians. Default: uniform in [-1, 1], from `random_state`.
         warm_start: Whether `fit` goes on from the weights of the last one.
-        callback: ``callback(step, weights, loss)``, called about a hundred times in a run. What it asks of the
-            estimator, such as `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
+        callback: ``callback(step, weights, loss)``, called about a hundred times in a run, of a SciPy minimiser after
+            each iteration: with the weights after the step, and the loss before it (that of these weights comes with
+            the next call). COBYLA's first W + 1 evaluations are no iterations. What it asks of the estimator, such as
+            `score`, is answered by the weights of then. To stop, it may raise `StopIteration`.
         progress: Whether to show a progress bar (needs tqdm: the extra `progress`).
         random_state: The seed of initial weights, mini-batches and the validation split.
 
     Attributes:
         weights_: The trained weights, (W,).
-        loss_curve_: The loss at each step, `partial_fit` and warm starts included.
+        loss_curve_: The loss before each step, `partial_fit` and warm starts included.
         neural_network_: The QNN.
         n_features_in_: The number of features.
 

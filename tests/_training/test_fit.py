@@ -1082,6 +1082,7 @@ def test_data_that_do_not_fit(data, error, match):
         ({"optimizer": "BFGS", "batch_size": 2, "key": KEY}, ValueError, "'BFGS' takes no ensemble, `batch_size`"),
         ({"optimizer": "BFGS", "checkpoint": "run"}, ValueError, "Use an optax transformation for these"),
         ({"optimizer": 3}, TypeError, "must be an optax transformation, such as optax.adam(1e-2), or the name of"),
+        ({"optimizer": 3}, TypeError, 'such as optimizer="COBYLA", options={"maxiter": 60}, but is 3'),
         ({"optimizer": "adam"}, ValueError, "`optimizer` names no minimiser: 'adam'. SciPy has Nelder-Mead, Powell"),
         ({"optimizer": "SPSA"}, ValueError, "optax transformations, such as optax.adam(0.1), or qj.spsa(key)"),
     ],

@@ -609,7 +609,8 @@ def test_patience_and_samples_without_weight():
 
 @pytest.mark.parametrize("optimizer", [optax.adam, object()])
 def test_what_is_no_optimizer(optimizer):
-    with pytest.raises(TypeError, match="`optimizer` must be an optax transformation, such as"):
+    match = '`optimizer` must be an optax transformation.* optimizer="COBYLA", options={"maxiter": 60}, but is'
+    with pytest.raises(TypeError, match=match):
         qs.VQC(optimizer=optimizer).fit(*TWO)
 
 
