@@ -78,7 +78,8 @@ docs-serve: docs
 	$(IN_DOCS_VENV) -m http.server --bind 127.0.0.1 --directory docs/_build/html $(PORT)
 
 clean:
-	rm -rf .venv .venv-python* .venv-docs* docs/_build build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .coverage examples/figures
+	rm -rf .venv .venv-python* .venv-docs* build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .coverage examples/figures
+	rm -rf docs/_build docs/api docs/gallery $(patsubst %,docs/%.md,benchmarks changelog citing contributing papers)
 	find qmljax tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The build backend is installed first, so that it is pinned too: pip's build isolation ignores constraints.
