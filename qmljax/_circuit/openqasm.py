@@ -151,7 +151,10 @@ def _by_bits(text: str) -> str:
 
 def _on_one_qubit(text: str, first: str) -> str:
     """Each `gphase` once, on the `first` qubit, or on the first one of the gate in whose definition it is."""
-    phase = lambda qubit, part: _GPHASE.sub(lambda use: f"gphase({use[1]}) {qubit};", part)
+
+    def phase(qubit: str, part: str) -> str:
+        return _GPHASE.sub(lambda use: f"gphase({use[1]}) {qubit};", part)
+
     parts, end = [], 0
     for gate in _GATE.finditer(text):
         parts += phase(first, text[end : gate.start()]), phase(gate[1], gate[0])
