@@ -155,7 +155,8 @@ def _on_one_qubit(text: str, first: str) -> str:
     def phase(qubit: str, part: str) -> str:
         return _GPHASE.sub(lambda use: f"gphase({use[1]}) {qubit};", part)
 
-    parts, end = [], 0
+    parts: list[str] = []
+    end = 0
     for gate in _GATE.finditer(text):
         parts += phase(first, text[end : gate.start()]), phase(gate[1], gate[0])
         end = gate.end()
