@@ -90,6 +90,7 @@ def here() -> dict:
         "key": jax.random.key(0),
         "loss": lambda w: jnp.sum(w**2),
         "A": np.array([[1.0, 0.5j], [-0.5j, 2.0]]),
+        "B": matrix + matrix.conj().T,
         "U": matrix,
         "D": np.exp(1j * np.arange(4)),
         "v": vector / np.linalg.norm(vector),

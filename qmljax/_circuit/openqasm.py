@@ -15,7 +15,8 @@ _FIRST = re.compile(_SPACE + r"(include\s*\"|qreg\b|creg\b|qubit\b|bit\b|gate\b|
 _OF_2 = re.compile(r"\bqreg\b|\"qelib1\.inc\"")
 _INCLUDE = re.compile(r"(^|;)[^\S\n]*include\s*\"(?!stdgates\.inc\")([^\"\n]*)\"\s*;", re.MULTILINE)
 _MCX = re.compile(r"\bmcx\s+([^;{}]*);")
-_GPHASE = re.compile(r"\bgphase\s*\(([^;{}]*)\)\s*;")
+_GPHASE = re.compile(r"\bgphase\s*\(([^;{}]*)\)[^;{}()]*;")  # PennyLane names the qubits of what it decomposed
+_GATE = re.compile(r"\bgate\s+\w+\s*(?:\([^)]*\))?\s*(\w+)[^;{}]*\{([^}]*)\}?")
 _REGISTER = re.compile(r"\bqreg\s+(\w+)")
 _IF_BIT = re.compile(r"\bif\s*\(\s*(\w+)\s*\[\s*(\d+)\s*\]\s*==")
 _UNKNOWN = re.compile(r"'(\w+)' is not defined in this scope")
@@ -124,7 +125,7 @@ def _load_2(text: str, folder: pathlib.Path) -> QuantumCircuit:
                     name, 0, count, lambda k=count - 1: library.MCXGate(k), builtin=True
                 )
             elif name == "gphase" and (register := _REGISTER.search(text)) and name not in added:
-                text = _GPHASE.sub(lambda use: f"gphase({use[1]}) {register[1]}[0];", text)
+                text = _on_one_qubit(text, f"{register[1]}[0]")
                 added[name] = qasm2.CustomInstruction(name, 1, 1, _global_phase, builtin=True)
             elif name in _GATES and name not in added:
                 added[name] = qasm2.CustomInstruction(name, *_GATES[name], builtin=True)
@@ -146,6 +147,20 @@ def _by_bits(text: str) -> str:
         text = re.sub(rf"(\bif\s*\(\s*){name}\s*\[\s*(\d+)\s*\]", rf"\1{name}_bit\2", text)
         text = re.sub(rf"\b{name}\s*\[\s*(\d+)\s*\]", rf"{name}_bit\1[0]", text)
     return text
+
+
+def _on_one_qubit(text: str, first: str) -> str:
+    """Each `gphase` once, on the `first` qubit, or on the first one of the gate in whose definition it is."""
+
+    def phase(qubit: str, part: str) -> str:
+        return _GPHASE.sub(lambda use: f"gphase({use[1]}) {qubit};", part)
+
+    parts: list[str] = []
+    end = 0
+    for gate in _GATE.finditer(text):
+        parts += phase(first, text[end : gate.start()]), phase(gate[1], gate[0])
+        end = gate.end()
+    return "".join([*parts, phase(first, text[end:])])
 
 
 def _global_phase(angle: float) -> Gate:

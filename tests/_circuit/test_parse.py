@@ -675,6 +675,9 @@ def test_what_pennylane_writes_as_openqasm():
     expected = np.exp(0.7j) * operator(circuit_of(2, (lib.RXGate(0.3), [1])))
     written = f"{head}gphase(0.5) ;\nrx(0.3) q[1];\ngphase(-pi/5 + 0.2 + pi/5) ;\n"
     np.testing.assert_allclose(matrix(qj.parse(written)), expected, atol=1e-12)
+    mine = "gate mine(t) a,b { gphase(t) b,a; gphase(t); }"  # PennyLane names the qubits of what it decomposed
+    named = f"{head}{mine}\ngphase(0.5*(1+0)) q[1],q[0];\nrx(0.3) q[1];\nmine(0.05) q[1],q[0];\ngphase(0.1) q;\n"
+    np.testing.assert_allclose(matrix(qj.parse(named)), expected, atol=1e-12)
     asked = f"{head}x q[0];\nmeasure q[0] -> mcms[1];\nif(mcms[0]==1) x q[0];\nif(mcms[1]==1) x q[1];\n"
     np.testing.assert_allclose(qj.probabilities(asked)([]), [0, 0, 0, 1], atol=1e-6)
     np.testing.assert_allclose(qj.probabilities(asked, clbits=[0, 1, 2, 3])([]), np.eye(16)[8], atol=1e-6)
