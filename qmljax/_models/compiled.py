@@ -1,11 +1,11 @@
 """Frozen functions that are compiled once for all that are equal, and the rule by which a call is answered.
 
 A program of its own is the fastest, once it is compiled, which takes about a second. So **a function is compiled for
-itself when it has been called 64 times with arguments of one shape; inside of the user's own `jax.jit`, `vmap` or
-`scan`; for derivatives of higher order; and wherever the call is a large one.** The calls before, values and first
-derivatives alike, are answered by a program that all circuits of a size share (`shared`), if the circuit is one that
-can be data of it (`any_circuit.encode`). Such a call takes one to ten milliseconds, so that as many take about as long
-as the compilation which they put off: whatever comes next, what is lost is at most what the best choice takes.
+itself when it has been called 64 times with arguments of one shape (a large call counts for up to 8); inside of the
+user's own `jax.jit`, `vmap` or `scan`; for derivatives of higher order; and wherever the call is larger still.** The
+calls before, values and first derivatives alike, are answered by a program that all circuits of a size share
+(`shared`), if the circuit is one that can be data of it (`any_circuit.encode`). As many calls take at most about as
+long as the compilation that they put off: whatever comes next, what is lost is at most what the best choice takes.
 
 Rows of points are filled up to few numbers of them as long as such a call is new, so that not every number of rows is
 compiled for; the first number is taken as it is.
@@ -28,7 +28,7 @@ from qmljax._models import shared
 from qmljax._models.parts import cut, filled, room
 from qmljax._models.questions import Question
 
-FIRST = 64  # calls of one shape that the shared program answers: about as long as it takes to compile
+FIRST = 64  # calls of one shape that the shared program answers; a large one counts for some: see `shared.cost`
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,7 +134,8 @@ class _Calls:
         count = self.counts.get(key, 0)
         if count >= FIRST or not shared.known(arrays):
             return False
-        self.counts[key] = count + 1
+        asked = question(self.function)
+        self.counts[key] = min(FIRST, count + (1 if asked is None else shared.cost(asked, arrays)))
         return True
 
     def room(self, kind: Any, rows: int) -> int:

@@ -57,6 +57,12 @@ def fit_rows(question: Question | None, count: int, memory: int | None = None, t
     return memory is None or COPIES * count * (16 << question.circuit.program.num_qubits) <= memory
 
 
+def cost(question: Question, arrays: Sequence[Any]) -> int:
+    """For how many calls one counts: 8 for the largest that the shared program takes, 1 for an eighth of it or less."""
+    rows = max((math.prod(a.shape[:-1]) for a in arrays if a is not None), default=1)
+    return max(1, min(8, 8 * rows * question.work // WORK))
+
+
 def answer(question: Question, *arrays: Any) -> Array:
     """`At.value`, which has derivatives; where numbers are not there, as of any other function of arrays."""
     return _answer.bind(*arrays, question=question, at=None) if known(arrays) else _traced(question, *arrays)

@@ -279,6 +279,19 @@ def test_the_rule(monkeypatch):
     assert len(asked) == FIRST + 2
 
 
+def test_large_calls_count_for_several(monkeypatch):
+    """They take longer, so that fewer of them take as long as the compilation."""
+    x = np.random.default_rng(0).normal(size=20).astype(np.float32)
+    f = qj.expectation(turned(3, 20, 8), "ZZZ")
+    work = question(f).circuit.work
+    monkeypatch.setattr(shared, "WORK", 4 * work)  # a call is a quarter of the largest, and counts for two
+    for _ in range(FIRST // 2):
+        f(x)
+    assert f._run._cache_size() == 0
+    f(x)
+    assert f._run._cache_size() == 1
+
+
 def test_what_has_a_program_of_its_own(monkeypatch):
     """Values that are asked for inside of jit, large circuits, many projectors, and logarithms of negative numbers."""
     monkeypatch.setattr(any_circuit, "SIZE", 1 << 12)
