@@ -101,9 +101,9 @@ def test_a_grid_search_over_kernel_weights_compiles_once(monkeypatch):
         circuit.rx(w[q], q)
     kernel = qj.fidelity_kernel(circuit.compose(zz_feature_map(2)), weights=w)
     x, y = points(30, seed=5), np.arange(30) % 2
-    settings = {"kernel_weights": [np.full(2, k / 10) for k in range(10)], "C": [1.0, 10.0]}
+    settings = {"kernel_weights": [np.full(2, k / 10) for k in range(30)], "C": [1.0, 10.0]}
     GridSearchCV(qs.QSVC(quantum_kernel=kernel), settings, cv=3, refit=False).fit(x, y)
-    assert len(traces) == 2  # for the shapes of training and of test matrices
+    assert len(traces) == 2  # for the shapes of training and of test matrices, once called often
 
 
 def test_clones_pickles_and_pipelines():
