@@ -482,8 +482,8 @@ _LINES = {
     "a channel": (
         _append((Kraus([np.diag([1, 0]), np.diag([0, 1])]).to_instruction(), [2])),
         NotImplementedError,
-        "Instruction 1, `kraus` on qubits [2]: it has neither a definition nor a matrix",
-        "Decompose it into standard gates",
+        "Instruction 1, `kraus` on qubits [2]: it is a channel, which mixes states",
+        "qj.density_matrix",
     ),
     "a gate without a definition": (
         _append((Gate("mine", 2, []), [2, 0])),
