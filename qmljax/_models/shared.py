@@ -59,8 +59,8 @@ def fit_rows(question: Question | None, count: int, memory: int | None = None, t
 
 def cost(question: Question, arrays: Sequence[Any]) -> int:
     """For how many calls one counts: 8 for the largest that the shared program takes, 1 for an eighth of it or less."""
-    rows = max((math.prod(a.shape[:-1]) for a in arrays if a is not None), default=1)
-    return max(1, min(8, 8 * rows * question.work // WORK))
+    work = question.work * max((math.prod(a.shape[:-1]) for a in arrays if a is not None), default=1)
+    return 8 if work >= WORK else max(1, 8 * work // WORK)
 
 
 def answer(question: Question, *arrays: Any) -> Array:
