@@ -94,9 +94,9 @@ def test_the_sidebar_leads_to_every_part(driver, address):
     driver.get(f"{address}/index.html")
     links = driver.find_elements(By.CSS_SELECTOR, ".sidebar-tree a.reference.internal")
     assert {"API reference", "Gallery", "Noise and shots", "Changelog"} <= {link.text for link in links}
-    next(link for link in links if link.text == "API reference").click()
+    press(driver, next(link for link in links if link.text == "API reference"))
     wait(driver, until.title_contains("API reference"))
-    driver.find_element(By.CSS_SELECTOR, "article a[href='training.html']").click()
+    press(driver, driver.find_element(By.CSS_SELECTOR, "article a[href='training.html']"))
     wait(driver, lambda d: "qmljax.fit" in d.find_element(By.CSS_SELECTOR, "article").text)
 
 
@@ -107,8 +107,7 @@ def test_the_next_page_follows(driver, address):
         link = driver.find_element(By.CSS_SELECTOR, f"a.{direction}")
         target = link.get_attribute("href").partition("#")[0]
         assert not target.endswith("/noise.html") or direction == "prev-page"
-        driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", link)
-        link.click()
+        press(driver, link)
         wait(driver, until.url_contains(target))
     assert driver.current_url.endswith("/noise.html")
 
@@ -120,8 +119,14 @@ def test_a_phone_has_the_sidebar_behind_a_button(driver, address):
     assert not within(driver, link)
     driver.find_element(By.CSS_SELECTOR, ".nav-overlay-icon").click()
     wait(driver, lambda d: within(d, link))
-    link.click()
+    press(driver, link)
     wait(driver, until.title_contains("API reference"))
+
+
+def press(driver: Any, element: Any) -> None:
+    """Clicks an element, which may be further down than the screen reaches."""
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    element.click()
 
 
 def within(driver: Any, element: Any) -> bool:
