@@ -48,8 +48,8 @@ def read(text: str) -> NotebookNode:
     devices = DEVICES.search(text)
     flags = f"--xla_force_host_platform_device_count={devices[1]}" if devices else ""
     setup = SETUP.format(environment=f'os.environ["XLA_FLAGS"] = {flags!r}')
-    cells, lines, end = [new_code_cell(setup, metadata={"tags": ["remove-cell"]})] if found else [], [0], 0
-    lines = lines if found else []
+    cells = [new_code_cell(setup, metadata={"tags": ["remove-cell"]})] if found else []
+    lines, end = [0] * len(cells), 0
     for match in [*found, None]:
         prose = text[end : match.start() if match else len(text)]
         cells.append(new_markdown_cell(prose))

@@ -93,8 +93,7 @@ class AnyCircuit:
         expression, scale, periodic, weight, place = self.terms
         with np.errstate(all="ignore"):
             values = self.formulas.values(params.astype(np.float64))
-            x = values[:, expression] * scale
-            x = modulo_turns(x, periodic)
+            x = modulo_turns(values[:, expression] * scale, periodic)
         out = self._placed(x * weight, rows, dtype)
         at, fixed = self.constants
         out[: len(params), at] += fixed.astype(dtype)

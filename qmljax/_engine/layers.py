@@ -155,7 +155,8 @@ class Scheduler:
         else:
             index = -(-(front[qubits[0]] if len(qubits) == 1 else max([front[q] for q in qubits])) // 3)
             monomial = self.level(index).monomial
-            while not (monomial.image is None or monomial.takes(op, self.parities)):
+            # Phases after a permutation that is not affine are tables, and no parities.
+            while monomial.image is not None and self.parities and op.kind not in ("flip", "permutation"):
                 index += 1
                 monomial = self.level(index).monomial
             if op.kind == "phase" and len(op.controls) <= self.split and monomial.image is None:  # as most are
@@ -234,10 +235,6 @@ class _Monomial:
         self.offset = 0
         self.image: np.ndarray | None = None  # pi as a table, once it is no longer affine
         self.terms: dict[Term, Combination] = {}
-
-    def takes(self, op: Op, parities: bool) -> bool:
-        """Whether `op` may follow. Phases after a permutation that is not affine are tables, and no parities."""
-        return self.image is None or op.kind in ("flip", "permutation") or not parities
 
     def add(self, op: Op, phase: Combination) -> None:
         if op.kind == "flip" and len(op.controls) <= 1 and self.image is None:
