@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
             todo = _runner.jobs(chosen, asked.contestants or ["qmljax"], asked.quick, asked.sizes)
             _export.export(todo, asked.path, settings)
         case "report":
-            for path in [asked.path] if asked.path else sorted(_runner.RESULTS.glob("*.json")):
+            for path in [asked.path] if asked.path else _report.published():
                 _report.report(path)
 
 

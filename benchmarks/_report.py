@@ -52,14 +52,19 @@ def report(path: Path) -> None:
         draw(data, path)
     else:
         print("There are no plots: matplotlib is missing.")
-    published = sorted(p for p in RESULTS.glob("*.json") if not p.stem.endswith("-quick"))
-    if path.resolve() in published and README.exists():
+    if path.resolve() in published() and README.exists():
         before, _, rest = README.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
         sections = [
-            summary(json.loads(p.read_text())) + f"\n[All tables and plots](results/{p.stem}.md)\n" for p in published
+            summary(json.loads(p.read_text())) + f"\n[All tables and plots](results/{p.stem}.md)\n" for p in published()
         ]
         write_text(README, "\n".join([before + BEGIN, "", *sections, END + after]))
+
+
+def published() -> list[Path]:
+    """The results of contestants, by machine; `--quick` is for oneself, and `devices.json` has a report of its own."""
+    files = sorted(p for p in RESULTS.glob("*.json") if not p.stem.endswith("-quick"))
+    return [p for p in files if "limits" in json.loads(p.read_text())]
 
 
 def page(data: dict[str, Any], path: Path) -> str:
@@ -233,6 +238,7 @@ def _lines(axis: Any, records: Records, case: Case, problems: list[Problem], nam
         axis.plot(*zip(*points, strict=True), color=colour, marker=marker, label=name, linewidth=width) if points else 0
     axis.set(xscale="log", yscale="log", xlabel=case.scale)
     axis.grid(which="major", alpha=0.3)
+    axis.tick_params(which="minor", labelsize=6)  # which are labelled on a short axis
 
 
 def _dots(axis: Any, records: Records, case: Case, problems: list[Problem], names: list[str], read: Callable) -> None:

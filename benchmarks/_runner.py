@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +35,7 @@ class Settings:
     seconds: float = 2.0
     limit: float | None = None
     threads: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    backend: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def run(
     limits, fault = _start("benchmarks._limits", [], 120, settings)
     if fault:
         raise RuntimeError(f"The machine's limits could not be measured: {fault}")
+    settings = replace(settings, backend=limits["backend"])
     output = output or RESULTS / f"{limits['backend']}{'-quick' if quick else ''}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     data = _opened(output, machine(limits), limits)
@@ -137,7 +139,8 @@ def _ask(
         "program": job.program and str(job.program.resolve()),
         "seconds": seconds,
         "reference": reference,
-        "memory": int(0.9 * available_memory()),
+        # The driver of a GPU maps much more memory than it uses.
+        "memory": int(0.9 * available_memory()) if settings.backend == "cpu" else None,
     }
     return _start("benchmarks._worker", [request], limit, settings, environment)
 

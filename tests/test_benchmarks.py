@@ -355,6 +355,27 @@ def test_report(tmp_path):
     assert (tmp_path / "cpu-sampling.png").exists()
 
 
+def test_reports_are_of_contestants_alone(tmp_path, monkeypatch):
+    """`devices.json`, which another script writes and reports, lies beside them."""
+    machine = {"cpu": "X", "cores": 2, "memory": "8 GiB", "device": "a GPU", "system": "Linux", "python": "3.12"}
+    data = {
+        "machine": machine,
+        "limits": LIMITS,
+        "versions": {},
+        "missing": {},
+        "results": [record("sampling", "12", "qmljax", 1)],
+    }
+    (tmp_path / "gpu.json").write_text(json.dumps(data))
+    (tmp_path / "devices.json").write_text(json.dumps({"results": [{"program": "a"}]}))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{_report.BEGIN}\n{_report.END}\nafter\n")
+    for module, name, value in ((_report, "RESULTS", tmp_path), (_report, "README", readme)):
+        monkeypatch.setattr(module, name, value)
+    main(["report"])
+    assert (tmp_path / "gpu.md").exists() and not (tmp_path / "devices.md").exists()
+    assert "[All tables and plots](results/gpu.md)" in readme.read_text() and "after" in readme.read_text()
+
+
 def test_needs():
     forward, gradient = (Problem("", "", task, 5, _circuits.ring_ansatz(5, 2), 1) for task in ("forward", "gradient"))
     assert _limits.needs(forward) == (16 * 2 * 2**5, 8 * 10 * 2**5)

@@ -5,21 +5,29 @@ import re
 from typing import Any
 
 from docutils import nodes
+from qiskit.primitives.containers import EstimatorPubLike, SamplerPubLike
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.util.typing import stringify_annotation
 
 from docs._site import reference
 
 CODE = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 MARKUP = re.compile(r"(?<![\w*])\*+(?=\S)|\||(?<=\w)_(?=\W|$)")
 ITEM = re.compile(r"\s*(\*{1,2}\w+:|[-*] )")
+LETTER = re.compile(r"^(\s*(?:\w+: )?)(?=[A-Za-z]\.(?:\s|$))")  # not the first of a list, but a size or an initial
+HOME = re.compile(r"qmljax\.[\w.]*\b_\w*\.(?=[A-Z])")  # of a class without a public name
+ALIASES = {
+    name: stringify_annotation(union, "smart")
+    for name, union in {"EstimatorPubLike": EstimatorPubLike, "SamplerPubLike": SamplerPubLike}.items()
+}
 NAME = re.compile(r"(?:qmljax|qj)?\.?([A-Za-z]\w*(?:\.\w+)*)(\(.*\))?", re.DOTALL)
 
 
 def escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Between code and examples a docstring is plain text: ``|0>`` is no substitution, and ``loss_`` no reference."""
-    text, example = [], False
+    text, example = [""] if what == "property" else [], False  # napoleon takes "a: b" for a text b of type a
     for line in lines:
         example = line.lstrip().startswith((">>>", "...")) or example and bool(line.strip())
         text.append(line if example or line.lstrip().startswith(".. ") else _escaped(line))
@@ -27,6 +35,7 @@ def escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: l
 
 
 def _escaped(line: str) -> str:
+    line = LETTER.sub(r"\1\\", line)
     mark = ITEM.match(line)
     start = mark.end() if mark else 0
     parts = CODE.split(line[start:])
@@ -36,9 +45,13 @@ def _escaped(line: str) -> str:
 
 
 def signature(app: Sphinx, what: str, name: str, thing: Any, options: Any, args: Any, returns: Any) -> Any:
-    """What nobody constructs has no arguments: protocols, and classes without a public name."""
+    """Protocols and classes without a public name have no arguments: nobody makes them. Unions go by Qiskit's names."""
     private = inspect.isclass(thing) and (name.startswith("qmljax._") or "._" in name)
-    return ("", "") if private or getattr(thing, "_is_protocol", False) and inspect.isclass(thing) else None
+    if private or getattr(thing, "_is_protocol", False) and inspect.isclass(thing):
+        return "", ""
+    for alias, meant in ALIASES.items():
+        args = args and args.replace(meant, alias)
+    return args, returns
 
 
 def skip(app: Sphinx, what: str, name: str, member: Any, skipped: bool, options: Any) -> bool | None:
@@ -52,8 +65,9 @@ def skip(app: Sphinx, what: str, name: str, member: Any, skipped: bool, options:
 def plain_names(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
     """A class without a public name goes by its own, without its module; constants in defaults go by their values."""
     for part in list(content.parent.findall(nodes.Text)):
-        if part == "MEMORY":
-            part.parent.replace(part, nodes.Text("2**29"))
+        short = "2**29" if part == "MEMORY" else HOME.sub("", part)
+        if short != part:
+            part.parent.replace(part, nodes.Text(short))
     for part in list(content.parent.findall(addnodes.desc_addname)):
         if re.match(r"qmljax\.(\w+\.)*_", part.astext()):
             part.parent.remove(part)

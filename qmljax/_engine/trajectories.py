@@ -75,7 +75,8 @@ def draw(key: Array, channels: Sequence[Any], sites: Sequence[int], forms: Seque
         )
         order += [int(starts[s]) + k for s in at for k in range(width)]
     matrix = _matrix(forms, int(starts[-1]))[np.array(order, int)]
-    parities = xp.fmod(xp.matmul(xp.concatenate(bits, axis=1).astype(np.float32), matrix), np.float32(2))
+    with jax.default_matmul_precision("highest"):
+        parities = xp.fmod(xp.matmul(xp.concatenate(bits, axis=1).astype(np.float32), matrix), np.float32(2))
     counts = xp.ones(count, np.float32)
     if there:
         packed, counts = np.unique(np.packbits(parities.astype(bool), axis=1), axis=0, return_counts=True)

@@ -202,7 +202,7 @@ def _dual_optimum(
     """y.b - linear |b|_1 - b^T (K + quadratic) b / 2 at the b that `solve` finds on the host."""
     b = _on_the_host(functools.partial(_solved, solve), lax.stop_gradient(gram), lax.stop_gradient(y))
     products = jnp.matmul(gram, b, precision=PRECISION) + quadratic * b
-    return jnp.vdot(y, b) - linear * jnp.abs(b).sum() - jnp.vdot(b, products) / 2
+    return jnp.sum(y * b) - linear * jnp.abs(b).sum() - jnp.sum(b * products) / 2
 
 
 def _on_the_host(function: Callable[[np.ndarray, np.ndarray], np.ndarray], gram: Array, y: Array) -> Array:

@@ -1,5 +1,6 @@
 """Repair: what shots or noise did to a kernel matrix."""
 
+import functools
 from typing import Any
 
 import jax
@@ -53,8 +54,9 @@ def _clipped_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
     slopes = jnp.where(
         equal, (values > 0)[:, None].astype(gram.dtype), (kept[:, None] - kept[None]) / jnp.where(equal, 1.0, gaps)
     )
-    inner = vectors.T @ ((dgram + dgram.T) / 2) @ vectors
-    return (vectors * kept[None]) @ vectors.T, vectors @ (slopes * inner) @ vectors.T
+    product = functools.partial(jnp.matmul, precision=PRECISION)
+    inner = product(product(vectors.T, (dgram + dgram.T) / 2), vectors)
+    return product(vectors * kept[None], vectors.T), product(product(vectors, slopes * inner), vectors.T)
 
 
 @matrix_on_meshes

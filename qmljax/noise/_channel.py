@@ -5,6 +5,7 @@ matrix (`_circuit.pauli_basis` has the order of the strings). Numbers that are t
 whatever JAX's precision is, and are checked; numbers that are traced are taken as they are.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +18,9 @@ from qmljax._checks import shown
 from qmljax._circuit import pauli_basis
 from qmljax._circuit.pauli_basis import anticommute, signs, transfer
 from qmljax._models.by_value import hash_of_leaves, same_leaves
+
+# A GPU may otherwise round float32 products to TF32.
+_EXACTLY = functools.partial(jax.default_matmul_precision, "highest")
 
 
 @jax.tree_util.register_pytree_node_class
@@ -120,7 +124,8 @@ class Channel:
             one, two = (part.factors for part in self.strengths.values())
             return one * two if self.kind == "then" else (two[:, None] * one[None]).reshape(-1)
         p = self.probabilities
-        return signs(self.num_qubits).astype(_dtype(p)) @ p
+        with _EXACTLY():
+            return signs(self.num_qubits).astype(_dtype(p)) @ p
 
     @property
     def matrix(self) -> Any:
@@ -130,8 +135,10 @@ class Channel:
             return _numpy(factors).diag(factors)
         if self.kind in ("then", "tensor"):
             one, two = (part.matrix for part in self.strengths.values())
-            return two @ one if self.kind == "then" else _numpy(one, two).kron(two, one)
-        return _MATRICES[self.kind](**self.strengths)
+            with _EXACTLY():
+                return two @ one if self.kind == "then" else _numpy(one, two).kron(two, one)
+        with _EXACTLY():
+            return _MATRICES[self.kind](**self.strengths)
 
     def then(self, other: "Channel") -> "Channel":
         """This channel, then another on the same qubits.

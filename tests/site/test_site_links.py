@@ -1,5 +1,6 @@
 """Every link inside of the built site leads to a page, and to a place on it, that is there."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -42,3 +43,15 @@ def test_links_lead_somewhere(file):
         if not path.is_file() or (path in PAGES and place not in PAGES[path].places):
             lost.append(target)
     assert not lost
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(BUILT)))
+def test_text_is_not_taken_for_markup(file):
+    """`2**n and 4**n` is not bold, "W." no list and "Runs: how many" no type; private modules are nobody's business."""
+    text = re.sub(r"<(script|style).*?</\1>", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.findall(r".{20}\w<strong>|</strong>\w.{20}", text)
+    if "api" in file.relative_to(BUILT).parts:
+        assert not re.findall(r'<ol class="(?:upper|lower)(?:alpha|roman).{40}', text)
+        assert not re.findall(r">Type<", text)
+        words = re.sub(r"<[^>]*>", "", text)
+        assert not re.findall(r"qmljax\.[\w.]*\b_[a-z][\w.]*|_NestedSequence", words)
