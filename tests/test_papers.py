@@ -9,11 +9,13 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import zz_feature_map
+from qiskit.quantum_info import Operator
+from scipy.stats import unitary_group
 from sklearn.svm import SVC
 
 import qmljax as qj
 from benchmarks.papers import __main__ as papers
-from benchmarks.papers import better_than_classical, expressibility, study_grid
+from benchmarks.papers import barren_plateaus, better_than_classical, expressibility, study_grid
 from benchmarks.papers._table import Table, write
 
 
@@ -149,3 +151,18 @@ def test_tables_and_the_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(expressibility, "run", lambda quick, done: iter([table]))
     papers.main(["expressibility", "--quick", "--output", str(tmp_path)])
     assert "A title" in (tmp_path / "expressibility.md").read_text()
+
+
+def test_the_closed_form_of_barren_plateaus():
+    """By Haar random unitaries of two qubits in place of what follows the first rotation."""
+    circuit = barren_plateaus.random_circuit(2, 1, np.random.default_rng(0))
+    paulis = {"rx": "X", "ry": "Y", "rz": "Z"}
+    first = next(each.operation.name for each in circuit.data[2:] if each.qubits[0] == circuit.qubits[0])
+    p, zz = Operator.from_label("I" + paulis[first]).data, Operator.from_label("ZZ").data
+    half = np.array([np.cos(np.pi / 8), np.sin(np.pi / 8)])
+    psi = np.kron(half, half)
+    slopes = []
+    for u in unitary_group.rvs(4, size=20_000, random_state=1):
+        h = u.conj().T @ zz @ u
+        slopes.append((psi @ (1j / 2 * (p @ h - h @ p)) @ psi).real)
+    assert np.var(slopes) == pytest.approx(barren_plateaus.of_a_design(circuit), rel=0.05)
