@@ -1,4 +1,4 @@
-"""A kernel matrix over two processes; `test_kernels_on_devices.py` runs `kernels_in_two_processes.py port process`."""
+"""A kernel matrix over two processes; `test_kernels_on_devices.py` runs it, with the address of the first process, 2, and its rank."""
 
 import sys
 
@@ -16,8 +16,8 @@ def check(got: jax.Array, expected: jax.Array) -> None:
         np.testing.assert_allclose(part.data, np.asarray(expected)[part.index], rtol=0, atol=1e-4)
 
 
-def main(port: str, process: int) -> None:
-    jax.distributed.initialize(f"127.0.0.1:{port}", 2, process)
+def main(address: str, processes: str, rank: str) -> None:
+    jax.distributed.initialize(address, int(processes), int(rank))
     points = np.random.default_rng(0).uniform(0.1, 1, (24, 2)).astype(np.float32)
     labels = np.where(points[:, 0] > 0.5, 1, -1).astype(np.float32)
     by_rows = NamedSharding(jax.make_mesh((8,), ("i",)), PartitionSpec("i"))
@@ -32,4 +32,4 @@ def main(port: str, process: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(*sys.argv[1:])

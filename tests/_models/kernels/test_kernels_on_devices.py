@@ -3,10 +3,6 @@
 The file runs itself in a process with eight virtual devices.
 """
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -21,6 +17,7 @@ from qiskit.circuit.library import zz_feature_map
 
 import qmljax as qj
 from qmljax.analysis import collectives
+from tests.devices import run_processes, run_with_devices
 
 rng = np.random.default_rng(0)
 X, Y, W = rng.uniform(-1, 1, (24, 2)), rng.uniform(-1, 1, (8, 2)), np.array([0.7])
@@ -107,23 +104,11 @@ def lies_like(array, mesh, *axes):
 if jax.device_count() < 8:
 
     def test_in_a_process_with_eight_devices():
-        env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-        env.pop("PYTEST_ADDOPTS", None)  # more -q would drop the count that is read below
-        command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", "-rf", __file__]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
-        assert done.returncode == 0 and "26 passed" in done.stdout, done.stdout
+        run_with_devices(__file__, 8)
 
     def test_in_two_processes_with_four_devices_each():
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-        script = str(Path(__file__).with_name("kernels_in_two_processes.py"))
-        command = [sys.executable, script, str(port)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        both = [subprocess.Popen([*command, str(k)], env=env, **pipes) for k in range(2)]
-        said = [process.communicate(timeout=300)[0] for process in both]
-        assert all("all as on one device" in text for text in said), "\n\n".join(said)
+        for printed in run_processes(str(Path(__file__).with_name("kernels_in_two_processes.py")), 2, 4):
+            assert "all as on one device" in printed
 
 else:
     pytestmark = pytest.mark.usefixtures("x64", "standard_promotion")
