@@ -1,4 +1,4 @@
-"""A kernel matrix over two processes; `test_kernels_on_devices.py` runs it, with the address of the first process, 2, and its rank."""
+"""A kernel matrix over two processes, which `test_kernels_on_devices.py` runs; their arguments are those of `run_processes`."""
 
 import sys
 
