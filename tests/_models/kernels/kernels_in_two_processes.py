@@ -1,4 +1,4 @@
-"""A kernel matrix over two processes, which `test_kernels_on_devices.py` runs; arguments are those of `run_processes`."""
+"""A kernel matrix over two processes; `test_kernels_on_devices.py` runs it, with the arguments of `run_processes`."""
 
 import sys
 
