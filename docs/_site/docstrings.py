@@ -27,7 +27,8 @@ NAME = re.compile(r"(?:qmljax|qj)?\.?([A-Za-z]\w*(?:\.\w+)*)(\(.*\))?", re.DOTAL
 
 def escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Between code and examples a docstring is plain text: ``|0>`` is no substitution, and ``loss_`` no reference."""
-    text, example = [""] if what == "property" else [], False  # napoleon takes "a: b" for a text b of type a
+    # Napoleon takes a property's first line "a: b" for a text b of type a. An escaped end of line is nothing.
+    text, example = ["\\"] if what == "property" else [], False
     for line in lines:
         example = line.lstrip().startswith((">>>", "...")) or example and bool(line.strip())
         text.append(line if example or line.lstrip().startswith(".. ") else _escaped(line))
