@@ -17,7 +17,7 @@ CODE = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 MARKUP = re.compile(r"(?<![\w*])\*+(?=\S)|\||(?<=\w)_(?=\W|$)")
 ITEM = re.compile(r"\s*(\*{1,2}\w+:|[-*] )")
 LETTER = re.compile(r"^(\s*(?:\w+: )?)(?=[A-Za-z]\.(?:\s|$))")  # not the first of a list, but a size or an initial
-HOME = re.compile(r"qmljax\.[\w.]*\b_\w*\.(?=[A-Z])")  # of a class without a public name
+HOME = re.compile(r"(?<!~)qmljax\.[\w.]*\b_\w+\.[\w.]*")  # of a class without a public name
 ALIASES = {
     name: stringify_annotation(union, "smart")
     for name, union in {"EstimatorPubLike": EstimatorPubLike, "SamplerPubLike": SamplerPubLike}.items()
@@ -66,9 +66,11 @@ def skip(app: Sphinx, what: str, name: str, member: Any, skipped: bool, options:
 def plain_names(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
     """A class without a public name goes by its own, without its module; constants in defaults go by their values."""
     for part in list(content.parent.findall(nodes.Text)):
-        short = "2**29" if part == "MEMORY" else HOME.sub("", part)
-        if short != part:
-            part.parent.replace(part, nodes.Text(short))
+        if part == "MEMORY":
+            part.parent.replace(part, nodes.Text("2**29"))
+    for part in list(content.findall(nodes.Text)):  # the types of attributes
+        if HOME.search(part):
+            part.parent.replace(part, nodes.Text(HOME.sub(r"~\g<0>", part)))
     for part in list(content.parent.findall(addnodes.desc_addname)):
         if re.match(r"qmljax\.(\w+\.)*_", part.astext()):
             part.parent.remove(part)
