@@ -30,6 +30,7 @@ STYLES = {
     "qiskit-ml": ("#999999", "*"),
     "qiskit": ("#56B4E9", "p"),
     "fastqml": ("#CC79A7", "<"),
+    "jaqsi": ("#8C564B", ">"),
     "aer": ("#F0E442", "h"),
 }
 
