@@ -132,18 +132,18 @@ else:
         np.testing.assert_allclose(got, f(params), rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("types", ["Auto", "Explicit"])
-    def test_measured_models(types):
-        """Shots: the draws are those of one device."""
+    def test_measured_models(x64, types):
+        """Shots: the draws are those of one device; in float64, as they hang on the last digit of float32."""
         mesh, rng = mesh_of(types), np.random.default_rng(0)
         model = estimator(backend=qj.Shots(100, key=jax.random.key(0)))
-        w, x = np.float32(rng.normal(size=W)), np.float32(rng.normal(size=(N, D)))
+        w, x = rng.normal(size=W), rng.normal(size=(N, D))
         got = jax.jit(model)(place(mesh, w), place(mesh, x, ("a", "b")))
         np.testing.assert_allclose(got, model(w, x), rtol=0, atol=1e-6)
         values, stds = model.with_std(w, place(mesh, x, "a"))
         np.testing.assert_allclose(values, model(w, x), rtol=0, atol=1e-6)
         assert values.sharding.spec[0] == stds.sharding.spec[0] == "a"
         outcomes = qj.sample(ANSATZ, shots=50)
-        params = np.float32(rng.normal(size=(N, W)))
+        params = rng.normal(size=(N, W))
         got = outcomes(place(mesh, params, ("a", "b")), jax.random.key(1))
         np.testing.assert_array_equal(got, outcomes(params, jax.random.key(1)))
 
