@@ -75,7 +75,7 @@ def run(quick: bool = False, done: Table | None = None) -> Iterator[Table]:
         f"Of the first derivative. It falls as 2^(s n), s = {', '.join(f'{s:.2f}' for s in slopes)}. The last column "
         "is what it would be if all that follows the first rotation were a 2-design, which the paper's theory assumes: "
         f"circuits of 20 n layers have {min(ratios):.2f} to {max(ratios):.2f} of it, those of 5 n layers are not there "
-        "yet, as in the paper's figure of convergence in depth.",
+        "yet from 5 qubits on, as in the paper's figure of convergence in depth.",
         f"{drawn} random circuits a size, {samples} weights each. The paper has hundreds, and figures, no numbers.",
     ]
     table.seconds, start = time.monotonic() - start, time.monotonic()

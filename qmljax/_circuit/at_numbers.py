@@ -26,7 +26,7 @@ _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "exp": lambda x, f: (f,),
     "log": lambda x, f: (1 / x,),
     "sign": lambda x, f: (0.0,),
-    "abs": lambda x, f: (np.sign(x),),
+    "abs": lambda x, f: (np.where(x < 0, -1.0, np.where(x >= 0, 1.0, x)),),  # 1 at 0, as in JAX
 }
 
 

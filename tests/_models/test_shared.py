@@ -542,3 +542,12 @@ def test_wide_circuits(n):
     if n == 13:
         step = 1e-4
         close(jax.grad(f)(jnp.array([0.7])), [(value(0.7 + step) - value(0.7 - step)) / (2 * step)], np.float32)
+
+
+def test_the_slope_of_abs_at_zero_is_that_of_jax():
+    p = Parameter("p")
+    circuit = QuantumCircuit(1)
+    circuit.ry(abs(p) + 0.5, 0)
+    at = np.zeros(1, np.float32)
+    slopes = [jax.grad(qj.expectation(circuit, "Z", compile=way))(at) for way in (True, False)]
+    np.testing.assert_allclose(slopes, -np.sin(0.5) * np.ones((2, 1)), rtol=1e-6)
