@@ -59,8 +59,8 @@ def remarks(rows: list[Any]) -> list[str]:
         "Of the embedding's repeats only the first one has the products of features, as in the study's PennyLane, "
         "whose iterator over pairs is at its end after one; with products in all, accuracies are others.",
         f"Accuracies of folds that are equal, by learning rate: {', '.join(by_rate)}. Large steps amplify rounding: "
-        "tried by hand at 0.1, 5 layers and 1 repeat have the published accuracies of all five folds in double precision "
-        "(two in single), 10 layers and 1 repeat of none, as some hundred steps lose even those digits.",
+        "tried by hand at 0.1, 5 layers and 1 repeat have the published accuracies of all five folds in double "
+        "precision (two in single), 10 layers and 1 repeat of none, as some hundred steps lose even those digits.",
     ]
 
 
