@@ -68,11 +68,12 @@ WHY = {
         "were tried: none gives the published accuracies of folds, so the code that made them is not known."
     ),
     "QuantumMetricLearner": (
-        "PennyLane has the same overlaps at equal weights, steps are the same in double precision, and on the folds of "
-        "the study's search accuracies are within two points of the published ones. On all data ours are higher, on "
-        "the points of training, too (0.79 and 0.67 on linearly_separable). Tried by hand, they depend on how many "
-        "points of each class a prediction compares with: 8 give 0.67 there, the 32 of the study's code 0.79, all 0.98. "
-        "No number of points from 1 to 112, and no order of keys that was tried, gives the published accuracies of seeds."
+        "PennyLane has the same overlaps at equal weights, steps are the same in double precision, and on the "
+        "folds of the study's search accuracies are within two points of the published ones. On all data ours are "
+        "higher, on the points of training, too (0.79 and 0.67 on linearly_separable). Tried by hand, they depend "
+        "on how many points of each class a prediction compares with: 8 give 0.67 there, the 32 of the study's "
+        "code 0.79, all 0.98. No number of points from 1 to 112, and no order of keys that was tried, gives the "
+        "published accuracies of seeds."
     ),
 }
 
