@@ -68,7 +68,6 @@ def rbf(a: Any, b: Any) -> Any:
 FUNCTIONS = {
     "expectation": (qj.expectation(CIRCUIT, OBSERVABLES, compile=True), P),
     "expectation, adjoint": (qj.expectation(CIRCUIT, OBSERVABLES, memory=0, compile=True), P),
-    "expectation, shared": (qj.expectation(CIRCUIT, OBSERVABLES, compile=False), P),
     "statevector": (qj.statevector(CIRCUIT, compile=True), P),
     "unitary": (qj.unitary(CIRCUIT, compile=True), P),
     "probabilities": (qj.probabilities(CIRCUIT, [0, 2], compile=True), P),
@@ -117,10 +116,11 @@ FUNCTIONS = {
 
 def rounded(function: Any, arguments: Any) -> tuple[list[str], int]:
     """The products of a program, layers included, that do not ask for all digits, and the number of all."""
-    text = jax.jit(function).lower(*arguments).as_text()
-    found = [
-        line for line in text.splitlines() if "dot_general" in line and re.search(r"-> tensor<[^>]*(f|complex)", line)
-    ]
+    return rounded_in(jax.jit(function).lower(*arguments).as_text())
+
+
+def rounded_in(text: str) -> tuple[list[str], int]:
+    found = re.findall(r"stablehlo\.dot_general.*-> tensor<[^>]*(?:f|complex).*", text)
     return [line for line in found if "precision = [HIGHEST, HIGHEST]" not in line], len(found)
 
 
@@ -149,6 +149,30 @@ def test_products_within_layers_are_seen(name, least):
     function, *arguments = FUNCTIONS[name]
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         assert rounded(function, arguments)[1] >= least
+
+
+SHARED = {
+    "expectation": (qj.expectation(CIRCUIT, OBSERVABLES, compile=False), P),
+    "statevector": (qj.statevector(CIRCUIT, compile=False), P),
+    "probabilities": (qj.probabilities(CIRCUIT, [0, 2], compile=False), P),
+    "estimator_qnn": (qj.estimator_qnn(CIRCUIT, OBSERVABLES, inputs=(), compile=False), P, np.zeros((4, 0), "f")),
+    "fidelity_kernel": (qj.fidelity_kernel(FEATURES, compile=False), X),
+}
+
+
+@pytest.mark.usefixtures("standard_promotion")
+@pytest.mark.parametrize("name", SHARED)
+def test_products_of_programs_that_circuits_share(name, tmp_path):
+    """Their calls are no traces: JAX writes down whatever it compiles for them, for values and for derivatives."""
+    function, *arguments = SHARED[name]
+    jax.clear_caches()
+    jax.config.update("jax_dump_ir_to", str(tmp_path))
+    try:
+        jax.grad(lambda *given: jnp.sum(jnp.abs(function(*given))))(*arguments)
+    finally:
+        jax.config.update("jax_dump_ir_to", "")
+    found = [rounded_in(path.read_text()) for path in tmp_path.glob("*.mlir")]
+    assert sum(count for _, count in found) >= 6 and not [line for lines, _ in found for line in lines]
 
 
 def test_the_text_shows_what_is_rounded():

@@ -5,7 +5,6 @@ matrix (`_circuit.pauli_basis` has the order of the strings). Numbers that are t
 whatever JAX's precision is, and are checked; numbers that are traced are taken as they are.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,9 +17,6 @@ from qmljax._checks import shown
 from qmljax._circuit import pauli_basis
 from qmljax._circuit.pauli_basis import anticommute, signs, transfer
 from qmljax._models.by_value import hash_of_leaves, same_leaves
-
-# A GPU may otherwise round float32 products to TF32.
-_EXACTLY = functools.partial(jax.default_matmul_precision, "highest")
 
 
 @jax.tree_util.register_pytree_node_class
@@ -124,7 +120,7 @@ class Channel:
             one, two = (part.factors for part in self.strengths.values())
             return one * two if self.kind == "then" else (two[:, None] * one[None]).reshape(-1)
         p = self.probabilities
-        with _EXACTLY():
+        with jax.default_matmul_precision("highest"):  # a GPU may otherwise round float32 products to TF32
             return signs(self.num_qubits).astype(_dtype(p)) @ p
 
     @property
@@ -133,11 +129,10 @@ class Channel:
         if self.is_pauli:
             factors = self.factors
             return _numpy(factors).diag(factors)
-        if self.kind in ("then", "tensor"):
-            one, two = (part.matrix for part in self.strengths.values())
-            with _EXACTLY():
+        with jax.default_matmul_precision("highest"):
+            if self.kind in ("then", "tensor"):
+                one, two = (part.matrix for part in self.strengths.values())
                 return two @ one if self.kind == "then" else _numpy(one, two).kron(two, one)
-        with _EXACTLY():
             return _MATRICES[self.kind](**self.strengths)
 
     def then(self, other: "Channel") -> "Channel":
