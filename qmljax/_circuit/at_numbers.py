@@ -1,7 +1,8 @@
 """The expressions of a circuit at numbers, and their derivatives there, by NumPy: nothing is traced or compiled.
 
 What `expressions.evaluate` compiles for each circuit takes some ten milliseconds; a circuit that is run once or twice
-is rather looked at row by row. It is the same arithmetic, in double precision.
+is rather looked at row by row. Affine forms are in double precision; tapes in that of the parameters and with JAX's
+slopes, so that what overflows there, or has no derivative, does here.
 """
 
 from collections.abc import Callable
@@ -11,12 +12,12 @@ import numpy as np
 
 from qmljax._circuit.expressions import Affine, Expression, Tape, comes_back
 
-# The derivatives of a function in its arguments, from the arguments and the value.
+# The derivatives of a function in its arguments, from the arguments and the value: JAX's, at singular points, too.
 _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "add": lambda x, y, f: (1.0, 1.0),
     "multiply": lambda x, y, f: (y, x),
     "divide": lambda x, y, f: (1 / y, -f / y),
-    "pow": lambda x, y, f: (y * x ** np.where(y == 0, 1, y - 1), f * np.log(np.where(x == 0, 1, x))),
+    "pow": lambda x, y, f: (y * x ** (y - 1), f * np.log(np.where(x == 0, 1, x))),
     "sin": lambda x, f: (np.cos(x),),
     "cos": lambda x, f: (-np.sin(x),),
     "tan": lambda x, f: (1 + f * f,),
@@ -54,7 +55,7 @@ class Formulas:
         self.to_rows, self.to_columns = Sums(self.rows, len(expressions)), Sums(self.columns, parameters)
 
     def values(self, params: np.ndarray) -> np.ndarray:
-        """(B, P) -> (B, V)."""
+        """(B, P), in the precision in which tapes are run, -> (B, V)."""
         out = self.to_rows(params[:, self.columns] * self.coefficients) + self.constant
         for row, tape in self.tapes:
             out[:, row] = _run(tape, params, slopes=False)[0]
@@ -64,14 +65,16 @@ class Formulas:
         """The derivative of `values` in the direction of some tangents (B, P)."""
         out = self.to_rows(tangents[:, self.columns] * self.coefficients)
         for row, tape in self.tapes:
-            out[:, row] = np.sum(_run(tape, params, slopes=True)[1] * tangents, axis=1)
+            for index, slope in _run(tape, params, slopes=True)[1].items():
+                out[:, row] += slope * tangents[:, index]
         return out
 
     def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """Its transpose, (B, V) -> (B, P)."""
         out = self.to_columns(cotangents[:, self.rows] * self.coefficients)
         for row, tape in self.tapes:
-            out += _run(tape, params, slopes=True)[1] * cotangents[:, row, None]
+            for index, slope in _run(tape, params, slopes=True)[1].items():
+                out[:, index] += slope * cotangents[:, row]
         return out
 
 
@@ -90,26 +93,25 @@ class Sums:
         return out
 
 
-def _run(tape: Tape, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, Any]:
-    """The value of a tape, (B,), and its derivatives, (B, P), or 0 if nobody asks for them."""
-    results: list[tuple[np.ndarray, Any]] = []
+def _run(tape: Tape, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, dict[int, Any]]:
+    """The value of a tape, (B,), and its derivatives in the parameters that it has, or none if nobody asks for them."""
+    results: list[tuple[np.ndarray, dict[int, Any]]] = []
 
-    def operand(x: int | Affine) -> tuple[np.ndarray, Any]:
+    def operand(x: int | Affine) -> tuple[np.ndarray, dict[int, Any]]:
         if isinstance(x, int):
             return results[x]
-        value, slope = np.full(len(params), x.const), np.zeros(params.shape[1])
+        value = np.full(len(params), x.const, params.dtype)
         for index, c in x.terms:
             value += c * params[:, index]
-            slope[index] = c
-        return value, slope[None] if slopes and x.terms else 0.0
+        return value, dict(x.terms) if slopes else {}
 
     for operation, *operands in tape.instructions:
         values, changes = zip(*map(operand, operands), strict=True)
         value = getattr(np, operation)(*values)
-        total: Any = 0.0
+        total: dict[int, Any] = {}
         for slope, change in zip(_SLOPES[operation](*values, value) if slopes else (), changes, strict=slopes):
-            if np.ndim(change):  # a slope may be infinite, which is no matter to a parameter that is not in it
-                total = total + np.where(change == 0, 0, np.reshape(slope, (-1, 1)) * change)
+            for index, c in change.items():
+                total[index] = total.get(index, 0.0) + slope * c
         results.append((value, total))
     return results[-1]
 

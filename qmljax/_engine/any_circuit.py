@@ -91,27 +91,23 @@ class AnyCircuit:
     def angles(self, params: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
         """(B, P) -> (rows, angles), those of rows above B being 0."""
         expression, scale, periodic, weight, place = self.terms
-        with np.errstate(all="ignore"):
-            values = self.formulas.values(params.astype(np.float64))
-            x = modulo_turns(values[:, expression] * scale, periodic)
+        values = self.formulas.values(params)
+        x = modulo_turns(values[:, expression] * scale, periodic)
         out = self._placed(x * weight, rows, dtype)
         at, fixed = self.constants
         out[: len(params), at] += fixed.astype(dtype)
         if self.loads is not None:
-            with np.errstate(all="ignore"):
-                out[: len(params), _count(self.tables) :] = self.loads.start(values)
+            out[: len(params), _count(self.tables) :] = self.loads.start(values)
             out[len(params) :, _count(self.tables)] = 1  # |0...0>: no amplitudes at all would be NaN
         return out
 
     def pushed(self, params: np.ndarray, tangents: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
         """The derivative of `angles` in the direction of tangents (B, P)."""
         expression, scale, _, weight, _ = self.terms
-        with np.errstate(all="ignore"):
-            values = self.formulas.pushed(params.astype(np.float64), tangents.astype(np.float64))
-            out = self._placed(values[:, expression] * (scale * weight), rows, dtype)
-            if self.loads is not None:
-                at = self.formulas.values(params.astype(np.float64))
-                out[: len(params), _count(self.tables) :] = self.loads.pushed(at, values)
+        values = self.formulas.pushed(params, tangents)
+        out = self._placed(values[:, expression] * (scale * weight), rows, dtype)
+        if self.loads is not None:
+            out[: len(params), _count(self.tables) :] = self.loads.pushed(self.formulas.values(params), values)
         return out
 
     def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
@@ -121,11 +117,10 @@ class AnyCircuit:
         values = np.zeros((len(self.formulas.constant), len(params)))
         np.add.at(values, expression, each.T)
         values = values.T
-        with np.errstate(all="ignore"):
-            if self.loads is not None:
-                at = self.formulas.values(params.astype(np.float64))
-                values = values + self.loads.pulled(at, cotangents[: len(params), _count(self.tables) :])
-            return self.formulas.pulled(params.astype(np.float64), values)
+        if self.loads is not None:
+            at = self.formulas.values(params)
+            values = values + self.loads.pulled(at, cotangents[: len(params), _count(self.tables) :])
+        return self.formulas.pulled(params, values)
 
     def _placed(self, terms: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
         """(B, T) -> (rows, angles): the terms of one place add up."""

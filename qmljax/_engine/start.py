@@ -58,9 +58,8 @@ def amplitudes(layers: Layers, angles: Angles) -> Iterator[tuple[Op, Array]]:
     requests = [([{int(e): float(scale)} for e, scale in op.array], False) for op in layers.loads]
     for op, values in zip(layers.loads, angles(requests), strict=True):
         scale = lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, keepdims=True))  # against overflow
-        values = values / jnp.where(scale > 0, scale, 1)
-        norm = jnp.sum(values**2, axis=0, keepdims=True)
-        values = jnp.where(norm > 0, values / jnp.sqrt(jnp.where(norm > 0, norm, 1)), jnp.nan)
+        values = values / scale
+        values = values / jnp.sqrt(jnp.sum(values**2, axis=0, keepdims=True))
         yield op, jnp.pad(values, [(0, (1 << len(op.qubits)) - len(values)), *[(0, 0)] * (values.ndim - 1)])
 
 

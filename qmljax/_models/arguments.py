@@ -85,9 +85,12 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
 
     `given` has the arguments of a call by name, each with the positions of its columns in the circuit's parameters.
     """
-    if not program.loads or not all(_seen(values) for _, values in given.values()):
+    if not program.loads:
         return
-    arrays = {name: np.asarray(values) for name, (_, values) in given.items()}
+    points = {name: _point(values) for name, (_, values) in given.items()}
+    if not all(map(_seen, points.values())):
+        return
+    arrays = {name: np.asarray(point) for name, point in points.items()}
     batch = np.broadcast_shapes(*(array.shape[:-1] for array in arrays.values()))
     dtype = jax.dtypes.canonicalize_dtype(np.result_type(*(array.dtype for array in arrays.values())))
     params = np.zeros((len(program.parameters), *batch), dtype)
@@ -106,6 +109,13 @@ def check_amplitudes(program: Program, **given: tuple[Sequence[int], Any]) -> No
             )
 
 
+def _point(values: Any) -> Any:
+    """Where a derivative is taken, the values at which; else the values."""
+    while isinstance(values, jax.core.Tracer) and (primal := getattr(values, "primal", None)) is not None:
+        values = primal
+    return values
+
+
 def _seen(values: Any) -> bool:
     """Whether the numbers are there: JAX does not trace them, nor do other processes have some of them."""
     return not isinstance(values, jax.core.Tracer) and getattr(values, "is_fully_addressable", True)
@@ -114,7 +124,7 @@ def _seen(values: Any) -> bool:
 def _values(program: Program, params: np.ndarray) -> np.ndarray:
     """The expressions of a program at numbers (P, *batch), by NumPy where it can."""
     if (formulas := _formulas(program)) is not None:
-        rows = params.reshape(len(params), math.prod(params.shape[1:])).T.astype(np.float64)
+        rows = params.reshape(len(params), math.prod(params.shape[1:])).T
         with np.errstate(all="ignore"):
             values = formulas.values(rows).T.astype(params.dtype)
         return values.reshape(len(values), *params.shape[1:])

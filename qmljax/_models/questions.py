@@ -92,9 +92,13 @@ class Question:
         return out.reshape((*batch, *self.shape))
 
 
+_quiet = np.errstate(all="ignore")  # what overflows or is not finite is told by the answer, as of JAX
+
+
 class At:
     """A question at numbers: what is linear there, between shapes of its own and those of the shared program."""
 
+    @_quiet
     def __init__(self, question: Question, arrays: Sequence[Any]):
         self.question, self.given = question, arrays
         self.shapes = [a.shape for a in arrays]
@@ -107,7 +111,7 @@ class At:
         self.angles = question.circuit.angles(self.params, self.size, self.dtype)
 
     def _params(self, arrays: Sequence[Any]) -> np.ndarray:
-        params = np.zeros((*self.batch, self.question.circuit.program.num_parameters))
+        params = np.zeros((*self.batch, self.question.circuit.program.num_parameters), self.dtype)
         for columns, array in zip(self.question.columns, arrays, strict=True):
             if array is not None:
                 params[..., columns] = np.asarray(array)
@@ -118,12 +122,14 @@ class At:
         q = self.question
         return self.cut(answers.value(q.kind, self.tables, q.data, self.angles))
 
+    @_quiet
     def push(self, tangents: Sequence[Any]) -> np.ndarray:
         """The derivative in the direction of tangents of the arrays, of which some may be None."""
         q = self.question
         moved = q.circuit.pushed(self.params, self._params(tangents), self.size, self.dtype)
         return self.cut(answers.push(q.kind, self.tables, q.data, self.angles, moved))
 
+    @_quiet
     def pull(self, cotangent: Any) -> list[np.ndarray]:
         """Cotangents of the arrays."""
         q = self.question

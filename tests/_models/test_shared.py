@@ -544,10 +544,55 @@ def test_wide_circuits(n):
         close(jax.grad(f)(jnp.array([0.7])), [(value(0.7 + step) - value(0.7 - step)) / (2 * step)], np.float32)
 
 
-def test_the_slope_of_abs_at_zero_is_that_of_jax():
-    p = Parameter("p")
+SINGULAR = {
+    "root of a square": lambda a, b: (a**2) ** 0.5,
+    "norm": lambda a, b: (a**2 + b**2) ** 0.5,
+    "power": lambda a, b: a**b,
+    "powers of signs": lambda a, b: abs(a) ** b + a**3 + b**-1,
+    "quotient": lambda a, b: a.sin() / a + b,
+    "inverse": lambda a, b: (1 / a).arctan() * b,
+    "entropy": lambda a, b: a * a.log() + b,
+    "arcs": lambda a, b: a.arcsin() + b.arccos(),
+    "arc of a sine": lambda a, b: a.sin().arcsin() * b,
+    "distance": lambda a, b: abs(a - b) + a.sign(),
+    "of the greatest": lambda a, b: (-1 * a.exp()).exp() + b,
+    "beyond the greatest": lambda a, b: (178 * a - 89).exp() * b,
+    "back from beyond": lambda a, b: (10 * a) ** 39 * 1e-38 + b,
+}
+
+
+@pytest.mark.parametrize("formula", SINGULAR.values(), ids=SINGULAR)
+def test_singular_points_are_as_in_a_program_of_a_circuits_own(formula):
+    """Where something overflows, or has no derivative, both give the same numbers, or both none."""
+    a, b = Parameter("a"), Parameter("b")
     circuit = QuantumCircuit(1)
-    circuit.ry(abs(p) + 0.5, 0)
-    at = np.zeros(1, np.float32)
-    slopes = [jax.grad(qj.expectation(circuit, "Z", compile=way))(at) for way in (True, False)]
-    np.testing.assert_allclose(slopes, -np.sin(0.5) * np.ones((2, 1)), rtol=1e-6)
+    circuit.ry(0.4, 0), circuit.rx(formula(a, b), 0), circuit.rz(a + b, 0), circuit.ry(0.3, 0)
+    one = [0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan]
+    points = np.array([(x, y) for x in one for y in one], np.float32)
+    found = []
+    for way in (True, False):
+        f = qj.expectation(circuit, "Z", compile=way)
+        pushed = [jax.jvp(f, (points,), (np.tile(unit, (len(points), 1)),))[1] for unit in np.eye(2, dtype=np.float32)]
+        found.append([f(points), jax.grad(lambda x, f=f: f(x).sum())(points), *pushed])
+    assert not np.isfinite(np.concatenate([np.ravel(x) for x in found[0]])).all()
+    for own, other in zip(*found, strict=True):
+        finite = np.isfinite(own)
+        np.testing.assert_array_equal(np.isfinite(other), finite)
+        np.testing.assert_allclose(np.where(finite, other, 0), np.where(finite, own, 0), rtol=1e-4, atol=1e-4)
+
+
+def test_amplitudes_that_are_no_state_have_no_derivative():
+    """None is refused where it is seen; in `jit` the value and all derivatives are NaN."""
+    circuit = qj.circuits.raw_feature_vector(4)
+    circuit.ry(0.3, 0)
+    for way in (True, False, None):
+        f = qj.expectation(circuit, "ZX", compile=way)
+        with pytest.raises(ValueError, match="all amplitudes are zero"):
+            jax.grad(f)(np.zeros(4, np.float32))
+        with pytest.raises(ValueError, match="all amplitudes are zero"):
+            jax.hessian(f)(np.zeros(4, np.float32))
+        for x in ([0, 0, 0, 0], [np.inf, 1, 1, 1], [np.nan, 1, 1, 1]):
+            both = jax.jit(jax.value_and_grad(f))(np.array(x, np.float32))
+            assert np.isnan(np.concatenate([np.ravel(part) for part in both])).all()
+            if any(x):
+                assert np.isnan(jax.grad(f)(np.array(x, np.float32))).all()
