@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "qmljax"
 # imports only from floors below its own, where the ways to both part; neighbours do not know each other.
 FLOORS = {
     "": [
-        "_checks _meshes",
+        "_checks _forgetting _meshes",
         "_files _progress circuits datasets gram losses plots",
         "_circuit",
         "_engine",

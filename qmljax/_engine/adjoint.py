@@ -24,6 +24,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from qmljax._engine import operations
+from qmljax._forgetting import forgetful_jit
 
 
 class Invertible(Protocol):
@@ -76,7 +77,7 @@ def _push_forward(out: Array, *operands: Array, segments: tuple, counts: tuple, 
 
 def _primitive(name: str, function: Any, statics: tuple[str, ...]) -> Primitive:
     primitive = operations.Varying(name)
-    primitive.def_impl(jax.jit(function, static_argnames=statics))
+    primitive.def_impl(forgetful_jit(function, static_argnames=statics))
 
     def abstract(state: Any, *rest: Any, **params: Any) -> Any:
         shapes = [_typed(x) for x in (state, *rest)]

@@ -28,6 +28,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from qmljax._engine import state as states
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import shared_by
 
 
@@ -159,7 +160,7 @@ def _primitive(name: str, function: Callable, shape: Callable) -> Primitive:
     primitive = Varying(name)
     named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     static = [name for name in named if name != "devices"]
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=static))
+    primitive.def_impl(forgetful_jit(primitive.bind, static_argnames=static))
     # The shapes are worked out here, since tracing `function` for them would take as long as all else.
     primitive.def_abstract_eval(lambda *args, **kwargs: result(shape(*(x.shape for x in args), **kwargs), args[0]))
 

@@ -23,6 +23,7 @@ from jax import Array
 
 from qmljax._circuit.program import Program
 from qmljax._engine.layers import schedule
+from qmljax._forgetting import Forgetful
 from qmljax._meshes import on_meshes, rows, set_for_trace
 from qmljax._models import shared
 from qmljax._models.parts import cut, filled, room
@@ -116,7 +117,7 @@ def size(program: Program) -> dict[str, int]:
     return {"qubits": program.num_qubits, "levels": len(schedule(program).levels)}
 
 
-class _Calls:
+class _Calls(Forgetful):
     """What equal functions share: a compiled function, and how often it was called with arguments of which shapes."""
 
     def __init__(self, function: Compiled):
@@ -124,9 +125,8 @@ class _Calls:
         self.counts: dict[Any, int] = {}
         self.rows: dict[Any, set[int]] = {}  # that programs were compiled for, by what else their arguments are
 
-    @functools.cached_property
-    def run(self) -> Callable[..., Array]:
-        return jax.jit(on_meshes(self.function._trace, self.function._leading))
+    def _compiled_from(self) -> Callable[..., Array]:
+        return on_meshes(self.function._trace, self.function._leading)
 
     def is_new(self, arrays: Any) -> bool:
         """Counts a call: whether it is one of the first of its shapes, outside of `jax.jit`."""

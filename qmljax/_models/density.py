@@ -23,6 +23,7 @@ from qmljax._engine.outcomes import drawn, marginal
 from qmljax._engine.pauli_levels import Classes
 from qmljax._engine.plan import MEMORY
 from qmljax._engine.readings import StringSums, string_sums
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import devices, on_meshes, rows
 from qmljax._models.arguments import check_amplitudes, check_compile, check_memory
 from qmljax._models.by_name import parameters
@@ -127,7 +128,7 @@ class OfDensity:
         return f"OfDensity({self.question.kind}, parameters={program.num_parameters}, qubits={program.num_qubits})"
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(forgetful_jit, static_argnums=0)
 @functools.partial(on_meshes, leading=lambda channels, readout, params: rows(params), skip=1)
 def _run(question: Question, channels: Any, readout: Any, params: Array) -> Array:
     batch, noisy = params.shape[:-1], question.noisy

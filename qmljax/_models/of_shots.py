@@ -24,6 +24,7 @@ from qmljax._engine.readings import (
 )
 from qmljax._engine.run import run
 from qmljax._engine.state import square
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import devices, on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part
@@ -137,7 +138,7 @@ class OfShots:
         return f"OfShots({self.measurement.shots}, parameters={program.num_parameters}, qubits={program.num_qubits})"
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(forgetful_jit, static_argnums=(0, 1))
 @functools.partial(on_meshes, leading=lambda key, errors, *given: rows(*given), skip=2)
 def _measured(measurement: Measurement, positions: Any, key: Array, errors: Any, *given: Array) -> Array:
     dtype = jnp.result_type(*given)
@@ -154,7 +155,7 @@ def _strings(measurement: Measurement, positions: Any, key: Array, errors: Any, 
     return _shifted(measurement, positions, key, errors, still, *given)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(forgetful_jit, static_argnums=(0, 1, 2))
 @functools.partial(on_meshes, leading=lambda key, errors, *given: rows(*given), skip=3)
 def _with_std(
     measurement: Measurement, positions: Any, merge: Merge | None, key: Array, errors: Any, *given: Array
@@ -175,7 +176,7 @@ def _variance(measurement: Measurement, values: Array) -> Array:
     return _out(dataclasses.replace(measurement, sums=squares), (1 - values**2) / (measurement.shots - 1))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(forgetful_jit, static_argnums=(0, 1, 2))
 @functools.partial(on_meshes, leading=lambda key, errors, *given: rows(*given), skip=3)
 def _slopes(
     measurement: Measurement, positions: Any, wrt: int, key: Array, errors: Any, *given: Array

@@ -17,6 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from qmljax._engine.any_circuit import rounded
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import on_meshes
 from qmljax._models.questions import ROWS, At, Question
 
@@ -68,7 +69,7 @@ def answer(question: Question, *arrays: Any) -> Array:
     return _answer.bind(*arrays, question=question, at=None) if known(arrays) else _traced(question, *arrays)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(forgetful_jit, static_argnums=0)
 @functools.partial(on_meshes, skip=1)
 def _traced(question: Question, *arrays: Array) -> Array:
     return question.traced(*arrays)

@@ -21,6 +21,7 @@ from qmljax._engine.readings import StringSums, misread, misread_bits, observabl
 from qmljax._engine.run import run
 from qmljax._engine.state import square
 from qmljax._engine.trajectories import Draws, draw, mean, standard_error, without_slope
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import devices, on_meshes, rows
 from qmljax._models.arguments import check_amplitudes
 from qmljax._models.backend import Part, of_parts
@@ -163,7 +164,7 @@ def _filled(draws: Draws) -> Draws:
     return Draws(xp.concatenate([draws.parities, none]), counts, draws.errors)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(forgetful_jit, static_argnums=0)
 @functools.partial(on_meshes, leading=lambda draws, readout, params: rows(params), skip=1)
 def _run(followed: Followed, draws: Draws, readout: Any, params: Array) -> tuple[Array, ...]:
     question, dtype, batch = followed.question, params.dtype, params.shape[:-1]

@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 from jax.extend import core
 
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import set_for_all
 from qmljax._training.leaves import as_numpy, is_key
 
@@ -107,7 +108,7 @@ _compiled: list[Any] = []
 
 def jit_of_computations(function: Callable, static_argnames: tuple[str, ...]) -> Any:
     """`jax.jit` with programs among the static arguments, which forgets when there are too many of them."""
-    compiled = jax.jit(function, static_argnames=static_argnames)
+    compiled = forgetful_jit(function, static_argnames=static_argnames)
     _compiled.append(compiled)
     return compiled
 

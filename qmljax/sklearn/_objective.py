@@ -12,6 +12,7 @@ import optax
 from jax import Array
 
 from qmljax import losses
+from qmljax._forgetting import forgetful_jit
 from qmljax._models.parts import room
 
 ERRORS: dict[str, Callable[[Array, Array], Array]] = {
@@ -86,7 +87,7 @@ class Objective:
         return ERRORS[self.loss](raw, aims).sum(axis=1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(forgetful_jit, static_argnums=0)
 def evaluate(outputs: Outputs, weights: Array, x: Array) -> Array:
     return outputs(weights, x)
 

@@ -9,14 +9,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from qmljax._forgetting import Forgetful
 
-class Flat:
+
+class Flat(Forgetful):
     """A JAX function of leaves, (*leaves) -> pytree, compiled, with those derived from it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.run = jax.jit(function)
         self._derived: dict[Any, Flat] = {}
+
+    def _compiled_from(self) -> Callable[..., Any]:
+        return lambda *leaves: self.function(*leaves)
 
     def derived(self, rule: Callable[..., Callable[..., Any]], *static: Any) -> "Flat":
         if (found := self._derived.get((rule, static))) is None:

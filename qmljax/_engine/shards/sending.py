@@ -5,7 +5,6 @@ A primitive, because JAX cannot `vmap` an exchange among some of the devices; th
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -13,6 +12,7 @@ from jax.interpreters import ad, batching, mlir
 
 from qmljax._engine import operations
 from qmljax._engine.shards.steps import Exchange, Move
+from qmljax._forgetting import forgetful_jit
 
 
 def sent(state: Array, kind: Exchange | Move, axes: tuple[str, ...], back: bool = False) -> Array:
@@ -36,7 +36,7 @@ def _do_send(state: Any, *, kind: Exchange | Move, axes: tuple[str, ...], back: 
 
 
 _send = operations.Varying("qmljax_send")
-_send.def_impl(jax.jit(_do_send, static_argnames=("kind", "axes", "back")))
+_send.def_impl(forgetful_jit(_do_send, static_argnames=("kind", "axes", "back")))
 _send.def_abstract_eval(lambda state, **_: operations.result(state.shape, state))
 mlir.register_lowering(_send, mlir.lower_fun(_do_send, multiple_results=False))
 ad.deflinear2(_send, lambda cotangent, _, kind, axes, back: [sent(cotangent, kind, axes, not back)])

@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import on_meshes
 from qmljax._models.compiled import Compiled
 
@@ -125,7 +126,7 @@ class Rows:
 
     def __call__(self, *arrays: Any) -> Array:
         """Arrays of rows, then others, to rows."""
-        return _compiled(self)(*arrays)
+        return _compiled(self, *arrays)
 
     def trace(self, *arrays: Any) -> Array:
         axes = next(filter(None, self.layout.axes), ())
@@ -148,7 +149,7 @@ class Gram:
 
     def __call__(self, x: Any, y: Any, weights: Any, *more: Any) -> Array:
         """(N, d), (M, d) and (W,) -> (N, M); without `y`, (N, N)."""
-        return _compiled(self)(x, y, weights, *more)
+        return _compiled(self, x, y, weights, *more)
 
     def trace(self, x: Array, y: Array | None, weights: Array, *more: Any) -> Array:
         rows, columns = self.layout.axes
@@ -173,9 +174,9 @@ class Gram:
         return found
 
 
-@functools.lru_cache(maxsize=1024)
-def _compiled(function: Rows | Gram) -> Callable[..., Array]:
-    return jax.jit(function.trace)
+@functools.partial(forgetful_jit, static_argnums=0)
+def _compiled(function: Rows | Gram, *arrays: Array) -> Array:
+    return function.trace(*arrays)
 
 
 def gathered(rows: Any, axes: Axes) -> Any:

@@ -1,0 +1,95 @@
+"""What is compiled for a circuit is forgotten before a process has no room for more.
+
+A compiled program takes some fifty mappings of memory, with its derivatives some hundred, of which Linux allows a
+process 65,530 (`vm.max_map_count`); beyond them nothing can be compiled. JAX keeps a program as long as the function
+that it was compiled from, which may be as long as the process. So that hundreds of circuits can be trained in one, all
+that was compiled here is dropped when half of the mappings are taken; what is called again is compiled again.
+"""
+
+import functools
+import gc
+import itertools
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+EVERY = 16  # traces between two looks at the mappings, of which each takes up to 40 ms
+
+
+def forgetful_jit(function: Callable[..., Any], **static: Any) -> Any:
+    """`jax.jit` of a function of a module, with circuits among its static arguments, that forgets what it compiled."""
+    compiled = jax.jit(_making_room(function), **static)
+    with _lock:
+        _jits.append(compiled)
+    return compiled
+
+
+class Forgetful:
+    """An object with a function `run`, compiled when it is first asked for, and anew after it was forgotten."""
+
+    @functools.cached_property
+    def run(self) -> Callable[..., Any]:
+        with _lock:
+            _objects.add(self)
+        return jax.jit(_making_room(self._compiled_from()))
+
+    def _compiled_from(self) -> Callable[..., Any]:
+        """The function that is compiled, as an object that nobody else has: by these JAX finds what it compiled."""
+        raise NotImplementedError
+
+
+def forget() -> None:
+    """Drops all that was compiled, but what is running."""
+    with _lock:
+        objects = list(_objects)
+        _objects.clear()
+    for each in objects:
+        each.__dict__.pop("run", None)
+    for compiled in _jits:
+        compiled.clear_cache()
+    gc.collect()
+
+
+_lock = threading.Lock()
+_jits: list[Any] = []
+_objects: "weakref.WeakSet[Forgetful]" = weakref.WeakSet()
+_traces = itertools.count(1)
+_left = 0  # mappings that were not given back the last time
+
+
+def _making_room(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which looks for room for a program when it is traced."""
+
+    @functools.wraps(function)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        if next(_traces) % EVERY == 0:
+            _make_room()
+        return function(*args, **kwargs)
+
+    return traced
+
+
+def _make_room() -> None:
+    global _left
+    limit = mappings_allowed()
+    if limit is not None and mappings() > (limit + _left) // 2:  # half of those that can be given back
+        forget()
+        _left = mappings()
+
+
+def mappings() -> int:
+    """How many mappings of memory the process has."""
+    with open("/proc/self/maps", "rb") as lines:
+        return sum(1 for _ in lines)
+
+
+def mappings_allowed() -> int | None:
+    """How many it may have; None where there is no such limit."""
+    try:
+        with open("/proc/sys/vm/max_map_count") as file:
+            return int(file.read())
+    except OSError:
+        return None
