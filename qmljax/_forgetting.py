@@ -21,9 +21,8 @@ EVERY = 16  # traces between two looks at the mappings, of which each takes up t
 
 def forgetful_jit(function: Callable[..., Any], **static: Any) -> Any:
     """`jax.jit` of a function of a module, with circuits among its static arguments, that forgets what it compiled."""
-    compiled = jax.jit(_making_room(function), **static)
-    with _lock:
-        _jits.append(compiled)
+    compiled: Any = jax.jit(_making_room(function), **static)
+    when_forgetting(compiled.clear_cache)
     return compiled
 
 
@@ -41,6 +40,11 @@ class Forgetful:
         raise NotImplementedError
 
 
+def when_forgetting(clear: Callable[[], Any]) -> None:
+    """Has a cache cleared, too, whose entries keep what was compiled."""
+    _caches.append(clear)
+
+
 def forget() -> None:
     """Drops all that was compiled, but what is running."""
     with _lock:
@@ -48,13 +52,13 @@ def forget() -> None:
         _objects.clear()
     for each in objects:
         each.__dict__.pop("run", None)
-    for compiled in _jits:
-        compiled.clear_cache()
+    for clear in _caches:
+        clear()
     gc.collect()
 
 
 _lock = threading.Lock()
-_jits: list[Any] = []
+_caches: list[Callable[[], Any]] = []
 _objects: "weakref.WeakSet[Forgetful]" = weakref.WeakSet()
 _traces = itertools.count(1)
 _left = 0  # mappings that were not given back the last time
@@ -75,9 +79,13 @@ def _making_room(function: Callable[..., Any]) -> Callable[..., Any]:
 def _make_room() -> None:
     global _left
     limit = mappings_allowed()
-    if limit is not None and mappings() > (limit + _left) // 2:  # half of those that can be given back
-        forget()
-        _left = mappings()
+    if limit is None or (taken := mappings()) <= (limit + _left) // 2:  # half of those that can be given back
+        return
+    forget()
+    if mappings() > (taken + _left) // 2:  # JAX's own caches may keep each other's entries, and programs of the user
+        jax.clear_caches()
+        gc.collect()
+    _left = mappings()
 
 
 def mappings() -> int:

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import set_for_all
 from qmljax._training.batches import Batches, folded
 from qmljax._training.checks import shapes_of
-from qmljax._training.computations import Computation, Traced, fresh, jit_of_computations, trace
+from qmljax._training.computations import Computation, Traced, fresh, trace
 from qmljax._training.ensemble import of_members
 from qmljax._training.leaves import Run
 
@@ -28,7 +29,7 @@ def run_steps(run: Run, *, data: tuple[Array, ...], **about: Any) -> tuple[Run, 
         return take_steps(run, data=data, **about)
 
 
-@functools.partial(jit_of_computations, static_argnames=("program", "batches", "keyed"))
+@functools.partial(forgetful_jit, static_argnames=("program", "batches", "keyed"))
 def take_steps(
     run: Run,
     losses: Array,

@@ -18,11 +18,11 @@ import numpy as np
 from jax import Array
 from jax.extend import core
 
-from qmljax._forgetting import forgetful_jit
+from qmljax._forgetting import forget, when_forgetting
 from qmljax._meshes import set_for_all
 from qmljax._training.leaves import as_numpy, is_key
 
-ROOM = 256  # programs that are remembered; when there are more, all are forgotten, and what was compiled for them
+ROOM = 256  # programs that are remembered; when there are more, all that was compiled is forgotten
 NUMBERS = 256  # formulas with more numbers than these are not written by hand: there they stay constants
 
 # A number that enters these is worth as much to the compiler as an argument; by a constant it may divide by a product,
@@ -103,23 +103,14 @@ def _uncompiled(function: Callable) -> Callable:
 
 _lock = threading.Lock()
 _computations: dict[Computation, Computation] = {}
-_compiled: list[Any] = []
-
-
-def jit_of_computations(function: Callable, static_argnames: tuple[str, ...]) -> Any:
-    """`jax.jit` with programs among the static arguments, which forgets when there are too many of them."""
-    compiled = forgetful_jit(function, static_argnames=static_argnames)
-    _compiled.append(compiled)
-    return compiled
+when_forgetting(_computations.clear)  # what they call is compiled by itself, too, and kept with them
 
 
 def _known(program: Computation) -> Computation:
     """The first one of all that are equal: those that run are compared by identity."""
     with _lock:
         if program not in _computations and len(_computations) >= ROOM:
-            _computations.clear()
-            for compiled in _compiled:
-                compiled.clear_cache()
+            forget()
         return _computations.setdefault(program, program)
 
 

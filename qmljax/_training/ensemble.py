@@ -10,9 +10,10 @@ import numpy as np
 import optax
 from jax import Array
 
+from qmljax._forgetting import forgetful_jit
 from qmljax._meshes import set_for_all
 from qmljax._training.checks import check_own_data, refuse_ambiguous
-from qmljax._training.computations import Computation, jit_of_computations
+from qmljax._training.computations import Computation
 from qmljax._training.leaves import is_key
 
 
@@ -36,7 +37,7 @@ def losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], 
         return _losses_of(weights, data, lifted, program)
 
 
-@functools.partial(jit_of_computations, static_argnames=("program",))
+@functools.partial(forgetful_jit, static_argnames=("program",))
 def _losses_of(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Computation) -> Array:
     return program(lifted, weights, data)[0]
 

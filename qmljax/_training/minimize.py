@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from qmljax._training.computations import Computation, Traced, jit_of_computations, trace
+from qmljax._forgetting import forgetful_jit
+from qmljax._training.computations import Computation, Traced, trace
 from qmljax._training.stops import Standing, converged_at
 from qmljax._training.watch import Watch
 
@@ -204,6 +205,6 @@ class _Run:
             raise _Stop
 
 
-@functools.partial(jit_of_computations, static_argnames=("program",))
+@functools.partial(forgetful_jit, static_argnames=("program",))
 def _evaluated(weights: Any, data: tuple[Array, ...], lifted: tuple[Array, ...], program: Computation) -> list[Array]:
     return program(lifted, weights, data)
