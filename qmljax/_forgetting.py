@@ -61,7 +61,7 @@ _lock = threading.Lock()
 _caches: list[Callable[[], Any]] = []
 _objects: "weakref.WeakSet[Forgetful]" = weakref.WeakSet()
 _traces = itertools.count(1)
-_left = 0  # mappings that were not given back the last time
+_left = 0  # mappings that nothing gives back, as far as is known
 
 
 def _making_room(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,13 +79,13 @@ def _making_room(function: Callable[..., Any]) -> Callable[..., Any]:
 def _make_room() -> None:
     global _left
     limit = mappings_allowed()
-    if limit is None or (taken := mappings()) <= (limit + _left) // 2:  # half of those that can be given back
+    if limit is None or mappings() <= (limit + _left) // 2:  # half of those that can be given back
         return
     forget()
-    if mappings() > (taken + _left) // 2:  # JAX's own caches may keep each other's entries, and programs of the user
+    if mappings() > _left + (limit - _left) // 8:  # JAX's caches may keep each other's entries, or programs of the user
         jax.clear_caches()
         gc.collect()
-    _left = mappings()
+        _left = mappings()
 
 
 def mappings() -> int:

@@ -50,7 +50,7 @@ FLOORS = {
         "layers",
         "operations pauli_sums plan",
         "adjoint angles slopes stacking",
-        "loads segments start",
+        "data_levels loads segments start",
         "any_circuit",
         "answers jet pauli_levels readings run",
         "collapse density expectations trajectories",

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qmljax._engine import any_circuit, pauli_sums
-from qmljax._engine.any_circuit import Tables
+from qmljax._engine import data_levels, pauli_sums
+from qmljax._engine.data_levels import Tables
 from qmljax._engine.state import square, to_complex
 
 Kind = Literal["amplitudes", "probabilities", "columns"] | int  # or a number of expectation values
@@ -52,7 +52,7 @@ def pull(kind: Kind, tables: Tables, data: Any, angles: Array, cotangents: Array
         if kind == "columns":
             read, cotangent = jax.vmap(read), cotangent.reshape(-1, tables.source.shape[1])
         _, back = jax.vjp(read, out)
-        return any_circuit.pull(tables, angles, out, *back(cotangent))
+        return data_levels.pull(tables, angles, out, *back(cotangent))
 
     return jax.vmap(row)(angles, cotangents)
 
@@ -60,15 +60,15 @@ def pull(kind: Kind, tables: Tables, data: Any, angles: Array, cotangents: Array
 def _state(kind: Kind, tables: Tables, angles: Array) -> Array:
     """The state (2, 2**n), or what becomes of all basis states, (2**n, 2, 2**n)."""
     if kind != "columns":
-        return any_circuit.state(tables, angles)
+        return data_levels.state(tables, angles)
     real = jnp.eye(tables.source.shape[1], dtype=angles.dtype)
     basis = jnp.stack([real, jnp.zeros_like(real)], axis=1)
-    return jax.vmap(lambda start: any_circuit.state(tables, angles, start))(basis)
+    return jax.vmap(lambda start: data_levels.state(tables, angles, start))(basis)
 
 
 def _read(kind: Kind, data: Any) -> Callable[[Array], Array]:
     def read(state: Array) -> Array:
-        state = any_circuit.normalised(state)
+        state = data_levels.normalised(state)
         if isinstance(kind, int):
             return pauli_sums.values(data, state, kind)
         return square(state) if kind == "probabilities" else to_complex(state)

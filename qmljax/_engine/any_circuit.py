@@ -11,46 +11,33 @@ be compiled: that is left to NumPy, also while a derivative is taken.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from qmljax._circuit.at_numbers import Formulas, modulo_turns
 from qmljax._circuit.basis import Term
 from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
-from qmljax._engine import operations
 from qmljax._engine.angles import number, without_turns
+from qmljax._engine.data_levels import Tables, num_angles
 from qmljax._engine.layers import Combination, Scheduler
 from qmljax._engine.loads import Loads, loads
 from qmljax._engine.stacking import widen
-from qmljax._engine.state import PRECISION, cos_sin, join_complex, square, transform
+from qmljax._engine.state import join_complex
 
 QUBITS = (6, 8, 10, 12, 14, 16)
 LEVELS = (32, 128, 512)
-WIDTHS = (0, 4, 16)  # rows of a matrix on the highest qubits
+WIDTHS = (0, 4, 16, 64, 256)  # rows of a matrix on the highest qubits
+MATRICES = (2, 8, 32, 128, 513)  # of which one is of no gate
+ENTRIES = 1 << 21  # of the matrices
+ROW = 16  # rows of a matrix that take as long as all else that a level does, generously
 SIZE = 1 << 20  # amplitudes times levels: above, a program of its own is worth its compilation
 PARITIES = 1 << 12  # of a function of a basis state
-
-
-class Tables(NamedTuple):
-    """What is not an angle, of L levels on n qubits.
-
-    Attributes:
-        count: How many levels there are; the others are room.
-        source: Of each basis state, where it comes from, (L, 2**n), in 16 bits.
-        target: Where it goes to, (L, 2**n).
-        dense: Matrices on the highest qubits, (L, 2 K, 2 K), which act on real and imaginary parts; K may be 0.
-    """
-
-    count: Any
-    source: np.ndarray
-    target: np.ndarray
-    dense: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +68,13 @@ class AnyCircuit:
     @property
     def num_angles(self) -> int:
         """How many angles there are, with those that are room, and amplitudes."""
-        return _count(self.tables) + (0 if self.loads is None else self.tables.source.shape[1])
+        return num_angles(self.tables) + (0 if self.loads is None else self.tables.source.shape[1])
 
     @property
     def work(self) -> int:
-        """Amplitudes times levels."""
-        return int(self.tables.count) * self.tables.source.shape[1]
+        """Amplitudes times levels, and what matrices take beside them."""
+        rows = np.count_nonzero(self.tables.which) * self.tables.dense.shape[1] // 2
+        return (int(self.tables.count) + rows // ROW) * self.tables.source.shape[1]
 
     def angles(self, params: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
         """(B, P) -> (rows, angles), those of rows above B being 0."""
@@ -97,8 +85,8 @@ class AnyCircuit:
         at, fixed = self.constants
         out[: len(params), at] += fixed.astype(dtype)
         if self.loads is not None:
-            out[: len(params), _count(self.tables) :] = self.loads.start(values)
-            out[len(params) :, _count(self.tables)] = 1  # |0...0>: no amplitudes at all would be NaN
+            out[: len(params), num_angles(self.tables) :] = self.loads.start(values)
+            out[len(params) :, num_angles(self.tables)] = 1  # |0...0>: no amplitudes at all would be NaN
         return out
 
     def pushed(self, params: np.ndarray, tangents: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
@@ -107,7 +95,7 @@ class AnyCircuit:
         values = self.formulas.pushed(params, tangents)
         out = self._placed(values[:, expression] * (scale * weight), rows, dtype)
         if self.loads is not None:
-            out[: len(params), _count(self.tables) :] = self.loads.pushed(self.formulas.values(params), values)
+            out[: len(params), num_angles(self.tables) :] = self.loads.pushed(self.formulas.values(params), values)
         return out
 
     def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
@@ -119,7 +107,7 @@ class AnyCircuit:
         values = values.T
         if self.loads is not None:
             at = self.formulas.values(params)
-            values = values + self.loads.pulled(at, cotangents[: len(params), _count(self.tables) :])
+            values = values + self.loads.pulled(at, cotangents[: len(params), num_angles(self.tables) :])
         return self.formulas.pulled(params, values)
 
     def _placed(self, terms: np.ndarray, rows: int, dtype: Any) -> np.ndarray:
@@ -137,7 +125,7 @@ class AnyCircuit:
         at, fixed = self.constants
         out = jnp.zeros((len(params), self.num_angles), params.dtype).at[:, at].add(fixed[None].astype(params.dtype))
         out = out.at[:, place].add(x * weight[None].astype(params.dtype))
-        return out if self.loads is None else out.at[:, _count(self.tables) :].set(self.loads.traced(values))
+        return out if self.loads is None else out.at[:, num_angles(self.tables) :].set(self.loads.traced(values))
 
 
 @functools.lru_cache(maxsize=32)
@@ -174,13 +162,11 @@ def encode(program: Program) -> AnyCircuit | None:
         formulas = Formulas(program.expressions, program.num_parameters)
     except NotImplementedError:
         return None
-    width = rounded(max((len(draft.dense) for draft in levels if draft.dense is not None), default=0), WIDTHS)
-    assert width is not None
-    dense = np.zeros((count, 2 * width, 2 * width))
-    for k in range(len(levels) if width else 0):
-        dense[k] = join_complex(widen(levels[k].dense, width))
+    matrices = _matrices([draft.dense for draft in levels], count)
+    if matrices is None:
+        return None
     source, target = _permutations([draft.monomial for draft in levels], n, count)
-    tables = Tables(np.int32(len(levels)), source, target, dense)
+    tables = Tables(np.int32(len(levels)), source, target, *matrices)
     return AnyCircuit(program, formulas, tables, *terms.sorted(), loads(program, n))
 
 
@@ -233,6 +219,19 @@ class _Terms:
         return tuple(column[order] for column in columns), starts, (places, constants)
 
 
+def _matrices(matrices: Sequence[np.ndarray | None], count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Which matrix each of `count` levels has, 0 being none, and all of them, widened; None if they are too large."""
+    there = [(k, matrix) for k, matrix in enumerate(matrices) if matrix is not None]
+    width = rounded(max((len(matrix) for _, matrix in there), default=0), WIDTHS)
+    number = rounded(1 + len(there), MATRICES)
+    if width is None or number is None or number * (2 * width) ** 2 > ENTRIES:
+        return None
+    which, dense = np.zeros(count, np.int32), np.zeros((number, 2 * width, 2 * width))
+    for place, (k, matrix) in enumerate(there, start=1):
+        which[k], dense[place] = place, join_complex(widen(matrix, width))
+    return which, dense
+
+
 def _permutations(monomials: Any, n: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Where each basis state comes from and goes to, (count, 2**n) each, of monomial layers."""
     rows = np.array([monomial.rows for monomial in monomials], np.int32).reshape(-1, n)
@@ -268,122 +267,3 @@ def parities(term: Term) -> tuple[list[int], list[float], bool] | None:
     weights = np.bincount(place, spectrum / len(table), len(masks))
     kept = weights != 0
     return masks[kept].tolist(), weights[kept].tolist(), bool((table == np.round(table)).all())
-
-
-# What is compiled, for one row of angles.
-
-
-def state(tables: Tables, angles: Array, start: Array | None = None) -> Array:
-    """What becomes of a state (2, 2**n), by default of what the circuit starts from; in the precision of the angles."""
-    spectra, blocks = _split(tables, angles)
-
-    def run(k: Array, state: Array) -> Array:
-        return _level(state, *_of_level(k, tables, spectra, blocks))
-
-    if start is None:
-        start = jnp.zeros((2, tables.source.shape[1]), angles.dtype).at[0, 0].set(1)
-    if len(angles) > _count(tables):
-        start = start.at[0].set(angles[_count(tables) :])
-    return lax.fori_loop(0, tables.count, run, start + 0 * angles[0])  # which varies over a mesh as the angles do
-
-
-def pull(tables: Tables, angles: Array, out: Array, cotangent: Array) -> Array:
-    """The cotangent of the angles, from a state, or some (columns, 2, 2**n), and its: levels are undone one by one."""
-    (spectra, blocks), transpose = jax.vjp(lambda a: _split(tables, a), angles)
-
-    def each(act: Any) -> Any:
-        return act if out.ndim == 2 else jax.vmap(act, in_axes=(0, *[None] * 5))
-
-    def undo(k: Array, carry: Any) -> Any:
-        state, cotangent, found = carry
-        level = _of_level(tables.count - 1 - k, tables, spectra, blocks)
-        state = each(_undone)(state, *level)
-        _, back = jax.vjp(lambda s, *own: each(_level)(s, *own, *level[2:]), state, level[0], level[1])
-        cotangent, *mine = back(cotangent)
-        at = tables.count - 1 - k
-        return state, cotangent, jax.tree.map(lambda all_, one: all_.at[at].set(one), found, tuple(mine))
-
-    nothing = jax.tree.map(jnp.zeros_like, (spectra, blocks))
-    _, cotangent, found = lax.fori_loop(0, tables.count, undo, (out, cotangent, nothing))
-    (found,) = transpose(found)
-    return found if len(angles) == _count(tables) else found.at[_count(tables) :].add(cotangent[0])
-
-
-def normalised(state: Array) -> Array:
-    """The rounding errors of many levels add up."""
-    return state * lax.rsqrt(square(state).sum())
-
-
-def _count(tables: Tables) -> int:
-    """How many angles there are, with those that are room."""
-    levels, size = tables.source.shape
-    return levels * (size + size.bit_length() - 1)
-
-
-def _split(tables: Tables, angles: Array) -> tuple[Array, tuple[Array, ...]]:
-    """The spectra (L, 2**n), and the product layers as matrices (L, 2**w, 2**w) on blocks of qubits, highest first."""
-    levels, size = tables.source.shape
-    n = size.bit_length() - 1
-    spectra, halves = (
-        angles[: levels * size].reshape(levels, size),
-        angles[levels * size : _count(tables)].reshape(levels, n),
-    )
-    cos, sin = jnp.cos(halves), jnp.sin(halves)
-    rotations = jnp.stack([jnp.stack([cos, -sin], axis=-1), jnp.stack([sin, cos], axis=-1)], axis=-2)  # (L, n, 2, 2)
-    blocks, count = [], 2 if n <= 10 else 3
-    for members in np.array_split(np.arange(n)[::-1], count):
-        block = jnp.ones((levels, 1, 1), angles.dtype)
-        for q in members:
-            block = (block[:, :, None, :, None] * rotations[:, q, None, :, None, :]).reshape(
-                levels, 2 * block.shape[1], -1
-            )
-        blocks.append(block)
-    return spectra, tuple(blocks)
-
-
-def _of_level(k: Array, tables: Tables, spectra: Array, blocks: tuple[Array, ...]) -> tuple[Any, ...]:
-    at = functools.partial(lax.dynamic_index_in_dim, index=k, keepdims=False)
-    own = [at(jnp.asarray(table)) for table in tables[1:]]
-    source, target = (index.astype(np.int32) for index in own[:2])
-    return at(spectra), tuple(at(block) for block in blocks), source, target, own[2].astype(spectra.dtype)
-
-
-def _level(state: Array, spectrum: Array, blocks: Any, source: Array, target: Array, dense: Array) -> Array:
-    cos, sin = cos_sin(_transformed(spectrum))
-    real, imag = state
-    state = jnp.stack([cos * real - sin * imag, sin * real + cos * imag])
-    state = _moved(state, source, target)
-    for block in reversed(blocks):  # the lowest, which is last, moves to the front; in the end all have
-        state = jnp.einsum("cxj,ij->cix", state.reshape(2, -1, len(block)), block, precision=PRECISION)
-    state = state.reshape(2, -1)
-    return transform(state, dense) if len(dense) else state
-
-
-def _undone(state: Array, spectrum: Array, blocks: Any, source: Array, target: Array, dense: Array) -> Array:
-    if len(dense):
-        state = transform(state, dense.T)
-    for block in reversed(blocks):
-        state = jnp.einsum("cxj,ji->cix", state.reshape(2, -1, len(block)), block, precision=PRECISION)
-    real, imag = _moved(state.reshape(2, -1), target, source)
-    cos, sin = cos_sin(_transformed(spectrum))
-    return jnp.stack([cos * real + sin * imag, cos * imag - sin * real])
-
-
-def _moved(state: Array, source: Array, target: Array) -> Array:
-    none = jnp.zeros(1, jnp.int32)
-    return operations.run("permute", state, (none, source, none, target))
-
-
-def _transformed(spectrum: Array) -> Array:
-    """sum_m spectrum[m] (-1)**parity(m & z), (2**n,)."""
-    n = len(spectrum).bit_length() - 1
-    left, right = (_signs(k).astype(spectrum.dtype) for k in (n - n // 2, n // 2))
-    split = spectrum.reshape(len(left), len(right))
-    return jnp.einsum("ah,hk,ck->ac", left, split, right, precision=PRECISION).reshape(-1)
-
-
-@functools.cache
-def _signs(n: int) -> np.ndarray:
-    """(-1)**parity(m & z) for all m and z of n bits."""
-    z = np.arange(1 << n)
-    return 1.0 - 2.0 * (np.bitwise_count(z[:, None] & z[None]) & 1)

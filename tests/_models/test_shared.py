@@ -302,18 +302,47 @@ def test_what_has_a_program_of_its_own(monkeypatch):
     assert jax.jit(lambda x: x * f([]))(2.0) == pytest.approx(2 * float(f([])), abs=1e-6)
     assert "while" not in str(jax.make_jaxpr(lambda x: x * f([]))(2.0))  # the loop of the shared program
     deep = qj.statevector(lib.real_amplitudes(6, reps=70).assign_parameters([0.1] * 426))
-    wide, matrix, complex_ = QuantumCircuit(17), QuantumCircuit(5), QuantumCircuit(1)
+    wide, matrix, complex_ = QuantumCircuit(17), QuantumCircuit(9), QuantumCircuit(1)
     wide.h(range(17))
     complex_.rx((Parameter("p") ** 0.5) ** 2, 0)
-    matrix.unitary(random_unitary(32, seed=0), range(5))
+    matrix.unitary(random_unitary(512, seed=0), range(9))
     projectors = qj.expectation(lib.real_amplitudes(4, reps=1), "++++")
     monkeypatch.setattr(questions, "TERMS", 8)
     large = qj.unitary(lib.real_amplitudes(11, reps=1))
+    monkeypatch.setattr(any_circuit, "ENTRIES", 1 << 12)
+    matrices = QuantumCircuit(5)
+    matrices.unitary(random_unitary(32, seed=0), range(5))
+    assert question(qj.statevector(matrices)) is None
     for g in (deep, qj.statevector(wide), qj.statevector(matrix), projectors, qj.statevector(complex_), large):
         assert question(g) is None
     assert projectors(np.zeros(8)).shape == ()
     any_circuit.encode.cache_clear()
     compiled.question.cache_clear()
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("qubits, count", [(5, 9), (6, 3), (7, 1), (8, 2)])
+def test_large_matrices(qubits, count):
+    """Between other gates; the values' and the gradient's oracles are Qiskit's values."""
+    n, rng = max(qubits, 6), np.random.default_rng(qubits)
+    circuit, p = QuantumCircuit(n), ParameterVector("p", 3 * count)
+    for k in range(count):
+        circuit.unitary(random_unitary(1 << qubits, seed=k), [int(q) for q in rng.permutation(n)[:qubits]])
+        a, b = (int(q) for q in rng.permutation(n)[:2])
+        circuit.ry(p[3 * k], a), circuit.cx(a, b), circuit.rz(p[3 * k + 1], b), circuit.rx(p[3 * k + 2], a)
+    labels, x = ["Z" * n, "XY".ljust(n, "I")], rng.uniform(0, 2, (2, 3 * count))
+
+    def values(row):
+        psi = Statevector(circuit.assign_parameters(row))
+        return np.array([psi.expectation_value(SparsePauliOp(label)).real for label in labels])
+
+    f = qj.expectation(circuit, labels, compile=False)
+    assert question(f) is not None
+    close(f(x), [values(row) for row in x])
+    for derivative in (jax.jacrev, jax.jacfwd):
+        slopes = [(values(x[0] + d) - values(x[0] - d)) / 2e-5 for d in 1e-5 * np.eye(3 * count)]
+        np.testing.assert_allclose(derivative(f)(x[0]), np.array(slopes).T, rtol=0, atol=1e-8)
+    close(jax.jit(jax.jacrev(f))(x[0]), jax.jacrev(f)(x[0]))
 
 
 def test_shapes_and_types():
