@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qmljax._circuit.expressions import Affine, Expression, Tape, comes_back
+from qmljax._circuit.expressions import Affine, Expression, Tape, comes_back, is_real, is_whole
 
 # The derivatives of a function in its arguments, from the arguments and the value: JAX's, at singular points, too.
 _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
@@ -27,29 +27,29 @@ _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "exp": lambda x, f: (f,),
     "log": lambda x, f: (1 / x,),
     "sign": lambda x, f: (0.0,),
-    "abs": lambda x, f: (np.where(x < 0, -1.0, np.where(x >= 0, 1.0, x)),),  # 1 at 0, as in JAX
+    "abs": lambda x, f: _abs_slope(x, f),
+}
+# What is another function of complex numbers, of which the sign has several meanings.
+_COMPLEX: dict[str, Callable[..., Any]] = {
+    "asin": lambda z: _inside(np.asin, z),
+    "acos": lambda z: _inside(np.acos, z),
+    "sign": lambda z: np.where(is_real(z), np.sign(z.real), np.nan),
 }
 
 
 class Formulas:
-    """V expressions of P parameters: those that are affine as a sparse matrix, others one by one.
-
-    Raises:
-        NotImplementedError: One is complex on the way to its value, or has an operation that is not known here.
-    """
+    """V expressions of P parameters: those that are affine as a sparse matrix, others one by one."""
 
     def __init__(self, expressions: tuple[Expression, ...], parameters: int):
         self.constant = np.zeros(len(expressions))
-        self.tapes: list[tuple[int, Tape]] = []
+        self.tapes: list[tuple[int, Tape, bool]] = []  # their rows, and whether they are complex on the way
         terms: list[tuple[int, int, float]] = []
         for row, expression in enumerate(expressions):
             if isinstance(expression, Affine):
                 self.constant[row] = expression.const
                 terms.extend((row, column, coefficient) for column, coefficient in expression.terms)
                 continue
-            if comes_back(expression) or not all(operation in _SLOPES for operation, *_ in expression.instructions):
-                raise NotImplementedError
-            self.tapes.append((row, expression))
+            self.tapes.append((row, expression, comes_back(expression)))
         self.rows, self.columns = (np.array([term[k] for term in terms], int) for k in (0, 1))
         self.coefficients = np.array([term[2] for term in terms], float)
         self.to_rows, self.to_columns = Sums(self.rows, len(expressions)), Sums(self.columns, parameters)
@@ -57,23 +57,23 @@ class Formulas:
     def values(self, params: np.ndarray) -> np.ndarray:
         """(B, P), in the precision in which tapes are run, -> (B, V)."""
         out = self.to_rows(params[:, self.columns] * self.coefficients) + self.constant
-        for row, tape in self.tapes:
-            out[:, row] = _run(tape, params, slopes=False)[0]
+        for row, tape, returns in self.tapes:
+            out[:, row] = _run(tape, returns, params, slopes=False)[0]
         return out
 
     def pushed(self, params: np.ndarray, tangents: np.ndarray) -> np.ndarray:
         """The derivative of `values` in the direction of some tangents (B, P)."""
         out = self.to_rows(tangents[:, self.columns] * self.coefficients)
-        for row, tape in self.tapes:
-            for index, slope in _run(tape, params, slopes=True)[1].items():
+        for row, tape, returns in self.tapes:
+            for index, slope in _run(tape, returns, params, slopes=True)[1].items():
                 out[:, row] += slope * tangents[:, index]
         return out
 
     def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """Its transpose, (B, V) -> (B, P)."""
         out = self.to_columns(cotangents[:, self.rows] * self.coefficients)
-        for row, tape in self.tapes:
-            for index, slope in _run(tape, params, slopes=True)[1].items():
+        for row, tape, returns in self.tapes:
+            for index, slope in _run(tape, returns, params, slopes=True)[1].items():
                 out[:, index] += slope * cotangents[:, row]
         return out
 
@@ -93,8 +93,11 @@ class Sums:
         return out
 
 
-def _run(tape: Tape, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, dict[int, Any]]:
-    """The value of a tape, (B,), and its derivatives in the parameters that it has, or none if nobody asks for them."""
+def _run(tape: Tape, returns: bool, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, dict[int, Any]]:
+    """The value of a tape, (B,), and its derivatives in the parameters that it has, or none if nobody asks for them.
+
+    Where it `returns`, values may be complex between, and those that are not keep to real arithmetic.
+    """
     results: list[tuple[np.ndarray, dict[int, Any]]] = []
 
     def operand(x: int | Affine) -> tuple[np.ndarray, dict[int, Any]]:
@@ -107,13 +110,37 @@ def _run(tape: Tape, params: np.ndarray, slopes: bool) -> tuple[np.ndarray, dict
 
     for operation, *operands in tape.instructions:
         values, changes = zip(*map(operand, operands), strict=True)
-        value = getattr(np, operation)(*values)
+        function: Callable[..., Any] = getattr(np, operation)
+        if returns:
+            leaves = operation == "log" or operation == "pow" and not is_whole(operation, operands[-1])
+            if leaves or any(map(np.iscomplexobj, values)):
+                values = tuple(x.astype(np.result_type(x, np.complex64)) for x in values)
+                function = _COMPLEX.get(operation, function)
+        value = function(*values)
         total: dict[int, Any] = {}
         for slope, change in zip(_SLOPES[operation](*values, value) if slopes else (), changes, strict=slopes):
             for index, c in change.items():
                 total[index] = total.get(index, 0.0) + slope * c
+        if returns and not np.iscomplexobj(value):
+            total = {index: np.real(c) for index, c in total.items()}
         results.append((value, total))
-    return results[-1]
+    value, total = results[-1]
+    if not np.iscomplexobj(value):
+        return value, total
+    real = is_real(value)
+    return np.where(real, value.real, np.nan), {index: np.where(real, c.real, 0) for index, c in total.items()}
+
+
+def _abs_slope(x: np.ndarray, f: np.ndarray) -> tuple[np.ndarray]:
+    """1 at 0, as in JAX; of complex numbers what the real part of the product is taken of."""
+    if np.iscomplexobj(x):
+        return (x.conj() / np.where(f == 0, 1, f),)
+    return (np.where(x < 0, -1.0, np.where(x >= 0, 1.0, x)),)
+
+
+def _inside(function: Callable[..., Any], z: np.ndarray) -> np.ndarray:
+    """A function of complex numbers, NaN at real ones beyond 1."""
+    return np.where(is_real(z) & (np.abs(z.real) > 1), np.nan, function(z))
 
 
 def modulo_turns(x: np.ndarray, periodic: Any) -> np.ndarray:

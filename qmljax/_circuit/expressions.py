@@ -168,7 +168,7 @@ def _split(tape: Tape) -> tuple[tuple, list[Affine]]:
     skeleton, forms = [], []
     for operation, *operands in tape.instructions:
         for k, x in enumerate(operands):
-            if isinstance(x, Affine) and not (operation == "pow" and k == 1 and not x.terms and x.const.is_integer()):
+            if isinstance(x, Affine) and not (k == 1 and is_whole(operation, x)):
                 forms.append(x)
                 operands[k] = "affine" if x.terms else "constant"
         skeleton.append((operation, *operands))
@@ -188,6 +188,12 @@ def _run(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Arra
     return results[-1]
 
 
+def is_whole(operation: str, exponent: int | Affine) -> bool:
+    """Whether an operation is a power whose exponent is a constant integer."""
+    constant = isinstance(exponent, Affine) and not exponent.terms and exponent.const.is_integer()
+    return operation == "pow" and constant
+
+
 def comes_back(tape: Tape) -> bool:
     """Whether the tape may have a real value by way of complex ones, which logarithms and powers of negatives are."""
     complex_: set[int] = set()  # numbers of the instructions whose values may be complex ...
@@ -201,14 +207,12 @@ def comes_back(tape: Tape) -> bool:
         if count and (operation in RETURNING or count == 2):
             return True
         first, last = operands[0], operands[-1]
-        whole = isinstance(last, Affine) and not last.terms and last.const.is_integer()
-        if count or operation == "log" and not is_positive(first):
-            complex_.add(number)
-        elif operation == "pow" and not whole and not is_positive(first):
+        leaves = operation == "log" or operation == "pow" and not is_whole(operation, last)
+        if count or leaves and not is_positive(first):
             complex_.add(number)
         elif operation in ("exp", "abs") or operation == "multiply" and first == last:
             positive.add(number)
-        elif operation == "pow" and (is_positive(first) or isinstance(last, Affine) and whole and last.const % 2 == 0):
+        elif operation == "pow" and (is_positive(first) or is_whole(operation, last) and last.const % 2 == 0):
             positive.add(number)
         elif operation in ("add", "multiply", "divide") and all(map(is_positive, operands)):
             positive.add(number)
@@ -227,19 +231,20 @@ def _run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> 
         if exponent is not None:
             results.append(jax.lax.integer_pow(arrays[0], int(exponent.const)))
         elif operation in ("asin", "acos") and jnp.iscomplexobj(arrays[0]):
-            outside = _is_real(arrays[0]) & (jnp.abs(arrays[0].real) > 1)
+            outside = is_real(arrays[0]) & (jnp.abs(arrays[0].real) > 1)
             results.append(jnp.where(outside, jnp.nan, getattr(jnp, operation)(arrays[0])))
         elif operation == "sign" and jnp.iscomplexobj(arrays[0]):  # which has several meanings
-            results.append(jnp.where(_is_real(arrays[0]), jnp.sign(arrays[0].real), jnp.nan))
+            results.append(jnp.where(is_real(arrays[0]), jnp.sign(arrays[0].real), jnp.nan))
         else:
             results.append(getattr(jnp, operation)(*arrays))
     value = results[-1]
-    return jnp.where(_is_real(value), value.real, jnp.nan) if jnp.iscomplexobj(value) else value
+    return jnp.where(is_real(value), value.real, jnp.nan) if jnp.iscomplexobj(value) else value
 
 
-def _is_real(z: jax.Array) -> jax.Array:
-    """Whether what is imaginary is a rounding error."""
-    return jnp.abs(z.imag) <= 256 * jnp.finfo(z.dtype).eps * jnp.maximum(1, jnp.abs(z.real))
+def is_real(z: Any) -> Any:
+    """Whether what is imaginary, of an array of JAX or NumPy, is a rounding error."""
+    error = 256 * np.finfo(z.dtype).eps
+    return (abs(z.imag) <= error) | (abs(z.imag) <= error * abs(z.real))
 
 
 def _affine_values(forms: list[Affine], params: jax.Array) -> jax.Array:

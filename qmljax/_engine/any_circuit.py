@@ -130,7 +130,7 @@ class AnyCircuit:
 
 @functools.lru_cache(maxsize=32)
 def encode(program: Program) -> AnyCircuit | None:
-    """The arrays of a program; None if it is too large, or has expressions that are complex."""
+    """The arrays of a program; None if it is too large."""
     n = rounded(program.num_qubits, QUBITS)
     if not program.num_qubits or n is None:
         return None
@@ -158,10 +158,7 @@ def encode(program: Program) -> AnyCircuit | None:
         for q, combination in draft.rotations.items():
             terms.add_one(combination, count * size + k * n + q)
     terms.add_one(scheduler.phase, 0)
-    try:
-        formulas = Formulas(program.expressions, program.num_parameters)
-    except NotImplementedError:
-        return None
+    formulas = Formulas(program.expressions, program.num_parameters)
     matrices = _matrices([draft.dense for draft in levels], count)
     if matrices is None:
         return None

@@ -11,7 +11,6 @@ import numpy as np
 
 from qmljax._checks import check_array, check_flag, shown
 from qmljax._circuit.at_numbers import Formulas
-from qmljax._circuit.expressions import evaluate
 from qmljax._circuit.program import Program
 
 MAX_OUTCOMES = 1 << 30  # 4 GiB of int32
@@ -122,22 +121,16 @@ def _seen(values: Any) -> bool:
 
 
 def _values(program: Program, params: np.ndarray) -> np.ndarray:
-    """The expressions of a program at numbers (P, *batch), by NumPy where it can."""
-    if (formulas := _formulas(program)) is not None:
-        rows = params.reshape(len(params), math.prod(params.shape[1:])).T
-        with np.errstate(all="ignore"):
-            values = formulas.values(rows).T.astype(params.dtype)
-        return values.reshape(len(values), *params.shape[1:])
-    with jax.ensure_compile_time_eval():
-        return np.asarray(evaluate(program.expressions, jnp.asarray(params)))
+    """The expressions of a program at numbers (P, *batch)."""
+    rows = params.reshape(len(params), math.prod(params.shape[1:])).T
+    with np.errstate(all="ignore"):
+        values = _formulas(program).values(rows).T.astype(params.dtype)
+    return values.reshape(len(values), *params.shape[1:])
 
 
 @functools.lru_cache(maxsize=32)
-def _formulas(program: Program) -> Formulas | None:
-    try:
-        return Formulas(program.expressions, program.num_parameters)
-    except NotImplementedError:
-        return None
+def _formulas(program: Program) -> Formulas:
+    return Formulas(program.expressions, program.num_parameters)
 
 
 def check_memory(memory: int) -> int:

@@ -293,7 +293,7 @@ def test_large_calls_count_for_several(monkeypatch):
 
 
 def test_what_has_a_program_of_its_own(monkeypatch):
-    """Values that are asked for inside of jit, large circuits, many projectors, and logarithms of negative numbers."""
+    """Values that are asked for inside of jit, large circuits, large matrices, and many projectors."""
     monkeypatch.setattr(any_circuit, "SIZE", 1 << 12)
     any_circuit.encode.cache_clear()
     compiled.question.cache_clear()
@@ -302,9 +302,8 @@ def test_what_has_a_program_of_its_own(monkeypatch):
     assert jax.jit(lambda x: x * f([]))(2.0) == pytest.approx(2 * float(f([])), abs=1e-6)
     assert "while" not in str(jax.make_jaxpr(lambda x: x * f([]))(2.0))  # the loop of the shared program
     deep = qj.statevector(lib.real_amplitudes(6, reps=70).assign_parameters([0.1] * 426))
-    wide, matrix, complex_ = QuantumCircuit(17), QuantumCircuit(9), QuantumCircuit(1)
+    wide, matrix = QuantumCircuit(17), QuantumCircuit(9)
     wide.h(range(17))
-    complex_.rx((Parameter("p") ** 0.5) ** 2, 0)
     matrix.unitary(random_unitary(512, seed=0), range(9))
     projectors = qj.expectation(lib.real_amplitudes(4, reps=1), "++++")
     monkeypatch.setattr(questions, "TERMS", 8)
@@ -313,7 +312,7 @@ def test_what_has_a_program_of_its_own(monkeypatch):
     matrices = QuantumCircuit(5)
     matrices.unitary(random_unitary(32, seed=0), range(5))
     assert question(qj.statevector(matrices)) is None
-    for g in (deep, qj.statevector(wide), qj.statevector(matrix), projectors, qj.statevector(complex_), large):
+    for g in (deep, qj.statevector(wide), qj.statevector(matrix), projectors, large):
         assert question(g) is None
     assert projectors(np.zeros(8)).shape == ()
     any_circuit.encode.cache_clear()
@@ -587,6 +586,11 @@ SINGULAR = {
     "of the greatest": lambda a, b: (-1 * a.exp()).exp() + b,
     "beyond the greatest": lambda a, b: (178 * a - 89).exp() * b,
     "back from beyond": lambda a, b: (10 * a) ** 39 * 1e-38 + b,
+    "root and back": lambda a, b: (a**0.5) * (a**0.5 + b) + (a**b) ** 2,
+    "size of a root": lambda a, b: abs(a**1.5 + (a * b) ** 0.5),
+    "logarithm and back": lambda a, b: a.log().exp().arccos() * b + ((a**0.5) ** 2).arcsin(),
+    "sign of a root": lambda a, b: (a**0.5).sign() * b + a.log().exp(),
+    "even in a root": lambda a, b: (a**0.5).cos() + (a**0.5).tan() ** 2 + (a**-0.5) ** -2 * b,
 }
 
 
