@@ -589,6 +589,7 @@ SINGULAR = {
     "root and back": lambda a, b: (a**0.5) * (a**0.5 + b) + (a**b) ** 2,
     "size of a root": lambda a, b: abs(a**1.5 + (a * b) ** 0.5),
     "logarithm and back": lambda a, b: a.log().exp().arccos() * b + ((a**0.5) ** 2).arcsin(),
+    "cosine of an arc": lambda a, b: ((0.6 * a) ** 0.5 * (0.6 * a) ** 0.5).arccos().cos() + b,
     "sign of a root": lambda a, b: (a**0.5).sign() * b + a.log().exp(),
     "even in a root": lambda a, b: (a**0.5).cos() + (a**0.5).tan() ** 2 + (a**-0.5) ** -2 * b,
 }
@@ -600,7 +601,7 @@ def test_singular_points_are_as_in_a_program_of_a_circuits_own(formula):
     a, b = Parameter("a"), Parameter("b")
     circuit = QuantumCircuit(1)
     circuit.ry(0.4, 0), circuit.rx(formula(a, b), 0), circuit.rz(a + b, 0), circuit.ry(0.3, 0)
-    one = [0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan]
+    one = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, np.inf, -np.inf, np.nan]
     points = np.array([(x, y) for x in one for y in one], np.float32)
     found = []
     for way in (True, False):
