@@ -49,7 +49,6 @@ def forget() -> None:
     """Drops all that was compiled, but what is running."""
     with _lock:
         objects = list(_objects)
-        _objects.clear()
     for each in objects:
         each.__dict__.pop("run", None)
     for clear in _caches:
@@ -78,8 +77,11 @@ def _making_room(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _make_room() -> None:
     global _left
-    limit = mappings_allowed()
-    if limit is None or mappings() <= (limit + _left) // 2:  # half of those that can be given back
+    try:
+        limit, taken = mappings_allowed(), mappings()
+    except OSError:  # there is no such limit, or nobody says
+        return
+    if taken <= (limit + _left) // 2:  # half of those that can be given back
         return
     forget()
     if mappings() > _left + (limit - _left) // 8:  # JAX's caches may keep each other's entries, or programs of the user
@@ -94,10 +96,7 @@ def mappings() -> int:
         return sum(1 for _ in lines)
 
 
-def mappings_allowed() -> int | None:
-    """How many it may have; None where there is no such limit."""
-    try:
-        with open("/proc/sys/vm/max_map_count") as file:
-            return int(file.read())
-    except OSError:
-        return None
+def mappings_allowed() -> int:
+    """How many it may have."""
+    with open("/proc/sys/vm/max_map_count") as file:
+        return int(file.read())

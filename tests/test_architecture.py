@@ -46,8 +46,8 @@ FLOORS = {
         "frames lifetimes",
     ],
     "_engine": [
-        "__init__ gf2 outcomes state threefry",
-        "layers",
+        "__init__ gf2 state threefry",
+        "layers outcomes",
         "operations pauli_sums plan",
         "adjoint angles slopes stacking",
         "data_levels loads segments start",

@@ -152,10 +152,13 @@ def test_what_cannot_be_given_back_is_not_asked_for_each_time(monkeypatch):
     assert forgotten == ["ours", "all"]
 
 
-def test_where_there_is_no_limit_nothing_is_counted(monkeypatch):
+def test_where_there_is_no_limit_nothing_is_forgotten(monkeypatch):
+    def nobody_says():
+        raise FileNotFoundError
+
     monkeypatch.setattr(_forgetting, "EVERY", 1)
-    monkeypatch.setattr(_forgetting, "mappings_allowed", lambda: None)
-    monkeypatch.setattr(_forgetting, "mappings", lambda: pytest.fail("asked for"))
+    monkeypatch.setattr(_forgetting, "mappings_allowed", nobody_says)
+    monkeypatch.setattr(_forgetting, "forget", lambda: pytest.fail("forgotten"))
     value_and_gradient(circuit_of(32))
 
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from qmljax._engine.threefry import uniform, uniform_numbers, words_of
+from qmljax._engine.threefry import bits, uniform, uniform_numbers, words_of
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
@@ -18,6 +18,7 @@ def test_they_are_those_of_jax(seed, size, monkeypatch):
     np.testing.assert_array_equal(numbers, wanted)
     np.testing.assert_array_equal(jax.jit(lambda key: uniform(words_of(key), size))(key), wanted)
     np.testing.assert_array_equal(uniform(np.asarray(words_of(jax.random.PRNGKey(seed))), size), wanted)
+    np.testing.assert_array_equal(bits(words_of(key), size), jax.random.bits(key, (size,), np.uint32))
 
 
 def test_keys_of_a_batch_and_of_other_generators():
