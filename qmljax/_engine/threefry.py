@@ -1,4 +1,4 @@
-"""Random numbers of a JAX key, those of `jax.random` for Threefry as JAX has it by default, by operations that compile in an instant.
+"""Random numbers of a JAX key, for Threefry those of `jax.random` by default, by operations that compile in an instant.
 
 JAX's own are a loop, whose compilation takes a third of a second: as long as a small circuit's; and which goes through
 the memory twenty times, where these are one pass: four million words took 28 ms, and take 2.5. They are those of
