@@ -1,6 +1,6 @@
 """What is compiled for a circuit is forgotten before a process has no room for more.
 
-A compiled program takes some fifty mappings of memory, with its derivatives some hundred, of which Linux allows a
+A compiled program takes some fifty mappings of memory, a function with its derivatives 100 to 500. Linux allows a
 process 65,530 (`vm.max_map_count`); beyond them nothing can be compiled. JAX keeps a program as long as the function
 that it was compiled from, which may be as long as the process. So that hundreds of circuits can be trained in one, all
 that was compiled here is dropped when half of the mappings are taken; what is called again is compiled again.

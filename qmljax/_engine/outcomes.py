@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qmljax._engine.threefry import bits, words_of
+from qmljax._engine.threefry import random_bits
 
 BLOCK = 1 << 16  # so many outcomes are drawn at once: what is drawn stays in the cache, and memory is bounded
 DIGIT = 8  # the random bits of a turn; only if they tie, with probability 2**-8, are more needed
@@ -90,7 +90,7 @@ def _walk(turns: Array, key: Array, shots: int) -> Array:
     members, outcomes = turns.shape
     depth, per_word = outcomes.bit_length() - 1, 32 // DIGIT
     count = 1 + -(-depth // per_word)
-    words = bits(words_of(key), count * members * shots).reshape(count, members, shots)
+    words = random_bits(key, count * members * shots).reshape(count, members, shots)
     entries = jax.vmap(lambda row, k: row.at[k].get(mode="promise_in_bounds"))
 
     def turn(level: Array, walk: tuple[Array, Array]) -> tuple[Array, Array]:

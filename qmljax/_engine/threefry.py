@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 MANY = 1 << 20
@@ -18,9 +19,18 @@ PARITY = np.full(1, 0x1BD11BDA, np.uint32)
 
 def words_of(key: Any) -> Any:
     """Two words, (2,), that are the key, or drawn by it where it is another generator's."""
-    if str(jax.random.key_impl(key)) == "threefry2x32":
-        return jax.random.key_data(key)
-    return jax.random.bits(key, (2,), np.uint32)
+    return jax.random.key_data(key) if _is_threefry(key) else jax.random.bits(key, (2,), np.uint32)
+
+
+def _is_threefry(key: Any) -> bool:
+    return str(jax.random.key_impl(key)) == "threefry2x32"
+
+
+def random_bits(key: Any, size: int) -> Any:
+    """``jax.random.bits(key, (size,))``."""
+    if _is_threefry(key) and getattr(jax.config, "jax_threefry_partitionable", True):
+        return bits(jax.random.key_data(key), size)
+    return jax.random.bits(key, (size,), np.uint32)
 
 
 def uniform(words: Any, size: int) -> Any:
@@ -32,7 +42,8 @@ def bits(words: Any, size: int) -> Any:
     """So many random words."""
     first, second = words[:1], words[1:]
     keys = (first, second, first ^ second ^ PARITY)
-    left, right = first, np.arange(size, dtype=np.uint32) + second
+    count = np.arange(size, dtype=np.uint32) if isinstance(words, np.ndarray) else lax.iota(np.uint32, size)
+    left, right = first, count + second
     for group in range(5):
         for shift in ROTATIONS[group % 2]:
             left = left + right

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from qmljax._engine.threefry import bits, uniform, uniform_numbers, words_of
+from qmljax._engine.threefry import random_bits, uniform, uniform_numbers, words_of
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
@@ -18,7 +18,24 @@ def test_they_are_those_of_jax(seed, size, monkeypatch):
     np.testing.assert_array_equal(numbers, wanted)
     np.testing.assert_array_equal(jax.jit(lambda key: uniform(words_of(key), size))(key), wanted)
     np.testing.assert_array_equal(uniform(np.asarray(words_of(jax.random.PRNGKey(seed))), size), wanted)
-    np.testing.assert_array_equal(bits(words_of(key), size), jax.random.bits(key, (size,), np.uint32))
+
+
+@pytest.mark.parametrize("partitionable", [True, False])
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_words_are_those_of_jax(kind, partitionable):
+    before = jax.config.jax_threefry_partitionable
+    jax.config.update("jax_threefry_partitionable", partitionable)
+    try:
+        for keys in (jax.random.key(5, impl=kind), jax.random.split(jax.random.key(6, impl=kind), 3)):
+            ours, theirs = lambda k: random_bits(k, 999), lambda k: jax.random.bits(k, (999,), np.uint32)
+            if keys.ndim:
+                ours, theirs = jax.vmap(ours), jax.vmap(theirs)
+            np.testing.assert_array_equal(ours(keys), theirs(keys))
+            np.testing.assert_array_equal(jax.jit(ours)(keys), theirs(keys))
+    finally:
+        jax.config.update("jax_threefry_partitionable", before)
+    raw = jax.random.PRNGKey(7)
+    np.testing.assert_array_equal(random_bits(raw, 10), jax.random.bits(raw, (10,), np.uint32))
 
 
 def test_keys_of_a_batch_and_of_other_generators():

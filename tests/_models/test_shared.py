@@ -206,6 +206,11 @@ def test_edges_of_derivatives():
     for at in ([-0.5, 2.0], [0.0, 2.0], [0.0, 1.0], [0.0, 0.5], [1.0, 0.5]):
         at = np.float32(at)
         np.testing.assert_allclose(jax.grad(other)(at), jax.grad(own)(at), rtol=1e-4, atol=1e-5)
+    odd = QuantumCircuit(1)
+    odd.rx(p**16777217 + 0.5, 0)  # which float32 has not
+    for how in (True, False):
+        f = qj.expectation(odd, "Z", compile=how)
+        np.testing.assert_allclose(f(np.float32([-1])), np.cos(-0.5), rtol=1e-6)
     split = jax.shard_map(
         lambda x: model(jnp.zeros(0), x), mesh=Mesh(jax.devices()[:1], ("b",)), in_specs=P("b"), out_specs=P("b")
     )
@@ -591,6 +596,11 @@ SINGULAR = {
     "logarithm and back": lambda a, b: a.log().exp().arccos() * b + ((a**0.5) ** 2).arcsin(),
     "cosine of an arc": lambda a, b: ((0.6 * a) ** 0.5 * (0.6 * a) ** 0.5).arccos().cos() + b,
     "sign of a root": lambda a, b: (a**0.5).sign() * b + a.log().exp(),
+    "signs of singular points": lambda a, b: (1 / a).sign() + abs(a).log().sign() * b + a.arcsin().sign(),
+    "square beyond the greatest": lambda a, b: ((50 * a).exp() ** 2).arctan() + b,
+    "logarithm of zero and back": lambda a, b: (a.log() * 2).exp() + (a.log() * 0.5).exp() * b,
+    "root to a root": lambda a, b: (a**0.5) ** (b**0.5),
+    "power at a cut": lambda a, b: abs((a**b) ** (a**0.5)).arctan(),
     "even in a root": lambda a, b: (a**0.5).cos() + (a**0.5).tan() ** 2 + (a**-0.5) ** -2 * b,
 }
 
