@@ -51,8 +51,8 @@ class Formulas:
             if isinstance(expression, Affine):
                 self.constant[row] = expression.const
                 terms.extend((row, column, coefficient) for column, coefficient in expression.terms)
-                continue
-            self.tapes.append((row, expression, comes_back(expression)))
+            else:
+                self.tapes.append((row, expression, comes_back(expression)))
         self.rows, self.columns = (np.array([term[k] for term in terms], int) for k in (0, 1))
         self.coefficients = np.array([term[2] for term in terms], float)
         self.to_rows, self.to_columns = Sums(self.rows, len(expressions)), Sums(self.columns, parameters)
@@ -134,12 +134,12 @@ class _Run:
                 if own is not None and slope is not None:
                     total = slope * own + (0 if total is None else total)
             moved.append(total if total is None or np.iscomplexobj(self.steps[k][1]) else np.real(total))
-        return 0.0 if moved[-1] is None else np.real(self._where_real(moved[-1]))
+        return 0.0 if moved[-1] is None else np.real(moved[-1])
 
     def pulled(self, cotangent: np.ndarray) -> Iterator[tuple[int, Any]]:
         """Its transpose, of a cotangent (B,): parameters, which may come several times, and their shares."""
         back: list[Any] = [None] * len(self.steps)
-        back[-1] = self._where_real(cotangent)
+        back[-1] = cotangent
         for k in reversed(range(len(self.steps))):
             for x, slope in zip(self.tape.instructions[k][1:], self._slopes(k), strict=True):
                 if back[k] is None or slope is None:
@@ -162,11 +162,6 @@ class _Run:
         arguments, value = self.steps[k]
         slopes = _SLOPES[self.tape.instructions[k][0]](*arguments, value)
         return [slope if slope is None else np.asarray(slope, arguments[0].dtype) for slope in slopes]
-
-    def _where_real(self, x: Any) -> Any:
-        """A derivative of the value, which is NaN where it is not real."""
-        value = self.steps[-1][1]
-        return np.where(is_real(value), x, 0) if np.iscomplexobj(value) else x
 
 
 def _combined(form: Affine, columns: np.ndarray) -> Any:
@@ -192,6 +187,7 @@ def _polar(size: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def _power(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``exp(y log z)``, as XLA has it."""
     square, angle = z.real**2 + z.imag**2, np.arctan2(z.imag, z.real)
     size = square ** (y.real / 2) * np.exp(-y.imag * angle)
     out = _polar(size, y.real * angle + y.imag / 2 * np.log(square))
