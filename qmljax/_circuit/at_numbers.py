@@ -1,17 +1,22 @@
-"""The expressions of a circuit at numbers, and their derivatives there, by NumPy: nothing is traced or compiled.
+"""The expressions of a circuit at numbers, and their derivatives there, by NumPy: no circuit is traced or compiled.
 
 What `expressions.evaluate` compiles for each circuit takes some ten milliseconds; a circuit that is run once or twice
 is rather looked at row by row. Affine forms are in double precision; tapes in that of the parameters and with JAX's
-slopes, so that what overflows there, or has no derivative, does here. (What underflows may differ: XLA has no numbers
-below the normal ones.)
+slopes, so that what overflows there, or has no derivative, does here. Tapes that are complex on the way are JAX's own
+operations, one by one, each of which is compiled once for all circuits.
+
+A compiled program differs where XLA simplifies (``log(exp(x))`` does not overflow there), and below the normal numbers,
+which it has not.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
-from qmljax._circuit.expressions import Affine, Expression, Tape, comes_back, is_real, is_whole
+from qmljax._circuit.expressions import Affine, Expression, Tape, comes_back, is_whole, run_complex, split
 
 # The derivatives of a function in its arguments, from the arguments and the value: JAX's, at singular points, too.
 _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
@@ -28,15 +33,7 @@ _SLOPES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "exp": lambda x, f: (f,),
     "log": lambda x, f: (1 / x,),
     "sign": lambda x, f: (None,),
-    "abs": lambda x, f: _abs_slope(x, f),
-}
-# What is another function of complex numbers, of which the sign has several meanings.
-_COMPLEX: dict[str, Callable[..., Any]] = {
-    "exp": lambda z: _polar(np.exp(z.real), z.imag),
-    "pow": lambda z, y: _power(z, y) if np.iscomplexobj(y) else np.pow(z, y),
-    "asin": lambda z: _inside(np.asin, z),
-    "acos": lambda z: _inside(np.acos, z),
-    "sign": lambda z: np.where(is_real(z), np.sign(z.real), np.nan),
+    "abs": lambda x, f: (np.where(x < 0, -1.0, np.where(x >= 0, 1.0, x)),),  # 1 at 0, as in JAX
 }
 
 
@@ -45,14 +42,14 @@ class Formulas:
 
     def __init__(self, expressions: tuple[Expression, ...], parameters: int):
         self.constant = np.zeros(len(expressions))
-        self.tapes: list[tuple[int, Tape, bool]] = []  # their rows, and whether they are complex on the way
+        self.tapes: list[tuple[int, Tape, type[_Run] | type[_ComplexRun]]] = []  # with the rows that they are
         terms: list[tuple[int, int, float]] = []
         for row, expression in enumerate(expressions):
             if isinstance(expression, Affine):
                 self.constant[row] = expression.const
                 terms.extend((row, column, coefficient) for column, coefficient in expression.terms)
             else:
-                self.tapes.append((row, expression, comes_back(expression)))
+                self.tapes.append((row, expression, _ComplexRun if comes_back(expression) else _Run))
         self.rows, self.columns = (np.array([term[k] for term in terms], int) for k in (0, 1))
         self.coefficients = np.array([term[2] for term in terms], float)
         self.to_rows, self.to_columns = Sums(self.rows, len(expressions)), Sums(self.columns, parameters)
@@ -60,22 +57,22 @@ class Formulas:
     def values(self, params: np.ndarray) -> np.ndarray:
         """(B, P), in the precision in which tapes are run, -> (B, V)."""
         out = self.to_rows(params[:, self.columns] * self.coefficients) + self.constant
-        for row, tape, returns in self.tapes:
-            out[:, row] = _Run(tape, returns, params).value()
+        for row, tape, run in self.tapes:
+            out[:, row] = run(tape, params).value()
         return out
 
     def pushed(self, params: np.ndarray, tangents: np.ndarray) -> np.ndarray:
         """The derivative of `values` in the direction of some tangents (B, P)."""
         out = self.to_rows(tangents[:, self.columns] * self.coefficients)
-        for row, tape, returns in self.tapes:
-            out[:, row] += _Run(tape, returns, params).pushed(tangents)
+        for row, tape, run in self.tapes:
+            out[:, row] += run(tape, params).pushed(tangents)
         return out
 
     def pulled(self, params: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """Its transpose, (B, V) -> (B, P)."""
         out = self.to_columns(cotangents[:, self.rows] * self.coefficients)
-        for row, tape, returns in self.tapes:
-            for index, share in _Run(tape, returns, params).pulled(cotangents[:, row].astype(params.dtype)):
+        for row, tape, run in self.tapes:
+            for index, share in run(tape, params).pulled(cotangents[:, row].astype(params.dtype)):
                 out[:, index] += share
         return out
 
@@ -98,31 +95,21 @@ class Sums:
 class _Run:
     """A tape at numbers: values and slopes of its instructions, along which derivatives are pushed, or pulled back.
 
-    Both go one instruction at a time, as in JAX, so that they overflow where JAX's do. Where the tape `returns`, values
-    may be complex between, and those that are not keep to real arithmetic.
+    Both go one instruction at a time, as in JAX, so that they overflow where JAX's do.
     """
 
-    def __init__(self, tape: Tape, returns: bool, params: np.ndarray):
+    def __init__(self, tape: Tape, params: np.ndarray):
         self.tape, self.params = tape, params
         self.steps: list[tuple[list[np.ndarray], np.ndarray]] = []  # the arguments and the value of each instruction
         for operation, *operands in tape.instructions:
-            arguments, kind = [self._operand(x) for x in operands], params.dtype
-            function: Callable[..., Any] = getattr(np, operation)
-            whole = is_whole(operation, operands[-1])
-            leaves = operation == "log" or operation == "pow" and not whole
-            if returns and (leaves or any(map(np.iscomplexobj, arguments))):
-                kind = np.result_type(kind, np.complex64)
-                arguments = [x.astype(kind) for x in arguments]
-                function = _COMPLEX.get(operation, function)
-            if whole:  # it is odd or even, which a float32 does not know beyond 2**24
+            arguments = [self.steps[x][1] if isinstance(x, int) else _value(x, params) for x in operands]
+            if is_whole(operation, operands[-1]):  # it is odd or even, which a float32 does not know beyond 2**24
                 arguments[1] = np.full(len(params), operands[1].const)
-            value = function(*arguments)
-            self.steps.append((arguments, value.astype(kind if np.iscomplexobj(value) else params.dtype)))
+            self.steps.append((arguments, getattr(np, operation)(*arguments).astype(params.dtype)))
 
     def value(self) -> np.ndarray:
-        """(B,), NaN where it is not real."""
-        value = self.steps[-1][1]
-        return np.where(is_real(value), value.real, np.nan) if np.iscomplexobj(value) else value
+        """(B,)."""
+        return self.steps[-1][1]
 
     def pushed(self, tangents: np.ndarray) -> Any:
         """The derivative in the direction of tangents (B, P), (B,)."""
@@ -132,9 +119,9 @@ class _Run:
             for x, slope in zip(operands, self._slopes(k), strict=True):
                 own = moved[x] if isinstance(x, int) else _combined(x, tangents)
                 if own is not None and slope is not None:
-                    total = slope * own + (0 if total is None else total)
-            moved.append(total if total is None or np.iscomplexobj(self.steps[k][1]) else np.real(total))
-        return 0.0 if moved[-1] is None else np.real(moved[-1])
+                    total = slope * own if total is None else total + slope * own
+            moved.append(total)
+        return 0.0 if moved[-1] is None else moved[-1]
 
     def pulled(self, cotangent: np.ndarray) -> Iterator[tuple[int, Any]]:
         """Its transpose, of a cotangent (B,): parameters, which may come several times, and their shares."""
@@ -145,17 +132,10 @@ class _Run:
                 if back[k] is None or slope is None:
                     continue
                 own = slope * back[k]
-                if not isinstance(x, int):
-                    yield from ((index, c * np.real(own)) for index, c in x.terms)
-                    continue
-                own = own if np.iscomplexobj(self.steps[x][1]) else np.real(own)
-                back[x] = own if back[x] is None else back[x] + own
-
-    def _operand(self, x: int | Affine) -> np.ndarray:
-        if isinstance(x, int):
-            return self.steps[x][1]
-        terms = _combined(x, self.params)
-        return np.full(len(self.params), x.const, self.params.dtype) + (0 if terms is None else terms)
+                if isinstance(x, int):
+                    back[x] = own if back[x] is None else back[x] + own
+                else:
+                    yield from ((index, c * own) for index, c in x.terms)
 
     def _slopes(self, k: int) -> list[Any]:
         """Of an instruction in its arguments, in the precision of these; None where it is zero or undefined."""
@@ -164,40 +144,54 @@ class _Run:
         return [slope if slope is None else np.asarray(slope, arguments[0].dtype) for slope in slopes]
 
 
+class _ComplexRun:
+    """A tape at numbers, complex on the way, by JAX's operations: of infinities each library has its own opinion."""
+
+    def __init__(self, tape: Tape, params: np.ndarray):
+        skeleton, forms = split(tape)
+        self.count = len(params)
+        columns = [self._filled(_value(form, params)) for form in forms]
+        self.forms = [form for form in forms if form.terms]
+        self.live = [column for column, form in zip(columns, forms, strict=True) if form.terms]
+
+        def function(*live: Any) -> jax.Array:
+            varied = iter(live)
+            filling = (next(varied) if form.terms else x for x, form in zip(columns, forms, strict=True))
+            return run_complex(skeleton, filling)
+
+        self.function = function
+
+    def value(self) -> np.ndarray:
+        with jax.ensure_compile_time_eval():
+            return np.asarray(self.function(*self.live))[: self.count]
+
+    def pushed(self, tangents: np.ndarray) -> np.ndarray:
+        directions = [self._filled(_combined(form, tangents).astype(self.live[0].dtype)) for form in self.forms]
+        with jax.ensure_compile_time_eval():
+            return np.asarray(jax.jvp(self.function, self.live, directions)[1])[: self.count]
+
+    def pulled(self, cotangent: np.ndarray) -> Iterator[tuple[int, Any]]:
+        with jax.ensure_compile_time_eval():
+            shares = jax.vjp(self.function, *self.live)[1](self._filled(cotangent))
+        for form, share in zip(self.forms, shares, strict=True):
+            yield from ((index, c * np.asarray(share)[: self.count]) for index, c in form.terms)
+
+    def _filled(self, column: np.ndarray) -> np.ndarray:
+        """(B,), repeated up to a power of 2: there are few shapes to compile for."""
+        return np.resize(column, 1 << max(self.count - 1, 0).bit_length())
+
+
+def _value(form: Affine, params: np.ndarray) -> np.ndarray:
+    terms = _combined(form, params)
+    if terms is None:
+        return np.full(len(params), form.const, params.dtype)
+    return terms + form.const if form.const else terms
+
+
 def _combined(form: Affine, columns: np.ndarray) -> Any:
     """The terms of a form, of the columns of (B, P), added up; None if there are none."""
-    total = None
-    for index, c in form.terms:
-        total = c * columns[:, index] + (0 if total is None else total)
-    return total
-
-
-def _abs_slope(x: np.ndarray, f: np.ndarray) -> tuple[np.ndarray]:
-    """1 at 0, as in JAX; of complex numbers what the real part of the product is taken of."""
-    if np.iscomplexobj(x):
-        return (x.conj() / np.where(f == 0, 1, f),)
-    return (np.where(x < 0, -1.0, np.where(x >= 0, 1.0, x)),)
-
-
-def _polar(size: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """As XLA has it: NumPy's functions know limits of what is infinite or zero."""
-    out = np.empty(np.shape(size), np.result_type(size, np.complex64))
-    out.real, out.imag = size * np.cos(angle), size * np.sin(angle)
-    return out
-
-
-def _power(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """``exp(y log z)``, as XLA has it."""
-    square, angle = z.real**2 + z.imag**2, np.arctan2(z.imag, z.real)
-    size = square ** (y.real / 2) * np.exp(-y.imag * angle)
-    out = _polar(size, y.real * angle + y.imag / 2 * np.log(square))
-    out = np.where((z == 0) & (y.real > 0) & (y.imag == 0), 0, out)
-    return np.where(y == 0, 1, out)
-
-
-def _inside(function: Callable[..., Any], z: np.ndarray) -> np.ndarray:
-    """A function of complex numbers, NaN at real ones beyond 1."""
-    return np.where(is_real(z) & (np.abs(z.real) > 1), np.nan, function(z))
+    terms = (c * columns[:, index] for index, c in form.terms)
+    return functools.reduce(np.add, terms) if form.terms else None  # from no 0, which would take the sign of -0
 
 
 def modulo_turns(x: np.ndarray, periodic: Any) -> np.ndarray:

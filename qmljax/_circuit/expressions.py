@@ -141,7 +141,7 @@ def evaluate(expressions: tuple[Expression, ...], params: jax.Array) -> jax.Arra
     groups: dict[tuple[tuple, bool], dict[Tape, list[Affine]]] = {}
     for tape in expressions:
         if isinstance(tape, Tape):
-            skeleton, forms = _split(tape)
+            skeleton, forms = split(tape)
             groups.setdefault((skeleton, comes_back(tape)), {})[tape] = forms
     blanks = [blank for group in groups.values() for blank in zip(*group.values(), strict=True)]  # a form of each tape
     values = _affine_values(affine + [form for blank in blanks for form in blank if form.terms], params)
@@ -149,21 +149,19 @@ def evaluate(expressions: tuple[Expression, ...], params: jax.Array) -> jax.Arra
     def fillings() -> Iterator[jax.Array | np.ndarray]:  # each (tapes, *batch) or, of constants, (tapes, 1, ..., 1)
         start = len(affine)
         for blank in blanks:
-            if blank[0].terms:
-                yield values[start : (start := start + len(blank))]
-            else:
-                yield _column([form.const for form in blank], params)
+            has = blank[0].terms
+            yield values[start : (start := start + len(blank))] if has else _column([f.const for f in blank], params)
 
     filling = fillings()
-    run = {False: _run, True: _run_complex}
-    results = [values[: len(affine)], *(run[returns](skeleton, filling) for skeleton, returns in groups)]
+    runs = ((run_complex if returns else _run)(skeleton, filling) for skeleton, returns in groups)
+    results = [values[: len(affine)], *runs]
     row = {tape: k for k, tape in enumerate((t for group in groups.values() for t in group), start=len(affine))}
     in_turn = iter(range(len(affine)))
     order = [row[e] if isinstance(e, Tape) else next(in_turn) for e in expressions]
     return _rows(jnp.concatenate(results), np.array(order))  # (expressions, *batch)
 
 
-def _split(tape: Tape) -> tuple[tuple, list[Affine]]:
+def split(tape: Tape) -> tuple[tuple, list[Affine]]:
     """The tape with a blank for each affine form, but for integer exponents, which are static; and those forms."""
     skeleton, forms = [], []
     for operation, *operands in tape.instructions:
@@ -183,6 +181,8 @@ def _run(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Arra
         if isinstance(args[-1], Affine):
             # Multiplied out, a power has the right derivative at zero and for a negative base.
             results.append(jax.lax.integer_pow(args[0], int(args[-1].const)))
+        elif operation == "log":  # XLA has y log|x| for log(x**y)
+            results.append(jnp.log(x := args[0]) + jnp.where(x >= 0, jnp.zeros_like(x), jnp.full_like(x, jnp.nan)))
         else:
             results.append(getattr(jnp, operation)(*args))
     return results[-1]
@@ -219,7 +219,7 @@ def comes_back(tape: Tape) -> bool:
     return False
 
 
-def _run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Array:
+def run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> jax.Array:
     """As `_run`, where values may be complex between. Those that are not keep to real arithmetic, as in Qiskit."""
     results: list[jax.Array] = []
     for operation, *operands in skeleton:
@@ -237,8 +237,8 @@ def _run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> 
             results.append(jnp.where(is_real(arrays[0]), jnp.sign(arrays[0].real), jnp.nan))
         else:
             results.append(getattr(jnp, operation)(*arrays))
-    value = results[-1]
-    return jnp.where(is_real(value), value.real, jnp.nan) if jnp.iscomplexobj(value) else value
+    value = results[-1]  # where it is not real, NaN, and so are its derivatives
+    return value.real * jnp.where(is_real(value), 1, jnp.nan) if jnp.iscomplexobj(value) else value
 
 
 def is_real(z: Any) -> Any:
@@ -257,16 +257,16 @@ def _affine_values(forms: list[Affine], params: jax.Array) -> jax.Array:
             f"expressions depend on, but has shape {params.shape}."
         )
     coefficients = _column([c for form in forms for _, c in form.terms], params)
-    const = _column([form.const for form in forms], params)
+    nothing = [-0.0 if form.terms else 0.0 for form in forms]  # what changes no sum, not the sign of -0 either
+    const = _column([form.const or zero for form, zero in zip(forms, nothing, strict=True)], params)
 
-    values = params
-    if not np.array_equal(columns, np.arange(len(params))):
-        values = _rows(values, columns)  # (terms, *batch)
+    values = params if np.array_equal(columns, np.arange(len(params))) else _rows(params, columns)  # (terms, *batch)
     if (coefficients != 1).any():
         values = values * coefficients
     if not np.array_equal(rows, np.arange(len(forms))):
         # A dense product is no faster, even for 100 forms of 20 parameters, and spreads a NaN to forms without it.
-        values = jax.ops.segment_sum(values, rows, len(forms), indices_are_sorted=True, mode="promise_in_bounds")
+        at = jnp.broadcast_to(_column(nothing, params), (len(forms), *params.shape[1:])).at[rows]
+        values = at.add(values, indices_are_sorted=True, mode="promise_in_bounds", wrap_negative_indices=False)
     if const.any():
         values = values + const
     return values  # (forms, *batch)

@@ -601,6 +601,16 @@ SINGULAR = {
     "logarithm of zero and back": lambda a, b: (a.log() * 2).exp() + (a.log() * 0.5).exp() * b,
     "root to a root": lambda a, b: (a**0.5) ** (b**0.5),
     "power at a cut": lambda a, b: abs((a**b) ** (a**0.5)).arctan(),
+    "power beyond the greatest and back": lambda a, b: (
+        abs((20 * a) ** (9 * b)) ** 0.05 + ((1e-3 * a) ** (9 * b)) ** 0.01
+    ),
+    "inverse of the infinite": lambda a, b: 1 / (60 * (20 * a).log()).exp() + 1 / ((a**1.5) ** (300 * b)) + b,
+    "exponentials of a power": lambda a, b: (a**b).exp().exp() ** -1 + abs((b / a) ** -0.5),
+    "one to any power": lambda a, b: a ** b.log() + b,
+    "inverse squares of singular points": lambda a, b: a.log() ** -2 + ((a**b) ** -2).arctan() + b,
+    "by way of what is not real": lambda a, b: a**0.5 * (a**0.5 + b),
+    "logarithm of a power": lambda a, b: (a**a).log() + ((a - 1.5) ** 3).log() + b + ((a - 2.5) ** b).log(),
+    "inverse of a negative zero": lambda a, b: (1 / (-1 * a)).exp() + (1 / (2 * b)).arctan(),
     "even in a root": lambda a, b: (a**0.5).cos() + (a**0.5).tan() ** 2 + (a**-0.5) ** -2 * b,
 }
 
@@ -623,6 +633,15 @@ def test_singular_points_are_as_in_a_program_of_a_circuits_own(formula):
         finite = np.isfinite(own)
         np.testing.assert_array_equal(np.isfinite(other), finite)
         np.testing.assert_allclose(np.where(finite, other, 0), np.where(finite, own, 0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("way", [True, False])
+def test_what_is_not_real_has_no_derivative(way):
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(1)
+    circuit.rx(a**0.5 * (a**0.5 + b), 0)
+    found = jax.value_and_grad(qj.expectation(circuit, "Z", compile=way))(np.array([-1, 0.5], np.float32))
+    assert np.isnan(np.concatenate(found, axis=None)).all()
 
 
 def test_amplitudes_that_are_no_state_have_no_derivative():
