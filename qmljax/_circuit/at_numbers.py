@@ -99,7 +99,7 @@ class _Run:
     """
 
     def __init__(self, tape: Tape, params: np.ndarray):
-        self.tape, self.params = tape, params
+        self.tape = tape
         self.steps: list[tuple[list[np.ndarray], np.ndarray]] = []  # the arguments and the value of each instruction
         for operation, *operands in tape.instructions:
             arguments = [self.steps[x][1] if isinstance(x, int) else _value(x, params) for x in operands]

@@ -231,18 +231,18 @@ def run_complex(skeleton: tuple, filling: Iterator[jax.Array | np.ndarray]) -> j
         if exponent is not None:
             results.append(jax.lax.integer_pow(arrays[0], int(exponent.const)))
         elif operation in ("asin", "acos") and jnp.iscomplexobj(arrays[0]):
-            outside = is_real(arrays[0]) & (jnp.abs(arrays[0].real) > 1)
+            outside = _is_real(arrays[0]) & (jnp.abs(arrays[0].real) > 1)
             results.append(jnp.where(outside, jnp.nan, getattr(jnp, operation)(arrays[0])))
         elif operation == "sign" and jnp.iscomplexobj(arrays[0]):  # which has several meanings
-            results.append(jnp.where(is_real(arrays[0]), jnp.sign(arrays[0].real), jnp.nan))
+            results.append(jnp.where(_is_real(arrays[0]), jnp.sign(arrays[0].real), jnp.nan))
         else:
             results.append(getattr(jnp, operation)(*arrays))
     value = results[-1]  # where it is not real, NaN, and so are its derivatives
-    return value.real * jnp.where(is_real(value), 1, jnp.nan) if jnp.iscomplexobj(value) else value
+    return value.real * jnp.where(_is_real(value), 1, jnp.nan) if jnp.iscomplexobj(value) else value
 
 
-def is_real(z: Any) -> Any:
-    """Whether what is imaginary, of an array of JAX or NumPy, is a rounding error."""
+def _is_real(z: jax.Array) -> jax.Array:
+    """Whether what is imaginary is a rounding error."""
     error = 256 * np.finfo(z.dtype).eps
     return (abs(z.imag) <= error) | (abs(z.imag) <= error * abs(z.real))
 

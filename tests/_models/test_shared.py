@@ -636,6 +636,20 @@ def test_singular_points_are_as_in_a_program_of_a_circuits_own(formula):
 
 
 @pytest.mark.parametrize("way", [True, False])
+@pytest.mark.parametrize("point", [(30.0, 14.0), (-30.0, 14.5), (1e-3, -8.0), (1e-3, 9.0), (-1e-25, 0.05)])
+def test_powers_whose_squares_are_beyond_the_numbers(point, way):
+    """The value is cos |a|**(b / 20), and all is finite; only the squares of the powers would be beyond float32."""
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(1)
+    circuit.rx(abs(a**b) ** 0.05, 0)
+    value, slopes = jax.value_and_grad(qj.expectation(circuit, "Z", compile=way))(np.array(point, np.float32))
+    a, b = point
+    angle = abs(a) ** (b / 20)
+    np.testing.assert_allclose(value, np.cos(angle), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(slopes, -np.sin(angle) * angle / 20 * np.array([b / a, np.log(abs(a))]), rtol=1e-3)
+
+
+@pytest.mark.parametrize("way", [True, False])
 def test_what_is_not_real_has_no_derivative(way):
     a, b = Parameter("a"), Parameter("b")
     circuit = QuantumCircuit(1)
